@@ -1,0 +1,55 @@
+"""What every command shares: one-line errors, exit codes, ``--debug``.
+
+A command is a module with ``parser()`` (cheap: no heavy import, so that
+``--help`` is instant) and ``main(args)`` (imports what it needs). It ends with
+``if __name__ == "__main__": cli.run(parser(), main)``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from runtime.errors import ToolkitError
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    main: Callable[[argparse.Namespace], int | None],
+    argv: Sequence[str] | None = None,
+) -> None:
+    """Parse, run `main`, and leave the process with its exit code.
+
+    A `ToolkitError` or an operating-system error (disk full, no permission)
+    becomes one line on stderr; with ``--debug`` it keeps its traceback.
+    """
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    args = parser.parse_args(argv)
+    if args.debug:
+        sys.exit(main(args) or 0)
+    try:
+        code = main(args) or 0
+    except ToolkitError as error:
+        sys.exit(_report(str(error), error.exit_code))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        subject = f"{error.filename}: " if error.filename else ""
+        sys.exit(_report(f"{subject}{error.strerror or error}", 1))
+    except KeyboardInterrupt:
+        sys.exit(_report("interrupted", 130))
+    sys.exit(code)
+
+
+def note(message: str) -> None:
+    """Progress for a person: stderr, so that stdout stays for results."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def _report(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    print(f"error: {line}", file=sys.stderr)
+    return code
