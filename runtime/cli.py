@@ -31,6 +31,7 @@ def run(
         sys.exit(main(args) or 0)
     try:
         code = main(args) or 0
+        sys.stdout.flush()  # here, where a closed pipe is still caught
     except ToolkitError as error:
         sys.exit(_report(str(error), error.exit_code))
     except BrokenPipeError:

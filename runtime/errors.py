@@ -57,3 +57,8 @@ class AlteredPayloadError(EngineError):
 
 class TargetMismatchError(EngineError):
     """An engine that was built for another device or another library version."""
+
+
+def reason(error: BaseException) -> str:
+    """Another library's message, on one line, to be part of ours."""
+    return " ".join(str(error).split()) or type(error).__name__

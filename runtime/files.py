@@ -47,7 +47,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
     An existing folder at `path` is removed only once the new one is complete.
     """
-    path = Path(path)
+    path = Path(path).absolute()  # "." has no name to put a temporary one beside
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
@@ -56,10 +56,37 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             retired = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
             path.replace(retired / path.name)
-            temporary.replace(path)
-            shutil.rmtree(retired)
+            try:
+                temporary.replace(path)
+            except OSError:
+                (retired / path.name).replace(path)
+                raise
+            finally:
+                shutil.rmtree(retired, ignore_errors=True)
         else:
             temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def adding_to_folder(path: Path) -> Iterator[Path]:
+    """Give an empty temporary folder; on success its files are in `path`, on error none is.
+
+    A new folder appears whole. In an existing one, files of the same name are replaced
+    and others stay; the first is moved when all are complete.
+    """
+    path = Path(path).absolute()
+    if not path.exists():
+        with replacing_folder(path) as temporary:
+            yield temporary
+        return
+    # Inside, not beside: `path` may be a mount point.
+    temporary = Path(tempfile.mkdtemp(prefix=".", suffix=".partial", dir=path))
+    try:
+        yield temporary
+        for file in sorted(temporary.iterdir()):
+            file.replace(path / file.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -1,0 +1,43 @@
+"""Observe the ranges that INT8 needs: ``python -m calibration``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from runtime import cli
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(prog="python -m calibration", description=__doc__)
+    p.add_argument("--checkpoint", required=True, type=Path)
+    p.add_argument("--data", required=True, type=Path, help="xBD data set; labels are not needed")
+    p.add_argument("--out", required=True, type=Path, metavar="calibration.json")
+    p.add_argument("--split", default="train", help="split the tiles come from (default: train)")
+    p.add_argument("--tiles", type=int, default=16, help="how many tiles to observe (default: 16)")
+    p.add_argument("--method", choices=["minmax", "entropy"], default="minmax")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from calibration.calibrate import calibrate
+
+    artefact = calibrate(
+        args.checkpoint,
+        args.data,
+        args.split,
+        args.tiles,
+        args.method,
+        lambda tiles: tqdm(tiles, desc="calibrate"),
+    )
+    artefact.write(args.out)
+    cli.note(
+        f"{args.out}: {len(artefact.ranges)} ranges ({args.method}) from {len(artefact.tiles)} "
+        f"tiles, fingerprint {artefact.fingerprint()[:12]}"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(parser(), main)

@@ -1,0 +1,106 @@
+"""calibration.json: the ranges, and what they were observed on.
+
+Ranges are only good for the checkpoint, the preprocessing and the tiles they came from,
+so the file carries a fingerprint of all three and is refused when any differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from calibration.quantizer import Range
+from runtime.errors import CalibrationError
+from runtime.files import write_json
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """Everything in the file; `ranges` by site name (see `calibration.placement`)."""
+
+    checkpoint_sha256: str
+    preprocessing: dict[str, Any]
+    tiles: list[dict[str, str]]
+    method: str
+    ranges: dict[str, Range]
+
+    def fingerprint(self) -> str:
+        """sha256 over the content: checkpoint, preprocessing, tiles, method and ranges."""
+        canonical = json.dumps(self._content(), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def check_ranges(self) -> None:
+        """Raises: CalibrationError on a range that is 0, NaN or infinite."""
+        for name, span in self.ranges.items():
+            if not math.isfinite(span.amax) or span.amax <= 0:
+                raise CalibrationError(
+                    f"{name}: range {span.amax} cannot be quantised (expected finite and above 0); "
+                    "the tensor is dead or broken on these tiles: check the checkpoint, or add tiles"
+                )
+
+    def check_belongs(self, checkpoint_sha256: str, preprocessing: dict[str, Any]) -> None:
+        """Raises: CalibrationError when made for another checkpoint or preprocessing."""
+        redo = "calibrate again with `python -m calibration --checkpoint ...`"
+        if self.checkpoint_sha256 != checkpoint_sha256:
+            raise CalibrationError(
+                f"calibration is of another checkpoint (sha256 {self.checkpoint_sha256[:12]}, "
+                f"expected {checkpoint_sha256[:12]}); {redo}"
+            )
+        if self.preprocessing != preprocessing:
+            raise CalibrationError(
+                f"calibration is of another preprocessing ({self.preprocessing}, "
+                f"expected {preprocessing}); {redo}"
+            )
+
+    def check_tiles(self, hashes: list[dict[str, str]]) -> None:
+        """Raises: CalibrationError naming the first tile that changed since."""
+        now = {tile["name"]: tile for tile in hashes}
+        for tile in self.tiles:
+            if now.get(tile["name"]) != tile:
+                state = "is gone" if tile["name"] not in now else "has another content"
+                raise CalibrationError(f"calibration tile {tile['name']} {state}; calibrate again")
+
+    def write(self, path: Path) -> None:
+        self.check_ranges()
+        write_json(path, {**self._content(), "fingerprint": self.fingerprint()})
+
+    def _content(self) -> dict[str, Any]:
+        return {"format": FORMAT, **asdict(self)}
+
+
+def read_artefact(path: Path) -> Artefact:
+    """Read and check a calibration file.
+
+    Raises:
+        CalibrationError: missing, not a calibration file, edited, or of another format.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+        version, stored = content.pop("format"), content.pop("fingerprint")
+        ranges = {name: Range(**span) for name, span in content.pop("ranges").items()}
+        artefact = Artefact(**content, ranges=ranges)
+    except FileNotFoundError as error:
+        raise CalibrationError(
+            f"{path}: no such calibration; make it with `python -m calibration --out {path}`"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CalibrationError(f"{path}: not a calibration file ({error})") from error
+    if version != FORMAT:
+        raise CalibrationError(
+            f"{path}: calibration format {version}, expected {FORMAT}; calibrate again"
+        )
+    if artefact.fingerprint() != stored:
+        raise CalibrationError(f"{path}: content does not match its fingerprint; calibrate again")
+    artefact.check_ranges()
+    return artefact
+
+
+def preprocessing_of(mean: tuple[float, ...], std: tuple[float, ...]) -> dict[str, Any]:
+    """How images reach the network, as plain data that survives JSON unchanged."""
+    return {"colour_order": "RGB", "scale": 255, "mean": list(mean), "std": list(std)}

@@ -1,0 +1,42 @@
+"""From a checkpoint and a data set to an artefact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from calibration.artefact import Artefact, preprocessing_of
+from calibration.observe import observe
+from calibration.quantizer import Range
+from calibration.tiles import choose, content_hashes
+from runtime.files import sha256
+from train.checkpoint import load_checkpoint
+from train.model.inference_form import inference_form
+from train.xbd import Tile, find_tiles
+
+
+def calibrate(
+    checkpoint: Path,
+    data: Path,
+    split: str,
+    count: int,
+    method: str,
+    progress: Callable[[list[Tile]], Iterable[Tile]] = iter,
+) -> Artefact:
+    """Observe the ranges of `checkpoint` on `count` tiles of `data/split`.
+
+    Raises:
+        CalibrationError: a tensor's range is 0, NaN or infinite on these tiles.
+    """
+    network = load_checkpoint(checkpoint).network()
+    tiles = choose(find_tiles(data, split, labelled=False), count)
+    observers = observe(inference_form(network), network.config, progress(tiles), method)
+    artefact = Artefact(
+        checkpoint_sha256=sha256(checkpoint),
+        preprocessing=preprocessing_of(network.config.mean, network.config.std),
+        tiles=content_hashes(tiles),
+        method=method,
+        ranges={name: Range(o.amax(), o.minimum >= 0) for name, o in observers.items()},
+    )
+    artefact.check_ranges()
+    return artefact

@@ -1,0 +1,50 @@
+"""One pass of the network over chosen tiles, every quantised tensor watched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import fx
+
+from calibration.observers import METHODS, MinMaxObserver
+from calibration.placement import sites
+from train.model.config import ModelConfig
+from train.model.dual_hrnet import normalise
+from train.xbd import Tile
+
+
+class _Watch(fx.Interpreter):
+    """Runs the graph and shows each site's tensor to its observer, then lets it go."""
+
+    def __init__(self, graph: fx.GraphModule, observers: dict[fx.Node, MinMaxObserver]) -> None:
+        super().__init__(graph)
+        self.observers = observers
+
+    def run_node(self, node: fx.Node) -> torch.Tensor:
+        value = super().run_node(node)
+        if node in self.observers:
+            self.observers[node].update(value)
+        return value
+
+
+@torch.inference_mode()
+def observe(
+    graph: fx.GraphModule, config: ModelConfig, tiles: Iterable[Tile], method: str
+) -> dict[str, MinMaxObserver]:
+    """Observers by site name, after every tile has passed once.
+
+    Args:
+        graph: an `inference_form`, on the device to calibrate on.
+        config: says how images are normalised.
+    """
+    placed = sites(graph)
+    observers = {site.name: METHODS[method]() for site in placed}
+    watch = _Watch(graph, {site.producer: observers[site.name] for site in placed})
+    device = next(graph.parameters()).device
+    for tile in tiles:
+        images = [torch.from_numpy(image)[None].to(device) for image in tile.images()]
+        watch.run(*[normalise(image, config) for image in images])
+    return observers
+
+

@@ -1,0 +1,115 @@
+"""Fake quantisation: what INT8 does to a tensor, in floating point.
+
+These modules compute INT8's rounding in PyTorch, so that a quantised network can be scored
+before any engine exists, and export as QuantizeLinear/DequantizeLinear.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, fx, nn
+from torch.onnx.ops import symbolic as onnx_op
+
+from calibration.placement import Site, convolutions, sites
+from runtime.errors import CalibrationError
+
+Form = Literal["signed", "unsigned"]
+"""How activations are stored. `signed`: s8, zero-point 0, what TensorRT takes. `unsigned`:
+u8, zero-point 128 (the same values exactly), or zero-point 0 with twice the resolution for
+a tensor that is never negative; what x86 inference libraries are fast at."""
+
+WEIGHT_LIMIT = 127
+
+
+@dataclass(frozen=True)
+class Range:
+    """The range of one activation tensor, from calibration."""
+
+    amax: float
+    non_negative: bool
+
+
+class ActivationQuantizer(nn.Module):
+    """Per-tensor, scale from `amax`."""
+
+    def __init__(self, span: Range, form: Form) -> None:
+        super().__init__()
+        one_sided = form == "unsigned" and span.non_negative
+        levels = 255 if one_sided else 127
+        zero_point = 128 if form == "unsigned" and not one_sided else 0
+        self.dtype = torch.uint8 if form == "unsigned" else torch.int8
+        self.register_buffer("scale", torch.tensor(span.amax / levels, dtype=torch.float32))
+        self.register_buffer("zero_point", torch.tensor(zero_point, dtype=self.dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.onnx.is_in_onnx_export():
+            inputs = (x, self.scale, self.zero_point)
+            stored = onnx_op("QuantizeLinear", inputs, dtype=self.dtype, shape=x.shape)
+            inputs = (stored, self.scale, self.zero_point)
+            return onnx_op("DequantizeLinear", inputs, dtype=x.dtype, shape=x.shape)
+        limits = torch.iinfo(self.dtype)
+        return torch.fake_quantize_per_tensor_affine(
+            x, self.scale, self.zero_point.int(), limits.min, limits.max
+        )
+
+
+class QuantizedConv2d(nn.Module):
+    """A convolution with per-output-channel symmetric INT8 weights and a float bias."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        weight = conv.weight.detach()
+        amax = weight.abs().amax((1, 2, 3))
+        # A channel of zeros needs a scale all the same; any will do.
+        scale = torch.where(amax > 0, amax / WEIGHT_LIMIT, torch.ones_like(amax)).float()
+        self.register_buffer("weight", torch.round(weight / _column(scale)).to(torch.int8))
+        self.register_buffer("scale", scale)
+        self.register_buffer("zero_point", torch.zeros(len(scale), dtype=torch.int8))
+        self.bias = conv.bias
+        self.stride, self.padding = conv.stride, conv.padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.onnx.is_in_onnx_export():
+            inputs = (self.weight, self.scale, self.zero_point)
+            shape = self.weight.shape
+            weight = onnx_op("DequantizeLinear", inputs, {"axis": 0}, dtype=x.dtype, shape=shape)
+        else:
+            weight = self.weight.to(x.dtype) * _column(self.scale)
+        return nn.functional.conv2d(x, weight, self.bias, self.stride, self.padding)
+
+
+def _column(scale: Tensor) -> Tensor:
+    return scale.view(-1, 1, 1, 1)
+
+
+def quantise(graph: fx.GraphModule, ranges: dict[str, Range], form: Form) -> fx.GraphModule:
+    """Insert Q/DQ at every site of `graph`, in place, and quantise its weights.
+
+    Raises:
+        CalibrationError: a site has no range.
+    """
+    placed = sites(graph)
+    missing = [site.name for site in placed if site.name not in ranges]
+    if missing:
+        raise CalibrationError(
+            f"no range for {len(missing)} of {len(placed)} quantised tensors, first {missing[0]}; "
+            "calibrate this checkpoint with `python -m calibration`"
+        )
+    for index, site in enumerate(placed):
+        _insert(graph, site, f"quantize_{index}", ActivationQuantizer(ranges[site.name], form))
+    for path, conv in convolutions(graph).items():
+        graph.set_submodule(path, QuantizedConv2d(conv))
+    graph.graph.lint()
+    graph.recompile()
+    return graph
+
+
+def _insert(graph: fx.GraphModule, site: Site, name: str, module: nn.Module) -> None:
+    graph.add_submodule(name, module)
+    with graph.graph.inserting_after(site.producer):
+        quantized = graph.graph.call_module(name, (site.producer,))
+    for reader in site.readers:
+        reader.replace_input_with(site.producer, quantized)

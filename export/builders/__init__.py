@@ -1,0 +1,1 @@
+"""One builder a compiler: an ONNX deploy graph in, payload files in a folder out."""

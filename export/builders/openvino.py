@@ -1,0 +1,37 @@
+"""OpenVINO's payload is its intermediate representation: model.xml and model.bin."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import onnx
+
+from export.onnx_graph import save_onnx
+from runtime.errors import BackendError
+
+
+def version() -> str:
+    return str(_openvino().__version__)
+
+
+def build(model: onnx.ModelProto, folder: Path) -> list[str]:
+    """Convert and write the payload; returns its file names. Weights keep their precision."""
+    openvino = _openvino()
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        source = Path(scratch) / "model.onnx"
+        save_onnx(model, source)
+        converted = openvino.convert_model(str(source))
+        openvino.save_model(converted, str(folder / "model.xml"), compress_to_fp16=False)
+        del converted  # it maps the scratch file
+    return ["model.xml", "model.bin"]
+
+
+def _openvino():  # noqa: ANN202 - the module itself
+    try:
+        import openvino
+    except ImportError as error:
+        raise BackendError(
+            'target openvino: OpenVINO is not installed; pip install "dual-hrnet-edge[openvino]"'
+        ) from error
+    return openvino

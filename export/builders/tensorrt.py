@@ -1,0 +1,127 @@
+"""TensorRT and TensorRT-RTX: the same API under two names, one path for 10.3+, 11 and RTX.
+
+Networks are strongly typed: precision is in the graph, no builder flag changes it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import onnx
+
+from export.deploy import DeployOptions
+from export.onnx_graph import INPUTS
+from runtime import cli
+from runtime.errors import BackendError, ConfigError, ExportError
+
+Flavour = Literal["tensorrt", "tensorrt-rtx"]
+
+PLAN = "engine.plan"
+
+
+def library(flavour: Flavour) -> ModuleType:
+    """The Python module of a flavour; BackendError says what to install."""
+    name = flavour.replace("-", "_")
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        hint = "on a machine with an NVIDIA driver, " if flavour == "tensorrt" else ""
+        raise BackendError(
+            f"target {flavour}: the Python module {name} is not installed; "
+            f'{hint}pip install "dual-hrnet-edge[{flavour}]"'
+        ) from error
+
+
+def version(flavour: Flavour) -> str:
+    return str(library(flavour).__version__)
+
+
+def build(
+    model: onnx.ModelProto,
+    folder: Path,
+    options: DeployOptions,
+    flavour: Flavour,
+    capability: str | None,
+) -> list[str]:
+    """Compile the graph into `engine.plan`; returns the payload's file names.
+
+    Args:
+        capability: compute capability to compile for, such as "8.6" (TensorRT-RTX
+            alone can compile for a GPU that is not here), or None for the GPU here.
+    Raises:
+        ExportError: the parser or the compiler refused the graph; names what it said.
+    """
+    trt = library(flavour)
+    logger = _logger(trt)
+    builder = trt.Builder(logger)
+    if builder is None:
+        raise BackendError(f"target {flavour}: the compiler did not start: {logger.last_error()}")
+    network = builder.create_network(_strongly_typed(trt))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(model.SerializeToString()):
+        findings = "; ".join(str(parser.get_error(i).desc()) for i in range(parser.num_errors))
+        raise ExportError(f"target {flavour}: the parser refused the graph: {findings}")
+    config = builder.create_builder_config()
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    if not options.fixed_batch:
+        config.add_optimization_profile(_profile(builder, options))
+    if capability is not None:
+        _aim(trt, config, flavour, capability)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise ExportError(f"target {flavour}: the compiler refused the graph: {logger.last_error()}")
+    (folder / PLAN).write_bytes(memoryview(plan))
+    return [PLAN]
+
+
+def _strongly_typed(trt: ModuleType) -> int:
+    """TensorRT 10 must be told; where the flag is gone, every network is strongly typed."""
+    flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    return 0 if flag is None else 1 << int(flag)
+
+
+def _profile(builder: Any, options: DeployOptions) -> Any:
+    profile = builder.create_optimization_profile()
+    shapes = [(n, options.height, options.width, 3) for n in options.batch]
+    for name in INPUTS:
+        profile.set_shape(name, *shapes)
+    return profile
+
+
+def _aim(trt: ModuleType, config: Any, flavour: Flavour, capability: str) -> None:
+    """Compile for one named compute capability instead of the GPU here."""
+    if not hasattr(config, "set_compute_capability"):
+        raise ConfigError(
+            f"--compute-capability: {flavour} compiles for the GPU that is here alone; "
+            "use --target tensorrt-rtx, or build on the device"
+        )
+    name = "SM" + capability.replace(".", "")
+    known = [n for n in dir(trt.ComputeCapability) if n.startswith("SM")]
+    if name not in known:
+        raise ConfigError(
+            f"--compute-capability {capability}: {flavour} {trt.__version__} knows "
+            f"{', '.join(sorted(known))}"
+        )
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(getattr(trt.ComputeCapability, name), 0)
+
+
+def _logger(trt: ModuleType) -> Any:
+    class Logger(trt.ILogger):  # type: ignore[name-defined, misc]
+        """Warnings and errors are kept for the message of a failed build."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
+                self.errors.append(message)
+
+        def last_error(self) -> str:
+            return self.errors[-1] if self.errors else "no reason given"
+
+    return Logger()

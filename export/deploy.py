@@ -1,0 +1,97 @@
+"""The deploy graph: two uint8 images in, three uint8 maps out, everything between inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, fx, nn
+
+from calibration.artefact import Artefact
+from calibration.quantizer import Form, quantise
+from runtime.errors import ConfigError
+from train.model import DualHRNet
+from train.model.config import STRIDE
+from train.model.decode import decode
+from train.model.hrnet import upsample
+from train.model.inference_form import inference_form
+
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+@dataclass(frozen=True)
+class DeployOptions:
+    """What is fixed when a graph is exported."""
+
+    height: int = 1024
+    width: int = 1024
+    batch: tuple[int, int, int] = (1, 1, 1)
+    """Minimum, optimum and maximum number of pairs; a fixed N where all are equal."""
+    threshold: float = 0.5
+    """Building probability from which a pixel is building."""
+    precision: Precision = "fp32"
+    int8_form: Form = "signed"
+    half_around: bool = False
+    """With int8: FP16 instead of FP32 for what is not quantised."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("height", self.height), ("width", self.width)):
+            if value < STRIDE or value % STRIDE:
+                raise ConfigError(f"--size: {name} {value} is not a positive multiple of {STRIDE}")
+        if not 0 < self.threshold < 1:
+            raise ConfigError(f"--threshold {self.threshold}: expected between 0 and 1")
+        low, best, high = self.batch
+        if not 1 <= low <= best <= high:
+            raise ConfigError(f"--batch {self.batch}: expected 1 <= min <= opt <= max")
+
+    @property
+    def fixed_batch(self) -> bool:
+        return self.batch[0] == self.batch[2]
+
+    @property
+    def half(self) -> bool:
+        return self.precision == "fp16" or (self.precision == "int8" and self.half_around)
+
+
+class DeployGraph(nn.Module):
+    """Cast, normalisation, network, upsampling and decoding.
+
+    In half precision the network alone is FP16. Normalisation stays FP32 because 1/255
+    steps would round; the logits are FP32 from stride 4 on because their upsampling
+    decides class borders, and they are 5 channels of the whole graph.
+    """
+
+    def __init__(self, core: fx.GraphModule, network: DualHRNet, options: DeployOptions) -> None:
+        super().__init__()
+        self.core = core.half() if options.half else core
+        self.half = options.half
+        self.threshold = options.threshold
+        mean, std = torch.tensor(network.config.mean), torch.tensor(network.config.std)
+        self.register_buffer("gain", (1 / (255.0 * std)).view(1, 3, 1, 1))
+        self.register_buffer("offset", (-mean / std).view(1, 3, 1, 1))
+
+    def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
+        logits = self.core(self._normalise(pre), self._normalise(post)).float()
+        full = upsample(logits, 4)
+        return decode(full[:, :1], full[:, 1:], self.threshold)
+
+    def _normalise(self, image: Tensor) -> Tensor:
+        # Cast first: TensorRT takes uint8 as a network input and nowhere else.
+        x = image.float().permute(0, 3, 1, 2) * self.gain + self.offset
+        return x.half() if self.half else x
+
+
+def deploy_graph(
+    network: DualHRNet, options: DeployOptions, calibration: Artefact | None = None
+) -> DeployGraph:
+    """The graph to export, as a PyTorch module that computes the same maps."""
+    core = inference_form(network)
+    if options.precision == "int8":
+        if calibration is None:
+            raise ConfigError(
+                "--int8 needs ranges: run `python -m calibration --checkpoint CKPT --data DIR "
+                "--out calibration.json`, then pass --calibration calibration.json"
+            )
+        quantise(core, calibration.ranges, options.int8_form)
+    return DeployGraph(core, network, options).eval()

@@ -1,0 +1,97 @@
+"""The deploy graph as an ONNX file: exported, simplified, checked."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import warnings
+from contextlib import contextmanager, redirect_stdout
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import onnxsim
+import torch
+
+from export.deploy import DeployGraph, DeployOptions
+from runtime.errors import ExportError
+
+OPSET = 19
+"""The first with FP16 scales in Q/DQ; TensorRT 10.3 takes up to 20."""
+
+INPUTS = ("pre", "post")
+OUTPUTS = ("damage", "building", "confidence")
+
+
+def export_onnx(graph: DeployGraph, options: DeployOptions) -> onnx.ModelProto:
+    """Export, simplify with onnxsim, and check.
+
+    Raises:
+        ExportError: the graph fails the ONNX checker or lost the deploy contract.
+    """
+    model = _simplify(_trace(graph, options))
+    check_contract(model, options)
+    return model
+
+
+def _trace(graph: DeployGraph, options: DeployOptions) -> onnx.ModelProto:
+    batch = options.batch[1] if options.fixed_batch else max(options.batch[1], 2)
+    image = torch.zeros(batch, options.height, options.width, 3, dtype=torch.uint8)
+    dynamic = None
+    if not options.fixed_batch:
+        axis = {0: torch.export.Dim("batch", min=options.batch[0], max=options.batch[2])}
+        dynamic = {"pre": axis, "post": axis}
+    with _quiet():
+        program = torch.onnx.export(
+            graph,
+            (image, image.clone()),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=INPUTS,
+            output_names=OUTPUTS,
+            dynamic_shapes=dynamic,
+            verbose=False,
+            optimize=True,
+        )
+    return program.model_proto
+
+
+def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+    with _quiet():
+        simplified, equal = onnxsim.simplify(model)
+    if not equal:
+        raise ExportError("onnx-simplifier changed what the graph computes; report this graph")
+    return simplified
+
+
+def check_contract(model: onnx.ModelProto, options: DeployOptions) -> None:
+    """ONNX checker, shape inference, and names, dtypes and shapes of the deploy contract."""
+    try:
+        onnx.checker.check_model(model)
+        inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"the exported graph is not valid ONNX: {error}") from error
+    shape = (options.height, options.width)
+    expected = {**dict.fromkeys(INPUTS, (*shape, 3)), **dict.fromkeys(OUTPUTS, shape)}
+    found = {}
+    for value in [*inferred.graph.input, *inferred.graph.output]:
+        tensor = value.type.tensor_type
+        if tensor.elem_type != onnx.TensorProto.UINT8:
+            raise ExportError(f"{value.name}: expected uint8 in the deploy graph")
+        found[value.name] = tuple(d.dim_value for d in tensor.shape.dim)[1:]
+    if found != expected:
+        raise ExportError(f"the exported graph has {found}, the deploy contract wants {expected}")
+
+
+def save_onnx(model: onnx.ModelProto, path: Path) -> None:
+    onnx.save(model, str(path))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's own progress is not for our user; its errors still come through."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,65 @@
+"""Command-line options that the export commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from export.deploy import DeployOptions, Precision
+
+
+def add_graph_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint", type=Path, help="checkpoint (default: the newest under runs/)"
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        default=(1024, 1024),
+        metavar=("H", "W"),
+        help="height and width, multiples of 32 (default: 1024 1024)",
+    )
+    parser.add_argument(
+        "--batch",
+        type=int,
+        nargs="+",
+        default=[1],
+        metavar="N",
+        help="pairs per inference: one number, or min opt max (default: 1)",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=0.5,
+        help="building probability from which a pixel is building (default: 0.5)",
+    )
+    precision = parser.add_mutually_exclusive_group()
+    for name in ("fp32", "fp16", "int8"):
+        precision.add_argument(f"--{name}", dest="precision", action="store_const", const=name)
+    parser.set_defaults(precision="fp32")
+    parser.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="calibration.json, for --int8"
+    )
+
+
+def deploy_options(args: argparse.Namespace, *, nvidia: bool) -> DeployOptions:
+    """What was asked for; the INT8 form follows from where the graph will run."""
+    from export.deploy import DeployOptions
+    from runtime.errors import ConfigError
+
+    if len(args.batch) not in (1, 3):
+        raise ConfigError(f"--batch {' '.join(map(str, args.batch))}: expected N, or min opt max")
+    batch = tuple(args.batch * 3) if len(args.batch) == 1 else tuple(args.batch)
+    precision: Precision = args.precision
+    return DeployOptions(
+        height=args.size[0],
+        width=args.size[1],
+        batch=batch,
+        threshold=args.threshold,
+        precision=precision,
+        int8_form="signed" if nvidia else "unsigned",
+        half_around=nvidia,
+    )

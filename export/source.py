@@ -1,0 +1,54 @@
+"""What a graph is exported from: a checkpoint, and for INT8 the ranges that belong to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from calibration.artefact import Artefact, preprocessing_of, read_artefact
+from export.deploy import DeployOptions
+from runtime.errors import CalibrationError, ConfigError
+from runtime.files import sha256
+from train.checkpoint import load_checkpoint, newest_checkpoint
+from train.model import DualHRNet
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Source:
+    checkpoint: Path
+    checkpoint_sha256: str
+    network: DualHRNet
+    calibration: Artefact | None
+
+    @property
+    def parameters(self) -> int:
+        return sum(p.numel() for p in self.network.parameters())
+
+
+def open_source(
+    checkpoint: Path | None, calibration: Path | None, options: DeployOptions
+) -> Source:
+    """Load and check before anything slow starts.
+
+    Raises:
+        CheckpointError: no such checkpoint, or one that cannot be used.
+        CalibrationError: missing for INT8, unusable, or made for another checkpoint.
+    """
+    artefact = None
+    if options.precision == "int8":
+        if calibration is None:
+            raise CalibrationError(
+                "--int8 needs ranges: run `python -m calibration --checkpoint CKPT --data DIR "
+                "--out calibration.json`, then pass --calibration calibration.json"
+            )
+        artefact = read_artefact(calibration)
+    elif calibration is not None:
+        raise ConfigError(f"--calibration {calibration}: only --int8 uses ranges")
+    path = checkpoint or newest_checkpoint(RUNS)
+    loaded = load_checkpoint(path)
+    digest = sha256(path)
+    if artefact is not None:
+        artefact.check_belongs(digest, preprocessing_of(loaded.model.mean, loaded.model.std))
+    return Source(path, digest, loaded.network(), artefact)

@@ -1,0 +1,110 @@
+"""Which engine to build: what each target offers, and what `auto` picks here."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Literal
+
+from export.deploy import Precision
+from runtime.errors import ConfigError
+from runtime.host import compute_capability
+
+Name = Literal["tensorrt", "tensorrt-rtx", "openvino", "onnxruntime"]
+
+NAMES: tuple[Name, ...] = ("tensorrt", "tensorrt-rtx", "openvino", "onnxruntime")
+"""In the order `auto` prefers them."""
+
+DEFAULT_CAPABILITY = "8.6"
+"""What TensorRT-RTX compiles for where no GPU is present and none is named."""
+
+_PRECISIONS: dict[Name, tuple[Precision, ...]] = {
+    "tensorrt": ("fp32", "fp16", "int8"),
+    "tensorrt-rtx": ("fp32", "fp16", "int8"),
+    "openvino": ("fp32", "int8"),
+    "onnxruntime": ("fp32", "int8"),
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to build for, and the reason in one line."""
+
+    name: Name
+    capability: str | None
+    why: str
+
+    @property
+    def nvidia(self) -> bool:
+        return self.name.startswith("tensorrt")
+
+
+def choose(requested: str, precision: Precision, capability: str | None) -> Target:
+    """The target to build for.
+
+    Args:
+        requested: a target's name, or "auto".
+        capability: compute capability asked for, such as "8.6", or None for the GPU here.
+    Raises:
+        ConfigError: the target does not offer the precision, or cannot compile for it here.
+    """
+    gpu = compute_capability()
+    if requested != "auto":
+        name = _named(requested)
+        _refuse_absent_precision(name, precision)
+        return Target(name, _capability(name, capability, gpu), "asked for")
+    passed_over = []
+    for name in NAMES:
+        reason = _unfit(name, precision, capability, gpu)
+        if reason is None:
+            why = "; ".join([*passed_over, f"{name} is here and offers {precision}"])
+            return Target(name, _capability(name, capability, gpu), why)
+        passed_over.append(f"{name}: {reason}")
+    raise ConfigError(f"no target here can build {precision}: {'; '.join(passed_over)}")
+
+
+def _unfit(name: Name, precision: Precision, capability: str | None, gpu: str | None) -> str | None:
+    """Why `auto` passes a target over, or None."""
+    if precision not in _PRECISIONS[name]:
+        return f"no {precision}"
+    if name == "tensorrt" and gpu is None:
+        return "no GPU"
+    if name == "tensorrt" and capability not in (None, gpu):
+        return f"compiles for the GPU here ({gpu}) alone"
+    if importlib.util.find_spec(name.replace("-", "_")) is None:
+        return "not installed"
+    cpu_can = precision in _PRECISIONS["openvino"]
+    if name == "tensorrt-rtx" and gpu is None and capability is None and cpu_can:
+        return "no GPU to run it"
+    if not name.startswith("tensorrt") and capability is not None:
+        return "has no compute capability"
+    return None
+
+
+def _capability(name: Name, asked: str | None, gpu: str | None) -> str | None:
+    if not name.startswith("tensorrt"):
+        if asked is not None:
+            raise ConfigError(f"--compute-capability {asked}: target {name} runs on the CPU")
+        return None
+    if asked is not None:
+        return asked
+    if name == "tensorrt-rtx":
+        return gpu or DEFAULT_CAPABILITY
+    return gpu
+
+
+def _named(requested: str) -> Name:
+    for name in NAMES:
+        if name == requested:
+            return name
+    raise ConfigError(f"--target {requested}: expected auto, {', '.join(NAMES)}")
+
+
+def _refuse_absent_precision(name: Name, precision: Precision) -> None:
+    if precision in _PRECISIONS[name]:
+        return
+    offered = " or ".join(f"--{p}" for p in _PRECISIONS[name])
+    raise ConfigError(
+        f"--{precision}: {name} computes in FP32 on CPUs, an FP16 engine would be no faster; "
+        f"use {offered}, or --target tensorrt-rtx"
+    )

@@ -1,0 +1,44 @@
+"""A checkpoint as an ONNX deploy graph: ``python -m export.to_onnx``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from export.options import add_graph_options, deploy_options
+from runtime import cli
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(prog="python -m export.to_onnx", description=__doc__)
+    p.add_argument("--out", required=True, type=Path, metavar="model.onnx")
+    add_graph_options(p)
+    p.add_argument(
+        "--for-cpu",
+        action="store_true",
+        help="INT8 as CPU libraries want it: unsigned activations, FP32 around them",
+    )
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    options = deploy_options(args, nvidia=not args.for_cpu)
+
+    from export.deploy import deploy_graph
+    from export.onnx_graph import OPSET, export_onnx, save_onnx
+    from export.source import open_source
+    from runtime.files import replacing
+
+    source = open_source(args.checkpoint, args.calibration, options)
+    cli.note(f"exporting {source.checkpoint} ({source.parameters / 1e6:.1f} M parameters)")
+    model = export_onnx(deploy_graph(source.network, options, source.calibration), options)
+    with replacing(args.out) as temporary:
+        save_onnx(model, temporary)
+    cli.note(
+        f"{args.out}: {options.precision}, {options.height}x{options.width}, opset {OPSET}, "
+        f"{len(model.graph.node)} nodes, {args.out.stat().st_size / 1e6:.1f} MB"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(parser(), main)

@@ -1,0 +1,92 @@
+"""Proof that an engine computes what the checkpoint does: run it, compare the maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runtime.damage import CLASS_NAMES
+from train.inference import predict_maps
+from train.model import DualHRNet
+from train.synthetic.scene import make_tile
+from train.xbd import find_tiles
+
+Pair = tuple[np.ndarray, np.ndarray]
+Maps = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+PARITY_SEED = 20_260
+"""Of the synthetic scenes that parity is measured on where no data set is given."""
+
+
+def parity_pairs(
+    height: int, width: int, count: int, data: Path | None, split: str
+) -> tuple[list[Pair], str]:
+    """Image pairs of the engine's size, and a description of where they come from.
+
+    Tiles of `data` are cut at their top left corner; a smaller tile is passed over.
+    """
+    if data is not None:
+        pairs = []
+        for tile in find_tiles(data, split, labelled=False):
+            pre, post = tile.images()
+            if pre.shape[0] >= height and pre.shape[1] >= width:
+                pairs.append((pre[:height, :width], post[:height, :width]))
+            if len(pairs) == count:
+                break
+        if pairs:
+            return pairs, f"{len(pairs)} tiles of split {split}"
+    side = max(height, width)
+    scenes = [make_tile(PARITY_SEED, index, side) for index in range(count)]
+    pairs = [(s.pre[:height, :width], s.post[:height, :width]) for s in scenes]
+    return pairs, f"{count} synthetic scenes (seed {PARITY_SEED})"
+
+
+def measure(
+    infer: Callable[[np.ndarray, np.ndarray], Maps],
+    network: DualHRNet,
+    pairs: list[Pair],
+    threshold: float,
+) -> dict[str, Any]:
+    """How far `infer`'s maps are from PyTorch's FP32 maps on the same pairs.
+
+    Returns:
+        label_agreement: share of pixels with the same damage label.
+        class_f1: per class that occurs, F1 of the engine's labels against PyTorch's.
+        max_building_difference, max_confidence_difference: in steps of 1/255, the latter
+            where the labels agree.
+    """
+    confusion = np.zeros((len(CLASS_NAMES),) * 2, np.int64)
+    building_gap = confidence_gap = 0
+    for pre, post in pairs:
+        damage, building, confidence = infer(pre, post)
+        reference, building_ref, confidence_ref = predict_maps(network, pre, post, threshold)
+        np.add.at(confusion, (reference.ravel(), damage.ravel()), 1)
+        building_gap = max(building_gap, _gap(building, building_ref).max())
+        agreeing = damage == reference
+        if agreeing.any():
+            gap = _gap(confidence, confidence_ref)[agreeing].max()
+            confidence_gap = max(confidence_gap, gap)
+    return {
+        "label_agreement": float(np.trace(confusion) / confusion.sum()),
+        "pixels": int(confusion.sum()),
+        "class_f1": _class_f1(confusion),
+        "max_building_difference": int(building_gap),
+        "max_confidence_difference": int(confidence_gap),
+    }
+
+
+def _gap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.abs(a.astype(np.int16) - b.astype(np.int16))
+
+
+def _class_f1(confusion: np.ndarray) -> dict[str, float]:
+    hits = np.diag(confusion)
+    total = confusion.sum(0) + confusion.sum(1)
+    return {
+        name: float(2 * hits[value] / total[value])
+        for value, name in enumerate(CLASS_NAMES)
+        if total[value]
+    }

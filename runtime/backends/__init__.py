@@ -1,0 +1,58 @@
+"""The inference libraries, behind one small face.
+
+A backend is opened only after the manifest and the payload were checked. Its
+library is imported here and nowhere else, when an engine needs it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from runtime.manifest import Manifest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Maps = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+
+
+class Backend(Protocol):
+    @property
+    def name(self) -> str:
+        """As in the manifest's `target.backend`."""
+
+    @property
+    def version(self) -> str:
+        """Of the library that runs here; the manifest has the one that built."""
+
+    def infer(self, pre: NDArray[np.uint8], post: NDArray[np.uint8]) -> Maps:
+        """pre, post: uint8 [N,H,W,3] RGB, C-contiguous -> damage, building, confidence.
+
+        Each map is uint8 [N,H,W] in memory of its own. One call at a time.
+        """
+
+    def close(self) -> None:
+        """Free the engine. `infer` must not be called after."""
+
+
+def open_backend(manifest: Manifest, folder: Path, threads: int | None = None) -> Backend:
+    """The backend that the manifest names, with the payload loaded.
+
+    threads: processor threads for one inference; None takes every physical core.
+    Raises BackendError (library missing, or it refuses the payload) and
+    TargetMismatchError (built for another device).
+    """
+    name = manifest.target.backend
+    if name == "onnxruntime":
+        from runtime.backends.onnxruntime import OnnxRuntimeBackend
+
+        return OnnxRuntimeBackend(manifest, folder, threads)
+    if name == "openvino":
+        from runtime.backends.openvino import OpenVinoBackend
+
+        return OpenVinoBackend(manifest, folder, threads)
+    from runtime.backends.tensorrt import open_tensorrt
+
+    return open_tensorrt(manifest, folder)

@@ -1,0 +1,81 @@
+"""ONNX Runtime on the processor: payload ``model.onnx``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runtime import host
+from runtime.backends.contract import INPUTS, OUTPUTS, check_tensors
+from runtime.errors import BackendError, reason
+from runtime.manifest import Manifest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from runtime.backends import Maps
+
+FATAL = 4  # failures arrive as exceptions; printing them as well would double them
+
+
+class OnnxRuntimeBackend:
+    """A payload is portable between versions, so another version is recorded, not refused."""
+
+    name = "onnxruntime"
+
+    def __init__(self, manifest: Manifest, folder: Path, threads: int | None = None) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise BackendError(
+                f"{folder} is an ONNX Runtime engine, and onnxruntime cannot be imported "
+                f'({reason(error)}); pip install "dual-hrnet-edge" "onnxruntime>=1.16"'
+            ) from error
+        self.version: str = onnxruntime.__version__
+        path = manifest.payload_path(folder, "model.onnx")
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        # Set, not left at 0: then ONNX Runtime pins threads to cores, also to forbidden ones.
+        options.intra_op_num_threads = threads or host.physical_cores()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = FATAL
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its exceptions share no public base
+            raise BackendError(
+                f"{path}: ONNX Runtime {self.version} refused it: {reason(error)}; "
+                f"rebuild with {manifest.rebuild_command(folder)}"
+            ) from error
+        check_tensors(
+            _described(self._session.get_inputs()),
+            _described(self._session.get_outputs()),
+            manifest,
+            path,
+        )
+
+    def infer(self, pre: NDArray[np.uint8], post: NDArray[np.uint8]) -> Maps:
+        try:
+            damage, building, confidence = self._session.run(
+                OUTPUTS, dict(zip(INPUTS, (pre, post), strict=True))
+            )
+        except Exception as error:
+            raise BackendError(
+                f"ONNX Runtime {self.version} failed to infer: {reason(error)}"
+            ) from error
+        return damage, building, confidence
+
+    def close(self) -> None:
+        self._session = None
+
+
+def _described(nodes: Any) -> dict[str, tuple[str, tuple[int | None, ...]]]:
+    return {
+        node.name: (
+            node.type.removeprefix("tensor(").removesuffix(")"),
+            tuple(dim if isinstance(dim, int) else None for dim in node.shape),
+        )
+        for node in nodes
+    }

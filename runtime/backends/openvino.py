@@ -1,0 +1,83 @@
+"""OpenVINO on the processor: payload ``model.xml`` and ``model.bin``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runtime import host
+from runtime.backends.contract import INPUTS, OUTPUTS, check_tensors
+from runtime.errors import BackendError, reason
+from runtime.manifest import Manifest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from runtime.backends import Maps
+
+
+class OpenVinoBackend:
+    """One compiled model with one infer request, reused.
+
+    A payload is portable between versions, so another version is recorded, not refused.
+    """
+
+    name = "openvino"
+
+    def __init__(self, manifest: Manifest, folder: Path, threads: int | None = None) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise BackendError(
+                f"{folder} is an OpenVINO engine, and openvino cannot be imported "
+                f'({reason(error)}); pip install "dual-hrnet-edge[openvino]"'
+            ) from error
+        self.version: str = openvino.__version__.split("-")[0]
+        path = manifest.payload_path(folder, "model.xml")
+        weights = manifest.payload_path(folder, "model.bin")
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            # Left alone, the plugin computes in bf16 or f16 where the processor can.
+            "INFERENCE_PRECISION_HINT": "f16" if manifest.precision == "fp16" else "f32",
+            "INFERENCE_NUM_THREADS": threads or host.physical_cores(),
+        }
+        try:
+            core = openvino.Core()
+            compiled = core.compile_model(core.read_model(str(path), str(weights)), "CPU", settings)
+            self._request: Any = compiled.create_infer_request()
+            inputs, outputs = _described(compiled.inputs), _described(compiled.outputs)
+        except RuntimeError as error:
+            raise BackendError(
+                f"{path}: OpenVINO {self.version} refused it: {reason(error)}; "
+                f"rebuild with {manifest.rebuild_command(folder)}"
+            ) from error
+        check_tensors(inputs, outputs, manifest, path)
+
+    def infer(self, pre: NDArray[np.uint8], post: NDArray[np.uint8]) -> Maps:
+        try:
+            self._request.infer(
+                dict(zip(INPUTS, (pre, post), strict=True)), share_inputs=True, share_outputs=True
+            )
+            # The request owns its outputs and overwrites them in the next call.
+            damage, building, confidence = (
+                self._request.get_tensor(name).data.copy() for name in OUTPUTS
+            )
+        except RuntimeError as error:
+            raise BackendError(
+                f"OpenVINO {self.version} failed to infer: {reason(error)}"
+            ) from error
+        return damage, building, confidence
+
+    def close(self) -> None:
+        self._request = None
+
+
+def _described(ports: Any) -> dict[str, tuple[str, tuple[int | None, ...]]]:
+    return {
+        port.get_any_name(): (
+            {"u8": "uint8"}.get(port.element_type.get_type_name(), port.element_type.to_string()),
+            tuple(None if dim.is_dynamic else dim.get_length() for dim in port.partial_shape),
+        )
+        for port in ports
+    }

@@ -1,0 +1,142 @@
+"""An engine: the folder is checked, then the payload is loaded, then pairs are predicted."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.backends import Backend, open_backend
+from runtime.errors import ConfigError, EngineError, ImageError
+from runtime.manifest import Manifest
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Three uint8 maps, [H,W] for one pair or [N,H,W] for a batch.
+
+    damage: class of `runtime.damage`, 0 where there is no building.
+    building: building probability x 255, rounded.
+    confidence: probability of the chosen class x 255 (of "no building" where damage is 0).
+    """
+
+    damage: NDArray[np.uint8]
+    building: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]
+
+
+class Engine:
+    """A loaded engine. Threads may share it: they are served one at a time."""
+
+    def __init__(self, manifest: Manifest, backend: Backend, folder: Path) -> None:
+        self.manifest = manifest
+        self.folder = folder
+        self._backend: Backend | None = backend
+        self._version = backend.version
+        self._lock = threading.Lock()
+
+    @property
+    def height(self) -> int:
+        return self.manifest.input.height
+
+    @property
+    def width(self) -> int:
+        return self.manifest.input.width
+
+    @property
+    def backend_version(self) -> str:
+        """Of the library that runs here; `manifest.target.version` is the one that built."""
+        return self._version
+
+    def predict(self, pre: NDArray[np.uint8], post: NDArray[np.uint8]) -> Prediction:
+        """pre, post: uint8 RGB, both [H,W,3], or both [N,H,W,3] with N in the batch range.
+
+        Raises ImageError for anything else, EngineError after `close`.
+        """
+        self._check(pre, "pre")
+        self._check(post, "post")
+        if pre.shape != post.shape:
+            raise ImageError(
+                f"pre is {_shape(pre)} and post is {_shape(post)}; "
+                "expected as many pre images as post images"
+            )
+        single = pre.ndim == 3
+        if single:
+            pre, post = pre[None], post[None]
+        with self._lock:
+            if self._backend is None:
+                raise EngineError(f"{self.folder}: the engine is closed; load it again to predict")
+            maps = self._backend.infer(np.ascontiguousarray(pre), np.ascontiguousarray(post))
+        return Prediction(*((each[0] if single else each) for each in maps))
+
+    def close(self) -> None:
+        """Free the engine; a second call does nothing."""
+        with self._lock:
+            if self._backend is not None:
+                self._backend.close()
+                self._backend = None
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check(self, image: NDArray[np.uint8], name: str) -> None:
+        size, batch = f"{self.height}x{self.width}", self.manifest.input.batch
+        expected = (
+            f"this engine takes uint8 RGB [{self.height},{self.width},3], alone or in a batch"
+        )
+        if not isinstance(image, np.ndarray):
+            raise ImageError(f"{name} is a {type(image).__name__}; {expected} (a NumPy array)")
+        if image.dtype != np.uint8:
+            raise ImageError(f"{name} is {image.dtype}; {expected}, as decoded, not scaled")
+        if image.ndim not in (3, 4) or image.shape[-1] != 3:
+            raise ImageError(f"{name} is {_shape(image)}; {expected}")
+        if image.shape[-3:-1] != (self.height, self.width):
+            found = f"{image.shape[-3]}x{image.shape[-2]}"
+            raise ImageError(
+                f"{name} is {found} (height x width), this engine takes {size}; "
+                f"{_rebuild_at(image)}, or cut the image to that size"
+            )
+        count = 1 if image.ndim == 3 else len(image)
+        if not batch.min <= count <= batch.max:
+            allowed = str(batch.min) if batch.min == batch.max else f"{batch.min} to {batch.max}"
+            raise ImageError(
+                f"{name} holds {count} images of {size}, this engine takes {allowed} at a time"
+            )
+
+
+def load_engine(folder: Path | str, threads: int | None = None) -> Engine:
+    """Check an engine folder and load it.
+
+    threads: processor threads for one inference; None takes every physical core.
+    Raises EngineError's family for a folder that must not be loaded, BackendError for
+    a library that is missing or refuses it. Nothing is deserialised before the
+    manifest and every payload file were checked.
+    """
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads is {threads}; expected 1 or more")
+    folder = Path(folder)
+    manifest = Manifest.read(folder)
+    manifest.check_payload(folder)
+    return Engine(manifest, open_backend(manifest, folder, threads), folder)
+
+
+def _rebuild_at(image: NDArray[np.uint8]) -> str:
+    """The advice for an image of another size than the engine's."""
+    height, width = image.shape[-3:-1]
+    return f"rebuild the engine with python -m export.build_engine --size {height} {width}"
+
+
+def _shape(array: NDArray[np.uint8]) -> str:
+    return "[" + ",".join(str(dim) for dim in array.shape) + "]"

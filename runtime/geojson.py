@@ -1,0 +1,62 @@
+"""Buildings as GeoJSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from runtime import files
+from runtime.buildings import Building
+
+PIXEL_COORDINATES = {
+    "coordinates": "pixel",
+    "coordinates_note": (
+        "The image has no georeference: x to the right and y downwards in pixels, "
+        "origin at the image's top left corner."
+    ),
+}
+"""Foreign members (RFC 7946, 6.1) of a collection that is not in WGS 84."""
+
+
+def feature(building: Building) -> dict[str, Any]:
+    """A GeoJSON Feature with a Polygon in the building's own coordinates."""
+    closed = [[*ring.tolist(), ring[0].tolist()] for ring in building.rings]
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": closed},
+        "properties": {
+            "damage": building.damage,
+            "damage_class": building.damage_class,
+            "confidence": round(building.confidence, 4),
+            "area_px": building.area_px,
+            "shares": {name: round(share, 4) for name, share in building.shares.items()},
+        },
+    }
+
+
+def write_geojson(
+    path: Path | str,
+    features: Iterable[Mapping[str, Any]],
+    members: Mapping[str, Any] = PIXEL_COORDINATES,
+) -> None:
+    """A FeatureCollection, one feature a line, that appears whole or not at all.
+
+    Written as it is iterated: a country's buildings need not fit into memory.
+    """
+    with files.replacing(Path(path)) as temporary, temporary.open("w", encoding="utf-8") as file:
+        head = json.dumps({"type": "FeatureCollection", **members})
+        file.write(head[:-1] + ', "features": [')
+        for i, each in enumerate(features):
+            file.write(("\n" if i == 0 else ",\n") + json.dumps(each, allow_nan=False))
+        file.write("\n]}\n")
+
+
+def to_geojson(buildings: Iterable[Building]) -> dict[str, Any]:
+    """A FeatureCollection in pixel coordinates, in memory."""
+    return {
+        "type": "FeatureCollection",
+        **PIXEL_COORDINATES,
+        "features": [feature(building) for building in buildings],
+    }

@@ -1,0 +1,256 @@
+"""The engine folder's manifest: what the payload is, and proof that it is that.
+
+A builder fills a temporary folder with the payload, calls `Manifest.write`, and
+renames the folder (`files.replacing_folder`). The runtime calls `Manifest.read`
+and `check_payload` before any library sees the payload.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from runtime import files, records
+from runtime.damage import CLASS_NAMES
+from runtime.errors import AlteredPayloadError, ManifestError
+
+FORMAT = 1
+FILE_NAME = "manifest.json"
+
+Precision = Literal["fp32", "fp16", "int8"]
+BackendName = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
+
+
+@dataclass(frozen=True)
+class Model:
+    architecture: str
+    width: int
+    parameters: int
+    checkpoint_sha256: str
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The deploy graph (ONNX) that the payload was made from."""
+
+    sha256: str
+    opset: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs per inference; `opt` is what the compiler tuned for."""
+
+    min: int
+    opt: int
+    max: int
+
+
+@dataclass(frozen=True)
+class Input:
+    """Size in pixels; `threshold` is the building probability from which damage > 0."""
+
+    height: int
+    width: int
+    batch: Batch
+    colour_order: Literal["RGB"]
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the payload runs: `compute_capability` like "8.6", `platform` like "linux-x86_64"."""
+
+    backend: BackendName
+    version: str
+    compute_capability: str | None
+    platform: str
+
+
+@dataclass(frozen=True)
+class PayloadFile:
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything known about an engine.
+
+    `calibration` is the fingerprint of the calibration artefact, or None.
+    `verification` is free: {"status": "ran" | "compiled, not run", "parity": {...},
+    "accuracy": {...}}. `created` is an ISO 8601 time.
+    """
+
+    format: int
+    model: Model
+    graph: Graph
+    input: Input
+    class_names: tuple[str, ...]
+    precision: Precision
+    target: Target
+    calibration: str | None
+    verification: dict[str, Any]
+    payload: tuple[PayloadFile, ...]
+    created: str
+
+    @classmethod
+    def read(cls, folder: Path | str) -> Manifest:
+        """The manifest of an engine folder; ManifestError names what is wrong with it."""
+        folder = Path(folder)
+        path = folder / FILE_NAME
+        if not folder.is_dir():
+            found = "is not a folder" if folder.exists() else "does not exist"
+            raise ManifestError(
+                f"{folder}: {found}; expected an engine folder as written by "
+                "python -m export.build_engine"
+            )
+        if not path.is_file():
+            raise ManifestError(
+                f"{path}: missing, so this is no engine folder; build one with {_rebuild(folder)}"
+            )
+        try:
+            content = records.load_json(path)
+            _check_format(content, path)
+            manifest = records.parse(cls, content)
+            manifest.check_values()
+        except records.RecordError as error:
+            raise ManifestError(f"{path}: {error}; rebuild with {_rebuild(folder)}") from error
+        return manifest
+
+    def write(self, folder: Path | str) -> None:
+        """Write manifest.json, atomically; ManifestError where `read` would refuse it."""
+        path = Path(folder) / FILE_NAME
+        try:
+            text = json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False)
+            records.parse(Manifest, json.loads(text)).check_values()
+        except (TypeError, ValueError) as error:
+            raise ManifestError(f"{path}: not written: {error}") from error
+        files.write_bytes(path, (text + "\n").encode())
+
+    def check_payload(self, folder: Path | str) -> None:
+        """Compare every payload file with its recorded size, then with its sha256.
+
+        AlteredPayloadError at the first that differs.
+        """
+        folder = Path(folder)
+        again = f"copy the folder again or rebuild with {self.rebuild_command(folder)}"
+        for entry in self.payload:
+            path = folder / entry.name
+            if not path.is_file():
+                raise AlteredPayloadError(f"{path}: payload file is missing; {again}")
+            size = path.stat().st_size
+            if size != entry.size:
+                raise AlteredPayloadError(
+                    f"{path}: holds {size} bytes, the manifest recorded {entry.size}; {again}"
+                )
+        for entry in self.payload:
+            path = folder / entry.name
+            if files.sha256(path) != entry.sha256:
+                raise AlteredPayloadError(
+                    f"{path}: its sha256 is not the one the manifest recorded; {again}"
+                )
+
+    def payload_path(self, folder: Path | str, name: str) -> Path:
+        """A payload file by name. One that the manifest does not vouch for is never opened."""
+        if name not in (entry.name for entry in self.payload):
+            raise ManifestError(
+                f"{Path(folder) / FILE_NAME}: payload has no {name}, which a "
+                f"{self.target.backend} engine needs; "
+                f"rebuild with {self.rebuild_command(folder)}"
+            )
+        return Path(folder) / name
+
+    def rebuild_command(self, folder: Path | str) -> str:
+        return (
+            f"python -m export.build_engine --{self.precision} "
+            f"--target {self.target.backend} --out {folder}"
+        )
+
+    def check_values(self) -> None:
+        """What types cannot say; RecordError names the key."""
+        size, batch = self.input, self.input.batch
+        _require(self.format == FORMAT, "format", f"must be {FORMAT}")
+        _require(size.height > 0 and size.width > 0, "input", "height and width must be positive")
+        _require(0 < size.threshold < 1, "input.threshold", "must lie between 0 and 1")
+        _require(
+            1 <= batch.min <= batch.opt <= batch.max,
+            "input.batch",
+            "must keep 1 <= min <= opt <= max",
+        )
+        _require(
+            self.class_names == CLASS_NAMES,
+            "class_names",
+            f"must be {list(CLASS_NAMES)}: another damage scale would be misread",
+        )
+        capability = self.target.compute_capability
+        _require(
+            capability is None or re.fullmatch(r"\d+\.\d+", capability) is not None,
+            "target.compute_capability",
+            'must look like "8.6", or be null',
+        )
+        _require(bool(self.payload), "payload", "must list at least one file")
+        names = [entry.name for entry in self.payload]
+        _require(len(set(names)) == len(names), "payload", "must not name a file twice")
+        for i, entry in enumerate(self.payload):
+            _require(
+                _is_plain_name(entry.name),
+                f"payload[{i}].name",
+                f"must be a plain file name inside the folder, not {entry.name!r}",
+            )
+            _require(entry.size >= 0, f"payload[{i}].size", "must not be negative")
+            _require(
+                re.fullmatch("[0-9a-f]{64}", entry.sha256) is not None,
+                f"payload[{i}].sha256",
+                "must be 64 lower-case hexadecimal digits",
+            )
+
+
+def payload_of(folder: Path | str, names: Iterable[str]) -> tuple[PayloadFile, ...]:
+    """The payload entries of files that lie in `folder`."""
+    folder = Path(folder)
+    return tuple(
+        PayloadFile(name, (folder / name).stat().st_size, files.sha256(folder / name))
+        for name in names
+    )
+
+
+def _check_format(content: Any, path: Path) -> None:
+    """Before the keys are looked at: another format may have other keys."""
+    if not isinstance(content, dict) or type(content.get("format")) is not int:
+        raise records.RecordError("key format is missing or is not a whole number")
+    found = content["format"]
+    if found > FORMAT:
+        advice = "update this toolkit, or rebuild the engine"
+    elif found < FORMAT:
+        advice = "rebuild the engine"
+    else:
+        return
+    raise ManifestError(
+        f"{path}: manifest format {found}, this runtime reads format {FORMAT}; "
+        f"{advice} with {_rebuild(path.parent)}"
+    )
+
+
+def _rebuild(folder: Path) -> str:
+    """The command, where the manifest cannot say which precision and target it was."""
+    return f"python -m export.build_engine --out {folder}"
+
+
+def _require(condition: bool, key: str, expected: str) -> None:
+    if not condition:
+        raise records.RecordError(f"key {key} {expected}")
+
+
+def _is_plain_name(name: str) -> bool:
+    return (
+        name not in ("", ".", "..", FILE_NAME)
+        and not re.search(r"[/\\:\0]", name)
+        and name.isprintable()
+    )

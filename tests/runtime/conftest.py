@@ -1,0 +1,221 @@
+"""Small real engines, and what they must answer.
+
+The graph keeps the deploy contract with weights that are powers of two, so that its
+answer is exact and NumPy can give it independently.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from runtime import host
+from runtime.damage import CLASS_NAMES
+from runtime.manifest import (
+    FORMAT,
+    Batch,
+    Graph,
+    Input,
+    Manifest,
+    Model,
+    Target,
+    payload_of,
+)
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def _graph(height: int, width: int, batch: tuple[int, int, int]) -> onnx.ModelProto:
+    n = batch[0] if batch[0] == batch[2] else "N"
+    constants = {
+        "pre_weight": np.array([0.5, 0.25, 0.25], np.float32).reshape(1, 3, 1, 1),
+        "post_weight": np.array([0.25, 0.25, 0.5], np.float32).reshape(1, 3, 1, 1),
+        "channel": np.array([1], np.int64),
+        "half": np.float32(128),
+        "full": np.float32(255),
+        "zero": np.float32(0),
+        "one": np.float32(1),
+        "low": np.float32(64),
+        "middle": np.float32(128),
+        "high": np.float32(192),
+    }
+    nodes: list[onnx.NodeProto] = []
+
+    def node(kind: str, inputs: str, output: str, **attributes: object) -> None:
+        nodes.append(helper.make_node(kind, inputs.split(), [output], **attributes))
+
+    for name in ("pre", "post"):
+        node("Cast", name, f"{name}_float", to=TensorProto.FLOAT)
+        node("Transpose", f"{name}_float", f"{name}_nchw", perm=[0, 3, 1, 2])
+        node("Conv", f"{name}_nchw {name}_weight", f"{name}_conv", kernel_shape=[1, 1])
+        node("Floor", f"{name}_conv", f"{name}_floor")
+        node("Squeeze", f"{name}_floor channel", f"{name}_value")
+    node("GreaterOrEqual", "pre_value half", "is_building")
+    for level in ("low", "middle", "high"):
+        node("Greater", f"post_value {level}", f"above_{level}")
+        node("Cast", f"above_{level}", f"step_{level}", to=TensorProto.FLOAT)
+    node("Add", "step_low step_middle", "two")
+    node("Add", "two step_high", "three")
+    node("Add", "three one", "classes")
+    node("Where", "is_building classes zero", "damage_float")
+    node("Sub", "full pre_value", "none")
+    node("Where", "is_building post_value none", "confidence_float")
+    node("Cast", "damage_float", "damage", to=TensorProto.UINT8)
+    node("Cast", "pre_value", "building", to=TensorProto.UINT8)
+    node("Cast", "confidence_float", "confidence", to=TensorProto.UINT8)
+
+    def maps(name: str, *channels: int) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, TensorProto.UINT8, [n, height, width, *channels])
+
+    graph = helper.make_graph(
+        nodes,
+        "deploy",
+        [maps("pre", 3), maps("post", 3)],
+        [maps("damage"), maps("building"), maps("confidence")],
+        [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model
+
+
+@pytest.fixture(scope="session")
+def make_manifest():
+    """Manifest of a folder's payload files, with any field of the top level replaced."""
+
+    def make(
+        folder,
+        names=("model.onnx",),
+        backend="onnxruntime",
+        size=(32, 48),
+        batch=(1, 1, 1),
+        **changes,
+    ) -> Manifest:
+        manifest = Manifest(
+            format=FORMAT,
+            model=Model("dual-hrnet", 8, 1234, "ab" * 32),
+            graph=Graph("cd" * 32, 17),
+            input=Input(*size, Batch(*batch), "RGB", 0.5),
+            class_names=CLASS_NAMES,
+            precision="fp32",
+            target=Target(backend, "0.0", None, host.platform_name()),
+            calibration=None,
+            verification={"status": "ran", "parity": {"max": 0.25}},
+            payload=payload_of(folder, names),
+            created="2026-01-02T03:04:05+00:00",
+        )
+        return dataclasses.replace(manifest, **changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_engine(make_manifest):
+    """A function that writes an engine folder and returns it."""
+
+    def make(folder: Path, backend="onnxruntime", size=(32, 48), batch=(1, 1, 1), **changes):
+        folder.mkdir(parents=True)
+        model = _graph(*size, batch)
+        if backend == "openvino":
+            openvino = pytest.importorskip("openvino")
+            onnx.save(model, folder.parent / "source.onnx")
+            converted = openvino.convert_model(folder.parent / "source.onnx")
+            openvino.save_model(converted, folder / "model.xml", compress_to_fp16=False)
+            names = ("model.xml", "model.bin")
+        else:
+            onnx.save(model, folder / "model.onnx")
+            names = ("model.onnx",)
+        make_manifest(folder, names, backend, size, batch, **changes).write(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def engine_folder(make_engine, tmp_path):
+    """An ONNX Runtime engine of 32x48, one pair at a time."""
+    return make_engine(tmp_path / "engine")
+
+
+@pytest.fixture(scope="session")
+def reference():
+    """What the engines must answer: (damage, building, confidence) by NumPy."""
+
+    def evaluate(pre: np.ndarray, post: np.ndarray):
+        pre, post = pre.astype(np.int64), post.astype(np.int64)
+        building = (2 * pre[..., 0] + pre[..., 1] + pre[..., 2]) // 4
+        value = (post[..., 0] + post[..., 1] + 2 * post[..., 2]) // 4
+        classes = 1 + (value > 64) + (value > 128) + (value > 192)
+        there = building >= 128
+        damage = np.where(there, classes, 0)
+        confidence = np.where(there, value, 255 - building)
+        return tuple(each.astype(np.uint8) for each in (damage, building, confidence))
+
+    return evaluate
+
+
+@pytest.fixture
+def pair():
+    """pre, post: uint8 [32,48,3], blocky enough to have buildings of every class."""
+    rng = np.random.default_rng(7)
+
+    def image(blocks):
+        noise = rng.integers(0, 9, (32, 48, 3))
+        return (blocks.reshape(4, 6, 1).repeat(8, 0).repeat(8, 1) + noise).astype(np.uint8)
+
+    return image(np.tile([40, 200, 200], 8)), image(rng.permutation(np.linspace(0, 240, 24)))
+
+
+@pytest.fixture(scope="session")
+def edit_manifest():
+    """Change manifest.json as a hand would: a function of the decoded content."""
+
+    def edit(folder: Path, change) -> None:
+        path = folder / "manifest.json"
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+
+    return edit
+
+
+@pytest.fixture(scope="session")
+def python():
+    """Run Python code or a module in a fresh process, in the repository."""
+
+    def run(*arguments: object, **options) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            **options,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def blocked():
+    """Source code that makes importing the named packages fail, to go first in a process."""
+
+    def code(*names: str) -> str:
+        return f"""
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {set(names)!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocked())
+"""
+
+    return code

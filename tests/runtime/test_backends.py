@@ -1,0 +1,75 @@
+import dataclasses
+
+import pytest
+
+from runtime import host, load_engine
+from runtime.errors import BackendError, TargetMismatchError
+from runtime.manifest import Target
+
+
+@pytest.fixture
+def tensorrt_folder(make_manifest, tmp_path):
+    def make(backend="tensorrt", platform=None, capability="8.6"):
+        folder = tmp_path / "engine"
+        folder.mkdir()
+        (folder / "engine.plan").write_bytes(b"ftrt")
+        target = Target(backend, "11.4.0", capability, platform or host.platform_name())
+        manifest = dataclasses.replace(make_manifest(folder, ["engine.plan"]), target=target)
+        manifest.write(folder)
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx"])
+def test_a_tensorrt_engine_is_refused_with_the_targets_that_run(
+    tensorrt_folder, monkeypatch, backend
+):
+    monkeypatch.setattr(host, "compute_capability", lambda: "8.6")
+    with pytest.raises(BackendError, match=f"a {backend} 11.4.0 fp32 engine .* 8.6") as caught:
+        load_engine(tensorrt_folder(backend))
+    assert "--target onnxruntime or --target openvino" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_gpu_is_a_target_mismatch(tensorrt_folder, monkeypatch):
+    monkeypatch.setattr(host, "compute_capability", lambda: "7.2")
+    with pytest.raises(TargetMismatchError, match=r"8\.6, this GPU has 7\.2; rebuild on this"):
+        load_engine(tensorrt_folder())
+
+
+def test_another_platform_is_a_target_mismatch(tensorrt_folder):
+    with pytest.raises(TargetMismatchError, match="built for linux-riscv64, this machine is"):
+        load_engine(tensorrt_folder(platform="linux-riscv64"))
+
+
+@pytest.mark.parametrize("capability", [None, "8.6"])
+def test_without_a_gpu_the_capability_is_not_judged(tensorrt_folder, monkeypatch, capability):
+    monkeypatch.setattr(host, "compute_capability", lambda: None)
+    with pytest.raises(BackendError, match="cannot execute"):
+        load_engine(tensorrt_folder(capability=capability))
+
+
+@pytest.mark.parametrize(
+    ("backend", "advice"),
+    [
+        ("onnxruntime", 'pip install "dual-hrnet-edge"'),
+        ("openvino", 'pip install "dual-hrnet-edge[openvino]"'),
+    ],
+)
+def test_a_missing_library_is_named_with_its_extra(
+    make_engine, tmp_path, python, blocked, backend, advice
+):
+    folder = make_engine(tmp_path / "e", backend)
+    code = f"""{blocked(backend)}
+from runtime import load_engine
+from runtime.errors import BackendError
+try:
+    load_engine({str(folder)!r})
+except BackendError as error:
+    print(error)
+"""
+    result = python("-c", code)
+    assert result.returncode == 0, result.stderr
+    assert advice in result.stdout
+    assert len(result.stdout.splitlines()) == 1

@@ -1,0 +1,230 @@
+import json
+import resource
+import signal
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from runtime import predict
+from runtime.buildings import find_buildings
+
+OUTPUTS = {
+    "damage.png",
+    "building.png",
+    "confidence.png",
+    "overlay.png",
+    "buildings.geojson",
+    "summary.json",
+}
+
+
+@pytest.fixture
+def files(tmp_path, pair):
+    """pre.png and post.png of 32x48."""
+    for name, image in zip(("pre.png", "post.png"), pair, strict=True):
+        Image.fromarray(image).save(tmp_path / name)
+    return tmp_path / "pre.png", tmp_path / "post.png"
+
+
+@pytest.fixture
+def run(python, engine_folder, files, tmp_path):
+    """The command in its own process; OUT is `out` beside the images."""
+
+    def call(*options, engine=engine_folder, pre=files[0], post=files[1], **process):
+        return python(
+            "-m", "runtime.predict", "--engine", engine, pre, post,
+            "--out", tmp_path / "out", "--threads", 1, *options, **process,
+        )  # fmt: skip
+
+    return call
+
+
+@pytest.fixture
+def main(engine_folder, files, tmp_path):
+    """The command in this process, which is faster."""
+
+    def call(*options, pre=files[0], post=files[1], out=tmp_path / "out"):
+        arguments = ["--engine", engine_folder, pre, post, "--out", out, *options]
+        predict.main(predict.parser().parse_args([str(each) for each in arguments]))
+        return out
+
+    return call
+
+
+def failed(result, out) -> str:
+    """The one line of a refused run that left nothing behind."""
+    assert result.returncode != 0
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    assert not out.exists()
+    assert not [path for path in out.parent.iterdir() if "partial" in path.name]
+    return lines[0]
+
+
+def test_a_pair_becomes_maps_polygons_and_a_summary(run, tmp_path, pair, reference):
+    result = run()
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    out = tmp_path / "out"
+    assert {path.name for path in out.iterdir()} == OUTPUTS
+    damage, building, confidence = reference(*pair)
+    for name, expected in (
+        ("damage.png", damage),
+        ("building.png", building),
+        ("confidence.png", confidence),
+    ):
+        np.testing.assert_array_equal(np.asarray(Image.open(out / name)), expected)
+    assert np.asarray(Image.open(out / "overlay.png")).shape == (32, 48, 3)
+    buildings = find_buildings(damage, confidence)
+    features = json.loads((out / "buildings.geojson").read_text())["features"]
+    assert len(features) == len(buildings) > 1
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["buildings"] == len(buildings)
+    assert summary["classes"]["destroyed"]["area_px"] == int((damage == 4).sum())
+    assert sum(each["buildings"] for each in summary["classes"].values()) == len(buildings)
+    assert summary["engine"]["checkpoint_sha256"] == "ab" * 32
+    assert summary["engine"]["built_with"] == "0.0"
+    assert "destroyed" in result.stdout
+    assert "dual-hrnet w8 fp32 on onnxruntime" in result.stdout
+
+
+def test_json_prints_the_summary(main, capsys):
+    out = main("--json")
+    assert json.loads(capsys.readouterr().out) == json.loads((out / "summary.json").read_text())
+
+
+def test_min_area_leaves_small_buildings_out_of_polygons_and_counts(main, capsys):
+    out = main("--min-area", "10000", "--json")
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["buildings"] == 0
+    assert summary["min_area_px"] == 10000
+    assert summary["classes"]["destroyed"]["area_px"] > 0
+    assert json.loads((out / "buildings.geojson").read_text())["features"] == []
+
+
+def test_an_existing_folder_keeps_its_other_files(main, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    (tmp_path / "out" / "damage.png").write_text("old")
+    out = main()
+    assert {path.name for path in out.iterdir()} == {*OUTPUTS, "notes.txt"}
+    assert (out / "notes.txt").read_text() == "mine"
+    Image.open(out / "damage.png").verify()
+
+
+def test_bad_images_are_one_line_and_leave_nothing(run, tmp_path, files, pair):
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(files[0].read_bytes()[:-20])
+    assert "cut.png: a PNG that is truncated" in failed(run(post=cut), tmp_path / "out")
+    flipped = bytearray(files[0].read_bytes())
+    flipped[flipped.index(b"IDAT") + 9] ^= 4
+    cut.write_bytes(flipped)
+    assert "that is corrupted" in failed(run(pre=cut), tmp_path / "out")
+    rgba = tmp_path / "rgba.png"
+    Image.fromarray(pair[0]).convert("RGBA").save(rgba)
+    assert "8-bit RGBA PNG; expected 8-bit RGB" in failed(run(pre=rgba), tmp_path / "out")
+    tiff = tmp_path / "cut.tif"
+    Image.fromarray(pair[0]).save(tiff)
+    tiff.write_bytes(tiff.read_bytes()[:2000])
+    assert "cut.tif: truncated or corrupted" in failed(run(pre=tiff), tmp_path / "out")
+    assert "no such image" in failed(run(pre=tmp_path / "none.png"), tmp_path / "out")
+
+
+def test_other_sizes_are_one_line_and_leave_nothing(run, tmp_path, pair):
+    small = tmp_path / "small.png"
+    Image.fromarray(pair[0][:16]).save(small)
+    assert "small.png: 16x48, but" in failed(run(post=small), tmp_path / "out")
+    message = failed(run(pre=small, post=small), tmp_path / "out")
+    assert "small.png: 16x48 (height x width), the engine takes 32x48" in message
+    assert "python -m export.build_engine --size 16 48" in message
+
+
+def test_bad_engines_are_one_line_and_leave_nothing(run, tmp_path, engine_folder, edit_manifest):
+    out = tmp_path / "out"
+    assert "none: does not exist" in failed(run(engine=tmp_path / "none"), out)
+    edit_manifest(engine_folder, lambda content: content.update(format=2))
+    assert "manifest format 2" in failed(run(), out)
+    edit_manifest(engine_folder, lambda content: content.update(format=1, precision="int4"))
+    assert "key precision" in failed(run(), out)
+    edit_manifest(engine_folder, lambda content: content.update(precision="fp32"))
+    with (engine_folder / "model.onnx").open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff")
+    assert "model.onnx: its sha256" in failed(run(), out)
+
+
+def test_options_that_cannot_be_used_exit_with_2(run, tmp_path):
+    result = run("--min-area", 0)
+    assert "--min-area is 0" in failed(result, tmp_path / "out")
+    assert result.returncode == 2
+    (tmp_path / "out").write_text("a file")
+    result = run()
+    assert result.returncode == 2
+    assert "is a file; expected a folder" in result.stderr
+    assert (tmp_path / "out").read_text() == "a file"
+
+
+def small_files_only():
+    """Like a full disk: writing past 1 kB of any file fails."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(run, tmp_path):
+    message = failed(run(preexec_fn=small_files_only), tmp_path / "out")
+    assert "File too large" in message
+
+
+def test_a_full_disk_leaves_the_old_results(run, main, tmp_path):
+    out = main()
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    result = run("--min-area", 40, preexec_fn=small_files_only)
+    assert result.returncode != 0
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_debug_shows_the_traceback(run, tmp_path):
+    result = run("--debug", engine=tmp_path / "none")
+    assert "Traceback" in result.stderr
+    assert "ManifestError" in result.stderr
+
+
+def test_help_is_instant_and_loads_nothing(python):
+    code = """
+import runpy, sys
+sys.argv = ["predict", "--help"]
+try:
+    runpy.run_module("runtime.predict", run_name="__main__")
+except SystemExit as end:
+    heavy = {"numpy", "cv2", "onnxruntime", "openvino", "torch"} & set(sys.modules)
+    print("loaded", sorted(heavy), "code", end.code)
+"""
+    start = time.monotonic()
+    result = python("-c", code)
+    seconds = time.monotonic() - start
+    assert "--min-area" in result.stdout
+    assert "loaded [] code 0" in result.stdout
+    assert seconds < 2  # 0.1 s alone; the machine may be busy
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_predict_needs_no_training_library(python, blocked, make_engine, files, tmp_path, backend):
+    unwanted = (
+        *("torch", "onnx", "onnxscript", "onnxsim", "pydantic", "yaml", "tqdm"),
+        *("train", "export", "calibration", "benchmarks", "rasterio", "shapely", "scipy"),
+        "openvino" if backend == "onnxruntime" else "onnxruntime",
+    )
+    folder = make_engine(tmp_path / "other", backend)
+    arguments = ["predict", "--engine", folder, *files, "--out", tmp_path / "out"]
+    code = f"""{blocked(*unwanted)}
+import runpy
+sys.argv = {[str(each) for each in arguments]!r}
+runpy.run_module("runtime.predict", run_name="__main__")
+"""
+    result = python("-c", code)
+    assert result.returncode == 0, result.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == OUTPUTS

@@ -1,0 +1,57 @@
+"""From logits to the three maps of the deploy contract.
+
+Training-time evaluation and every exported graph share this file, so a map means the
+same everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from runtime.damage import DAMAGE_CLASSES
+
+
+def building_logit(logits: Tensor) -> Tensor:
+    """One localization logit [N, 1, H, W]: of two softmax logits it is their difference."""
+    return logits if logits.shape[1] == 1 else logits[:, 1:2] - logits[:, 0:1]
+
+
+def class_logits(logits: Tensor) -> Tensor:
+    """Logits of the four damage classes [N, 4, H, W]; a background class is left out."""
+    return logits[:, -len(DAMAGE_CLASSES) :]
+
+
+def decode(building: Tensor, damage: Tensor, threshold: float = 0.5) -> tuple[Tensor, ...]:
+    """The maps, each uint8 [N, H, W].
+
+    Args:
+        building: float [N, 1, H, W], one localization logit.
+        damage: float [N, 4, H, W], logits of classes 1..4.
+        threshold: building probability from which a pixel is building.
+    Returns:
+        damage: the likeliest of classes 1..4 where building, else 0.
+        building: building probability x 255, rounded.
+        confidence: probability of the chosen class among 1..4 x 255 where building,
+            else probability of "no building" x 255, rounded.
+    """
+    logit = building[:, 0]
+    probability = torch.sigmoid(logit)
+    is_building = logit >= math.log(threshold / (1 - threshold))
+    # A chain of comparisons instead of argmax: compilers fuse it with its neighbours,
+    # and it needs no 64-bit indices.
+    best = damage[:, 0]
+    chosen = torch.full_like(best, float(DAMAGE_CLASSES[0]))
+    for index, value in enumerate(DAMAGE_CLASSES[1:], start=1):
+        candidate = damage[:, index]
+        chosen = torch.where(candidate > best, float(value), chosen)
+        best = torch.maximum(best, candidate)
+    likelihood = 1.0 / torch.exp(damage - best[:, None]).sum(1)
+    confidence = torch.where(is_building, likelihood, 1.0 - probability)
+    return (
+        torch.where(is_building, chosen, 0.0).to(torch.uint8),
+        torch.round(probability * 255.0).to(torch.uint8),
+        torch.round(confidence * 255.0).to(torch.uint8),
+    )

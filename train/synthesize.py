@@ -1,0 +1,100 @@
+"""``python -m train.synthesize``: a synthetic data set in xBD's format.
+
+Every tile depends on (seed, its number, size) alone: the first tiles of a
+larger set are those of a smaller one, whatever wrote them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from runtime import cli
+from runtime.errors import ConfigError
+from runtime.files import replacing_folder
+
+WORKERS = 2
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(
+        prog="python -m train.synthesize", description="Write a synthetic data set in xBD's format."
+    )
+    add = result.add_argument
+    add("--out", type=Path, required=True, help="folder to create; must not exist, or be empty")
+    add("--tiles", type=int, required=True, help="number of pre/post pairs")
+    add("--size", type=int, default=512, help="px, a multiple of 32, at least 64 (default: 512)")
+    add("--seed", type=int, default=0, help="another seed, another world (default: 0)")
+    add("--test-share", type=float, default=0.2, help="share of tiles in test (default: 0.2)")
+    add("--workers", type=int, default=WORKERS, help=f"processes (default: {WORKERS})")
+    return result
+
+
+def main(args: argparse.Namespace) -> None:
+    _check(args)
+    tested = round(args.tiles * args.test_share)
+    # The pictures of a world do not depend on its split: the last tiles are the test.
+    splits = ["train"] * (args.tiles - tested) + ["test"] * tested
+    with replacing_folder(args.out) as folder:
+        for split in ("train", "test"):
+            for kind in ("images", "labels"):
+                (folder / split / kind).mkdir(parents=True)
+        write = partial(_write_tile, folder, args.seed, args.size)
+        _run(write, splits, args.workers)
+    cli.note(f"{args.out}: {args.tiles - tested} tiles in train, {tested} in test")
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.tiles < 1:
+        raise ConfigError(f"--tiles {args.tiles}: expected at least 1")
+    if args.size < 64 or args.size % 32:
+        raise ConfigError(f"--size {args.size}: expected a multiple of 32, at least 64")
+    if args.seed < 0:
+        raise ConfigError(f"--seed {args.seed}: expected 0 or more")
+    if not 0 <= args.test_share <= 1:
+        raise ConfigError(f"--test-share {args.test_share}: expected a share between 0 and 1")
+    if args.workers < 1:
+        raise ConfigError(f"--workers {args.workers}: expected at least 1")
+    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
+        raise ConfigError(
+            f"--out {args.out}: expected a new or empty folder; remove it or choose another"
+        )
+
+
+def _run(write: partial[None], splits: list[str], workers: int) -> None:
+    from tqdm import tqdm
+
+    with ProcessPoolExecutor(min(workers, len(splits)), initializer=_one_thread) as pool:
+        written = pool.map(write, range(len(splits)), splits, chunksize=4)
+        for _ in tqdm(written, total=len(splits), unit="tile", file=sys.stderr):
+            pass
+
+
+def _one_thread() -> None:
+    """OpenCV's own threads would only compete with the other processes."""
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def _write_tile(folder: Path, seed: int, size: int, index: int, split: str) -> None:
+    import cv2
+
+    from train.synthetic.labels import label, stem
+    from train.synthetic.scene import make_tile
+
+    tile = make_tile(seed, index, size)
+    for when, picture in (("pre", tile.pre), ("post", tile.post)):
+        name = stem(tile, index, when)
+        _, packed = cv2.imencode(".png", picture[..., ::-1])
+        (folder / split / "images" / f"{name}.png").write_bytes(packed.tobytes())
+        content = json.dumps(label(tile, seed, index, when))
+        (folder / split / "labels" / f"{name}.json").write_text(content)
+
+
+if __name__ == "__main__":
+    cli.run(parser(), main)

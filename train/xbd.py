@@ -1,0 +1,173 @@
+"""The xBD data set on disk: which tiles there are, their labels, and the official masks.
+
+Needs no torch, so that benchmarks and calibration read the same tiles the same way.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from runtime.damage import CLASS_NAMES, IGNORE, UNCLASSIFIED
+from runtime.errors import DataError
+from runtime.images import read_pair
+
+_STEM = re.compile(r"(?P<disaster>.+)_(?P<number>\d+)_(?P<when>pre|post)_disaster")
+_SUFFIXES = (".png", ".tif", ".tiff")
+_DAMAGE_VALUE = {name: value for value, name in enumerate(CLASS_NAMES) if value > 0}
+
+
+@dataclass(frozen=True)
+class Building:
+    """One labelled footprint. `polygon` is in pixels (x right, y down)."""
+
+    uid: str
+    polygon: BaseGeometry
+    damage: int | None
+    """1..4, IGNORE for un-classified, None in a pre-disaster label."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A pre/post pair of images, with its labels where the split has them."""
+
+    name: str
+    disaster: str
+    pre: Path
+    post: Path
+    pre_label: Path | None
+    post_label: Path | None
+
+    @property
+    def labelled(self) -> bool:
+        return self.pre_label is not None and self.post_label is not None
+
+    def images(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pre and post, uint8 [H, W, 3] RGB each."""
+        return read_pair(self.pre, self.post)
+
+    @cached_property
+    def buildings(self) -> tuple[list[Building], list[Building]]:
+        """Footprints of the pre label and of the post label."""
+        if self.pre_label is None or self.post_label is None:
+            raise DataError(f"{self.name}: has no labels; expected a labels/ folder beside images/")
+        return read_label(self.pre_label, damage=False), read_label(self.post_label, damage=True)
+
+    def targets(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Building target (0, 1; pre footprints) and damage target (0..4, 255), uint8 [H, W]."""
+        before, after = self.buildings
+        building = rasterise(before, height, width, lambda _: 1)
+        damage = rasterise(after, height, width, lambda b: IGNORE if b.damage is None else b.damage)
+        return building, damage
+
+
+def find_tiles(root: Path, split: str, *, labelled: bool = True) -> list[Tile]:
+    """Every pair of `root/split`, sorted by name.
+
+    Raises:
+        DataError: the split is absent or empty, an image lacks its other half, a label
+            lacks its image, or (with `labelled`) an image lacks a label.
+    """
+    images, labels = Path(root) / split / "images", Path(root) / split / "labels"
+    if not images.is_dir():
+        found = sorted(p.parent.name for p in Path(root).glob("*/images"))
+        raise DataError(
+            f"{images}: no such folder; expected an xBD split (found here: "
+            f"{', '.join(found) or 'none'})"
+        )
+    by_key = {_key(p): p for p in sorted(images.iterdir()) if p.suffix.lower() in _SUFFIXES}
+    label_by_key = {_key(p): p for p in sorted(labels.glob("*.json"))} if labels.is_dir() else {}
+    for key, label in label_by_key.items():
+        if key not in by_key:
+            raise DataError(f"{label}: label without image; expected {images / label.stem}.png")
+    tiles = []
+    for (name, when), path in by_key.items():
+        other = (name, "post" if when == "pre" else "pre")
+        if other not in by_key:
+            raise DataError(f"{path}: has no {other[1]}-disaster image beside it; a pair needs both")
+        if when == "post":
+            continue
+        pre_label, post_label = label_by_key.get((name, "pre")), label_by_key.get((name, "post"))
+        if labelled and (pre_label is None or post_label is None):
+            raise DataError(f"{path}: has no label; expected {labels / path.stem}.json and its post")
+        disaster = name.rpartition("_")[0]
+        tiles.append(Tile(name, disaster, path, by_key[other], pre_label, post_label))
+    if not tiles:
+        raise DataError(f"{images}: holds no tile; expected *_pre_disaster.png and *_post_disaster.png")
+    return tiles
+
+
+def splits(root: Path) -> list[str]:
+    """Names of the splits under `root` that have labels, in alphabetical order."""
+    return sorted(p.parent.name for p in Path(root).glob("*/labels") if any(p.glob("*.json")))
+
+
+def read_label(path: Path, *, damage: bool) -> list[Building]:
+    """The `xy` footprints of a label file.
+
+    Raises:
+        DataError: not JSON, a missing key, an unparsable or empty WKT, or an unknown
+            subtype; the message names the file and the building's uid.
+    """
+    try:
+        features = json.loads(path.read_text())["features"]["xy"]
+    except (ValueError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a JSON label ({error}); restore the file") from error
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: no features.xy; expected an xBD label") from error
+    return [_building(path, feature, damage) for feature in features]
+
+
+def _building(path: Path, feature: dict[str, Any], damage: bool) -> Building:
+    properties = feature.get("properties", {})
+    uid = str(properties.get("uid", "?"))
+    try:
+        polygon = shapely.from_wkt(feature["wkt"])
+    except (shapely.errors.ShapelyError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: building {uid} has an unparsable WKT ({error})") from error
+    if polygon is None or polygon.geom_type not in ("Polygon", "MultiPolygon") or polygon.is_empty:
+        raise DataError(f"{path}: building {uid} is not a polygon; expected POLYGON ((x y, ...))")
+    if not damage:
+        return Building(uid, polygon, None)
+    subtype = properties.get("subtype")
+    if subtype == UNCLASSIFIED:
+        return Building(uid, polygon, IGNORE)
+    if subtype not in _DAMAGE_VALUE:
+        known = ", ".join([*_DAMAGE_VALUE, UNCLASSIFIED])
+        raise DataError(f"{path}: building {uid} has subtype {subtype!r}; expected one of {known}")
+    return Building(uid, polygon, _DAMAGE_VALUE[subtype])
+
+
+def rasterise(
+    buildings: Iterable[Building], height: int, width: int, value: Callable[[Building], int]
+) -> np.ndarray:
+    """Masks by the official rule: `cv2.fillPoly` of the rounded int32 exterior, in label order.
+
+    Returns:
+        uint8 [H, W], 0 outside every footprint.
+    """
+    mask = np.zeros((height, width), np.uint8)
+    for building in buildings:
+        for part in shapely.get_parts(building.polygon):
+            exterior = np.asarray(part.exterior.coords)[:, :2]
+            cv2.fillPoly(mask, [np.round(exterior).astype(np.int32)], value(building))
+    return mask
+
+
+def _key(path: Path) -> tuple[str, str]:
+    match = _STEM.fullmatch(path.stem)
+    if match is None:
+        raise DataError(
+            f"{path}: not an xBD name; expected <disaster>_<number>_pre_disaster or _post_disaster"
+        )
+    return f"{match['disaster']}_{match['number']}", match["when"]
