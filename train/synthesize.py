@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -68,7 +69,9 @@ def _check(args: argparse.Namespace) -> None:
 def _run(write: partial[None], splits: list[str], workers: int) -> None:
     from tqdm import tqdm
 
-    with ProcessPoolExecutor(min(workers, len(splits)), initializer=_one_thread) as pool:
+    # Not fork: a caller that has used OpenCV's threads would leave a child their locks.
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(splits)), fresh, _one_thread) as pool:
         written = pool.map(write, range(len(splits)), splits, chunksize=4)
         for _ in tqdm(written, total=len(splits), unit="tile", file=sys.stderr):
             pass

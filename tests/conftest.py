@@ -1,0 +1,150 @@
+"""Fixtures that every package's tests share: real tiles, small networks, synthetic data."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from train.checkpoint import Checkpoint, save_checkpoint
+from train.model import DualHRNet, ModelConfig, build_network
+
+REPOSITORY = Path(__file__).parents[1]
+
+SMALL = ModelConfig(
+    width=8,
+    stem_width=8,
+    bottlenecks=1,
+    modules=(1, 1, 1),
+    blocks=1,
+    projection=16,
+    head_widths=(16, 8),
+)
+
+
+@pytest.fixture(scope="session")
+def measurement_data() -> Path:
+    """Real tiles and golden outputs, where they lie on this machine; never in the project."""
+    folder = Path(os.environ.get("DUAL_HRNET_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("real tiles are not on this machine; set DUAL_HRNET_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def xbd_sample(measurement_data: Path) -> Path:
+    return measurement_data / "xbd-sample"
+
+
+@pytest.fixture(scope="session")
+def small_config() -> ModelConfig:
+    return SMALL
+
+
+@pytest.fixture(scope="session")
+def plausible() -> Callable[..., DualHRNet]:
+    """A random network whose batch norms have seen data, so that its labels vary."""
+
+    def make(config: ModelConfig = SMALL, seed: int = 0) -> DualHRNet:
+        network = build_network(config, seed)
+        random = torch.Generator().manual_seed(seed)
+        for norm in network.modules():
+            if isinstance(norm, torch.nn.BatchNorm2d):
+                norm.momentum = None
+                norm.weight.data.uniform_(0.5, 1.5, generator=random)
+                norm.bias.data.normal_(0, 0.3, generator=random)
+        images = torch.randn(2, 2, 3, 64, 64, generator=random)
+        with torch.no_grad():
+            network.train()(*images)
+            building, damage = network.eval()(*images)
+            # Centre the logits, so that every label occurs.
+            _last(network, "building").bias -= building.mean((0, 2, 3))
+            _last(network, "damage").bias -= damage.mean((0, 2, 3))
+        return network
+
+    return make
+
+
+def _last(network: DualHRNet, head: str) -> torch.nn.Conv2d:
+    layers = getattr(network.heads, head)
+    return layers.classify if hasattr(layers, "classify") else layers[-1]
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(tmp_path_factory: pytest.TempPathFactory, plausible: Callable) -> Path:
+    path = tmp_path_factory.mktemp("small") / "best.pt"
+    save_checkpoint(path, Checkpoint(model=SMALL, model_state=plausible().state_dict()))
+    return path
+
+
+@pytest.fixture(scope="session")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten tiles of 96x96: eight to train on, two to test on."""
+    out = tmp_path_factory.mktemp("data") / "synthetic"
+    command = ["-m", "train.synthesize", "--out", out, "--tiles", "10", "--size", "96"]
+    subprocess.run([sys.executable, *map(str, command)], check=True, cwd=REPOSITORY)
+    return out
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command of the toolkit as a user would; its result, whatever the exit code."""
+
+    def run(module: str, *arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", module, *map(str, arguments)]
+        return subprocess.run(
+            line, cwd=options.pop("cwd", REPOSITORY), capture_output=True, text=True, **options
+        )
+
+    return run
+
+
+@pytest.fixture
+def error_line(command: Callable) -> Callable[..., str]:
+    """Run a command that must fail; its one line of error."""
+
+    def run(module: str, *arguments: object, **options: object) -> str:
+        result = command(module, *arguments, **options)
+        assert result.returncode != 0, result.stdout
+        errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1, result.stderr
+        assert "Traceback" not in result.stderr
+        return errors[0]
+
+    return run
+
+
+@pytest.fixture
+def tile_set(tmp_path: Path) -> Callable[..., Path]:
+    """Write a one-tile data set with given footprints: [(uid, wkt, subtype), ...]."""
+
+    def write(buildings: list[tuple[str, str, str]], size: int = 64) -> Path:
+        root = tmp_path / "tiles"
+        for kind in ("images", "labels"):
+            (root / "train" / kind).mkdir(parents=True, exist_ok=True)
+        random = np.random.default_rng(0)
+        for when in ("pre", "post"):
+            stem = f"town-flood_00000000_{when}_disaster"
+            image = random.integers(0, 255, (size, size, 3), np.uint8)
+            cv2.imwrite(str(root / "train" / "images" / f"{stem}.png"), image)
+            features = [
+                {
+                    "properties": {"feature_type": "building", "uid": uid}
+                    | ({"subtype": subtype} if when == "post" else {}),
+                    "wkt": wkt,
+                }
+                for uid, wkt, subtype in buildings
+            ]
+            label = {"features": {"xy": features, "lng_lat": []}, "metadata": {}}
+            (root / "train" / "labels" / f"{stem}.json").write_text(json.dumps(label))
+        return root
+
+    return write

@@ -1,0 +1,60 @@
+"""Run configurations: shipped ones load, wrong ones are named on one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runtime.errors import ConfigError
+from train.config import load_config
+
+CONFIGS = Path(__file__).parents[2] / "train" / "configs"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_shipped_configs_load(path: Path) -> None:
+    load_config(path)
+
+
+def test_overrides_are_typed() -> None:
+    overrides = ["optim.epochs=3", "loss.class_weights=[1,1,1,1,1]", "augment.geometry=false"]
+    config = load_config(CONFIGS / "demo.yaml", overrides)
+    assert config.optim.epochs == 3
+    assert config.loss.class_weights == (1, 1, 1, 1, 1)
+    assert config.augment.geometry is False
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optim.speed=3", "optim.speed: unknown key"),
+        ("model.depth=3", "model.depth: unknown key"),
+        ("optim.epochs=0", "optim.epochs: Input should be greater than or equal to 1"),
+        ("data.crop=100", "data.crop: Input should be a multiple of 32"),
+        ("optim.epochs=many", "optim.epochs: Input should be a valid integer"),
+        ("epochs", "expected key=value"),
+    ],
+)
+def test_wrong_keys_and_values_are_named(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message.replace("(", r"\(")):
+        load_config(CONFIGS / "demo.yaml", [override])
+
+
+def test_missing_and_garbled_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such config"):
+        load_config(tmp_path / "none.yaml")
+    path = tmp_path / "config.yaml"
+    for content in ("- a", "a: [", ""):
+        path.write_text(content)
+        with pytest.raises(ConfigError, match="config.yaml"):
+            load_config(path)
+
+
+def test_command_reports_an_unknown_key_in_one_line(error_line: Callable, tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("model: {width: 8, fusion: none}\n")
+    line = error_line("train", "--config", config, "--data", tmp_path, "--out", tmp_path / "run")
+    assert "model.fusion: unknown key" in line
+    assert not (tmp_path / "run").exists()

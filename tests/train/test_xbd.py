@@ -1,0 +1,162 @@
+"""xBD on disk: the official masks, un-classified buildings, and every kind of broken tile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from runtime.damage import IGNORE
+from runtime.errors import DataError, ImageError
+from train.xbd import find_tiles, read_label, splits
+
+SQUARE = "POLYGON ((10 10, 20 10, 20 20, 10 20, 10 10))"
+OTHER = "POLYGON ((30.6 30.4, 40.5 30.4, 40.5 39.5, 30.6 39.5, 30.6 30.4))"
+
+
+def test_masks_follow_fill_poly_of_rounded_corners(tile_set: Callable) -> None:
+    root = tile_set([("a", SQUARE, "destroyed"), ("b", OTHER, "minor-damage")])
+    (tile,) = find_tiles(root, "train")
+    building, damage = tile.targets(64, 64)
+    expected = np.zeros((64, 64), np.uint8)
+    expected[10:21, 10:21] = 4  # fillPoly includes the border
+    expected[30:41, 31:41] = 2  # 30.6 -> 31, 30.4 -> 30, 40.5 -> 40, 39.5 -> 40
+    assert np.array_equal(damage, expected)
+    assert np.array_equal(building, (expected > 0).astype(np.uint8))
+
+
+def test_official_target_is_reproduced_exactly(xbd_sample: Path) -> None:
+    # This tile has no building, so it shows only that none is invented; the closed form
+    # above and the comparison below hold the rule itself.
+    target = cv2.imread(str(xbd_sample / "train/targets/socal-fire_00000000.target.png"), -1)
+    tile = next(t for t in find_tiles(xbd_sample, "train") if t.name == "socal-fire_00000000")
+    assert np.count_nonzero(tile.targets(*target.shape)[0] != target) == 0
+
+
+def test_real_footprints_cover_what_the_polygons_do(xbd_sample: Path) -> None:
+    tile = next(t for t in find_tiles(xbd_sample, "train") if t.name == "joplin-tornado_00000000")
+    before, after = tile.buildings
+    assert {b.uid for b in before} == {b.uid for b in after}
+    building, damage = tile.targets(1024, 1024)
+    area = sum(b.polygon.area for b in before)
+    # fillPoly includes the border pixels, so it covers a little more than the polygons.
+    assert area < np.count_nonzero(building) < 1.2 * area
+    assert set(np.unique(damage)) <= {0, 1, 2, 3, 4, IGNORE}
+    assert {1, 2, 3, 4} <= set(np.unique(damage))
+
+
+def test_unclassified_is_a_building_but_no_damage_class(tile_set: Callable) -> None:
+    (tile,) = find_tiles(tile_set([("a", SQUARE, "un-classified")]), "train")
+    building, damage = tile.targets(64, 64)
+    assert set(np.unique(damage)) == {0, IGNORE}
+    assert np.array_equal(building == 1, damage == IGNORE)
+
+
+def test_later_polygon_wins_where_two_overlap(tile_set: Callable) -> None:
+    (tile,) = find_tiles(tile_set([("a", SQUARE, "no-damage"), ("b", SQUARE, "destroyed")]), "train")
+    assert set(np.unique(tile.targets(64, 64)[1])) == {0, 4}
+
+
+def test_tif_edition_is_read(tile_set: Callable) -> None:
+    root = tile_set([("a", SQUARE, "no-damage")])
+    for path in (root / "train/images").iterdir():
+        cv2.imwrite(str(path.with_suffix(".tif")), cv2.imread(str(path)))
+        path.unlink()
+    (tile,) = find_tiles(root, "train")
+    assert tile.images()[0].shape == (64, 64, 3)
+
+
+def test_splits_are_those_with_labels(synthetic: Path) -> None:
+    assert splits(synthetic) == ["test", "train"]
+
+
+def test_label_without_image_is_named(tile_set: Callable) -> None:
+    root = tile_set([("a", SQUARE, "no-damage")])
+    for path in (root / "train/images").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match=r"town-flood_00000000_post_disaster.json: label without"):
+        find_tiles(root, "train")
+
+
+def test_half_a_pair_is_named(tile_set: Callable) -> None:
+    root = tile_set([])
+    (root / "train/labels/town-flood_00000000_post_disaster.json").unlink()
+    (root / "train/images/town-flood_00000000_post_disaster.png").unlink()
+    with pytest.raises(DataError, match="pre_disaster.png: has no post-disaster image"):
+        find_tiles(root, "train")
+
+
+def test_image_without_label_is_named_unless_labels_are_not_needed(tile_set: Callable) -> None:
+    root = tile_set([])
+    (root / "train/labels/town-flood_00000000_post_disaster.json").unlink()
+    with pytest.raises(DataError, match="has no label"):
+        find_tiles(root, "train")
+    assert len(find_tiles(root, "train", labelled=False)) == 1
+
+
+@pytest.mark.parametrize(
+    ("wkt", "subtype", "message"),
+    [
+        ("POLYGON ((1 1, 2 2", "no-damage", "building a has an unparsable WKT"),
+        ("POINT (1 1)", "no-damage", "building a is not a polygon"),
+        ("POLYGON EMPTY", "no-damage", "building a is not a polygon"),
+        (SQUARE, "scratched", "subtype 'scratched'; expected one of no-damage, minor-damage"),
+    ],
+)
+def test_unusable_label_names_file_and_building(
+    tile_set: Callable, wkt: str, subtype: str, message: str
+) -> None:
+    (tile,) = find_tiles(tile_set([("a", wkt, subtype)]), "train")
+    with pytest.raises(DataError, match=message) as caught:
+        tile.targets(64, 64)
+    assert "town-flood_00000000" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"features": {}}'])
+def test_label_that_is_no_xbd_label_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "label.json"
+    path.write_text(content)
+    with pytest.raises(DataError, match="label.json"):
+        read_label(path, damage=False)
+
+
+def test_absent_split_names_those_that_exist(synthetic: Path) -> None:
+    with pytest.raises(DataError, match="found here: test, train"):
+        find_tiles(synthetic, "tier3")
+
+
+def test_foreign_file_name_is_refused(tile_set: Callable) -> None:
+    root = tile_set([])
+    (root / "train/images/holiday.png").write_bytes(b"")
+    with pytest.raises(DataError, match="holiday.png: not an xBD name"):
+        find_tiles(root, "train")
+
+
+def test_truncated_image_is_named_when_training_starts(
+    tile_set: Callable, tmp_path: Path, error_line: Callable
+) -> None:
+    root = tile_set([("a", SQUARE, "destroyed")])
+    path = root / "train/images/town-flood_00000000_post_disaster.png"
+    path.write_bytes(path.read_bytes()[:-200])
+    (tile,) = find_tiles(root, "train")
+    with pytest.raises(ImageError, match="post_disaster.png"):
+        tile.images()
+    out = tmp_path / "run"
+    config = "train/configs/demo.yaml"
+    line = error_line(
+        "train", "--config", config, "--data", root, "--out", out,
+        "data.val_split=train", "data.crop=64", "optim.batch_size=1",
+    )  # fmt: skip
+    assert "post_disaster.png" in line
+    assert not list(out.glob("*.pt"))
+
+
+def test_json_labels_of_real_tiles_all_parse(xbd_sample: Path) -> None:
+    for split in splits(xbd_sample):
+        for tile in find_tiles(xbd_sample, split):
+            features = json.loads(tile.post_label.read_text())["features"]["xy"]
+            assert len(tile.buildings[1]) == len(features)
