@@ -56,7 +56,7 @@ class EntropyObserver(MinMaxObserver):
 
     def amax(self) -> float:
         largest = super().amax()
-        if not self.counts[1:].any():
+        if not np.isfinite(largest) or not self.counts[1:].any():
             return largest
         return min(entropy_threshold(self.counts) * self.limit / BINS, largest)
 

@@ -33,6 +33,13 @@ class World:
         dist.all_reduce(tensor)
         return tensor.cpu().numpy()
 
+    def share(self, tensors: list[torch.Tensor]) -> None:
+        """Rank 0's values everywhere. Batch norm's running statistics differ between ranks
+        after a step, and it is rank 0's that are saved."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
+
 
 @contextlib.contextmanager
 def world(device: str = "auto") -> Iterator[World]:

@@ -135,6 +135,7 @@ def _step(run: Run, batch: dict[str, torch.Tensor]) -> tuple[dict[str, float], f
 def _validate(run: Run, epoch: int) -> None:
     """The official score over the validation split, its tiles dealt out over the ranks."""
     run.network.eval()
+    run.world.share(list(run.network.buffers()))
     mine = run.val_tiles[run.world.rank :: run.world.size]
     counts = score_tiles(run.network, mine)
     counts = Counts(run.world.sum(counts.localization), run.world.sum(counts.confusion))

@@ -1,0 +1,104 @@
+"""Where Q/DQ goes: every convolution's input, residual skips, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import fx, nn
+
+from calibration.placement import convolutions, sites
+from calibration.quantizer import QuantizedConv2d, Range, quantise
+from runtime.errors import CalibrationError
+from train.model.inference_form import inference_form
+
+
+class _Recorder(fx.Interpreter):
+    """Every node's value, kept by node."""
+
+    def run_node(self, node: fx.Node) -> object:
+        self.env_kept = getattr(self, "env_kept", {})
+        self.env_kept[node] = super().run_node(node)
+        return self.env_kept[node]
+
+
+def _true_ranges(graph: fx.GraphModule, images: torch.Tensor) -> dict[str, Range]:
+    recorder = _Recorder(graph)
+    recorder.run(*images)
+    values = {site.name: recorder.env_kept[site.producer] for site in sites(graph)}
+    return {name: Range(v.abs().max().item(), bool(v.min() >= 0)) for name, v in values.items()}
+
+
+@pytest.fixture
+def graph(plausible: Callable) -> fx.GraphModule:
+    return inference_form(plausible())
+
+
+def test_every_convolution_reads_a_quantised_tensor(graph: fx.GraphModule) -> None:
+    modules = dict(graph.named_modules())
+    convs = {
+        n for n in graph.graph.nodes
+        if n.op == "call_module" and isinstance(modules[n.target], nn.Conv2d)
+    }  # fmt: skip
+    read = {reader for site in sites(graph) for reader in site.readers}
+    assert convs <= read
+    assert len(convs) == len(convolutions(graph))
+
+
+def test_sites_have_distinct_telling_names(graph: fx.GraphModule) -> None:
+    names = [site.name for site in sites(graph)]
+    assert len(set(names)) == len(names)
+    assert "pre.conv1" in names
+    assert "post.stage4.0.branches.3.0.conv2" in names
+    assert "pre.layer1.0.downsample.0:skip" in names
+
+
+def test_a_block_quantises_its_input_and_skip_once_and_not_what_feeds_its_add(
+    graph: fx.GraphModule,
+) -> None:
+    placed = {site.name: site for site in sites(graph)}
+    block = "pre.stage2.0.branches.0.0"
+    entry = placed[f"{block}.conv1"]
+    kinds = {"conv" if reader.op == "call_module" else "add" for reader in entry.readers}
+    assert kinds == {"conv", "add"}
+    producers = {str(site.producer.target) for site in placed.values()}
+    assert f"network.{block}.conv2" not in producers
+
+
+def test_squeeze_excitation_stays_float(graph: fx.GraphModule) -> None:
+    assert not [name for name in convolutions(graph) if ".se." in name]
+    assert not [site.name for site in sites(graph) if ".se." in site.name]
+
+
+def test_quantising_needs_a_range_for_every_site(graph: fx.GraphModule) -> None:
+    ranges = {site.name: Range(4.0, False) for site in sites(graph)}
+    del ranges["post.conv2"]
+    with pytest.raises(CalibrationError, match=r"no range for 1 of \d+ quantised tensors.*post.conv2"):
+        quantise(graph, ranges, "signed")
+
+
+@pytest.mark.parametrize("form", ["signed", "unsigned"])
+def test_quantised_graph_is_close_and_weights_are_int8(
+    graph: fx.GraphModule, plausible: Callable, form: str
+) -> None:
+    images = torch.randn(2, 1, 3, 64, 64)
+    with torch.no_grad():
+        expected = graph(*images)
+        quantise(graph, _true_ranges(graph, images), form)
+        got = graph(*images)
+    assert 0 < (got - expected).abs().mean() < 0.25 * expected.std()
+    quantised = [m for m in graph.modules() if isinstance(m, QuantizedConv2d)]
+    assert {m.weight.dtype for m in quantised} == {torch.int8}
+    assert not [m for m in graph.modules() if isinstance(m, nn.Conv2d)]
+
+
+def test_signed_and_unsigned_two_sided_forms_are_the_same_values(plausible: Callable) -> None:
+    images = torch.randn(2, 1, 3, 64, 64)
+    results = []
+    for form in ("signed", "unsigned"):
+        graph = inference_form(plausible())
+        ranges = {site.name: Range(8.0, False) for site in sites(graph)}
+        with torch.no_grad():
+            results.append(quantise(graph, ranges, form)(*images))
+    assert torch.equal(*results)
