@@ -52,7 +52,7 @@ def _trace(graph: DeployGraph, options: DeployOptions) -> onnx.ModelProto:
             output_names=OUTPUTS,
             dynamic_shapes=dynamic,
             verbose=False,
-            optimize=True,
+            optimize=False,
         )
     return program.model_proto
 

@@ -1,0 +1,113 @@
+"""The official xView2 score of an engine: ``python -m benchmarks.accuracy``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runtime import cli
+from runtime.errors import DataError
+
+if TYPE_CHECKING:
+    from runtime.engine import Engine
+    from runtime.score import Counts
+    from train.xbd import Tile
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
+    p.add_argument("--engine", required=True, type=Path, metavar="DIR", help="engine folder")
+    p.add_argument("--data", required=True, type=Path, metavar="DIR", help="xBD data set")
+    p.add_argument("--split", default="test", help="labelled split of it (default: test)")
+    p.add_argument("--threads", type=int, metavar="N", help="default: physical cores")
+    p.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the figures as JSON, for a report"
+    )
+    p.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from runtime.engine import load_engine
+    from runtime.files import write_json
+    from train.xbd import find_tiles
+
+    tiles = find_tiles(args.data, args.split)
+    with load_engine(args.engine, args.threads) as engine:
+        counts = score_engine(engine, tqdm(tiles, desc=f"{args.engine.name}", unit="tile"))
+        record = _record(engine, counts, args, tiles)
+    if args.out is not None:
+        write_json(args.out, record)
+    print(json.dumps(record, indent=2) if args.json else _table(record))
+
+
+def score_engine(engine: Engine, tiles: Iterable[Tile]) -> Counts:
+    """Counts of the official score over whole tiles of the engine's size.
+
+    Raises:
+        DataError: a tile of another size; nothing is cut or scaled to fit.
+    """
+    from runtime.score import Counts
+
+    counts = Counts()
+    for tile in tiles:
+        pre, post = tile.images()
+        if pre.shape[:2] != (engine.height, engine.width):
+            found = f"{pre.shape[0]} {pre.shape[1]}"
+            raise DataError(
+                f"{tile.name}: the tile is {found.replace(' ', 'x')} (height x width), the engine "
+                f"{engine.folder} takes {engine.height}x{engine.width}; build one for these tiles "
+                f"with python -m export.build_engine --size {found}"
+            )
+        damage = predict_pair(engine, pre, post)
+        counts.add(damage, damage, *tile.targets(engine.height, engine.width))
+    return counts
+
+
+def predict_pair(engine: Engine, pre: Any, post: Any) -> Any:
+    """Damage map uint8 [H,W] of one pair, also from an engine that takes several at a time."""
+    import numpy as np
+
+    count = engine.manifest.input.batch.min
+    maps = engine.predict(np.stack([pre] * count), np.stack([post] * count))
+    return maps.damage[0]
+
+
+def _record(
+    engine: Engine, counts: Counts, args: argparse.Namespace, tiles: list[Tile]
+) -> dict[str, Any]:
+    from benchmarks.dataset import describe_data
+    from benchmarks.engines import identify
+    from benchmarks.machine import describe_machine
+
+    return {
+        "kind": "accuracy",
+        "engine": {
+            **identify(args.engine, engine.manifest),
+            "run_with": engine.backend_version,
+        },
+        "data": describe_data(args.data, args.split, tiles),
+        "machine": describe_machine(),
+        "figures": counts.as_dict(),
+    }
+
+
+def _table(record: dict[str, Any]) -> str:
+    engine, data, figures = record["engine"], record["data"], record["figures"]
+    lines = [
+        f"{engine['name']}: {engine['precision']} on {engine['backend']} {engine['run_with']}, "
+        f"{data['tiles']} tiles of {data['name']}/{data['split']}",
+        f"  score {figures['score']:.4f} = 0.3 x localization F1 "
+        f"{figures['localization_f1']:.4f} + 0.7 x damage F1 {figures['damage_f1']:.4f}",
+    ]
+    lines += [f"  {name:<13} F1 {f1:.4f}" for name, f1 in figures["class_f1"].items()]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(parser(), main)

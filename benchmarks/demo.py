@@ -1,0 +1,200 @@
+"""The whole job, from data to report, by its public commands: ``python -m benchmarks.demo``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.demo_steps import (
+    ENGINES,
+    QUICK_ENGINES,
+    Demo,
+    EnginePlan,
+    Layout,
+    Step,
+    synthesise,
+)
+from runtime import cli
+from runtime.errors import ConfigError, ToolkitError
+
+if TYPE_CHECKING:
+    from train.xbd import Tile
+
+VALIDATION_SPLITS = ("test", "hold", "tier3")
+"""The first of these that the data has is validated on."""
+SHOWN = "joplin-tornado_00000001"
+"""The pair to map where the data has it; else the tile with most damage classes."""
+STRIDE = 32
+LOG_INTERVAL = "5"
+"""Seconds between two updates of a child's progress bar where nobody watches a terminal."""
+
+
+class StepError(ToolkitError):
+    """A step of the demo failed; its own message stands above this one."""
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=__doc__)
+    p.add_argument("--out", type=Path, default=Path("runs/demo"), help="default: runs/demo")
+    p.add_argument("--data", type=Path, help="labelled xBD data (default: synthesise some)")
+    p.add_argument(
+        "--quick", action="store_true", help="pass through every kind of step, learn nothing"
+    )
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    layout = Layout(args.out)
+    _prepare(layout, args.data)
+    runner = Runner()
+    if args.data is None:
+        runner.run(synthesise(layout, args.quick))
+    demo, tiles = _open(layout, args)
+    for step in (demo.train(), demo.export(), demo.calibrate()):
+        runner.run(step)
+    built = _build(demo, runner)
+    ran = [plan for plan in built if _ran(layout.engine(plan))]
+    for plan in ran:
+        runner.run(demo.score(plan))
+    runner.run(demo.time(built))
+    shown = _shown(tiles)
+    runner.run(demo.map_pair(shown.pre, shown.post))
+    runner.run(demo.report(built, ran, runner.commands))
+    _conclude(demo, runner, built, ran, shown)
+
+
+class Runner:
+    """Runs steps one after another, and keeps what ran and how long it took."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.done: list[dict[str, Any]] = []
+        self._environment = dict(os.environ)
+        if not sys.stderr.isatty():
+            self._environment.setdefault("TQDM_MININTERVAL", LOG_INTERVAL)
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def commands(self) -> list[str]:
+        return [each["command"] for each in self.done]
+
+    def run(self, step: Step) -> None:
+        """StepError names the step and its command."""
+        number = len(self.done) + 1
+        cli.note(f"\n[{number}] {step.title}  ({clock(self.elapsed)} elapsed)\n    {step.text}")
+        start = time.monotonic()
+        code = subprocess.run(step.argv, env=self._environment, check=False).returncode
+        if code != 0:
+            raise StepError(f"step {number}, {step.title}, failed (exit code {code}): {step.text}")
+        seconds = round(time.monotonic() - start, 2)
+        self.done.append({"title": step.title, "command": step.text, "seconds": seconds})
+
+
+def clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02d}"
+
+
+def _prepare(layout: Layout, data: Path | None) -> None:
+    """An empty folder of the demo's own. A folder that it did not make is refused."""
+    out = layout.out
+    if data is not None and data.resolve().is_relative_to(out.resolve()):
+        raise ConfigError(
+            f"--data {data}: lies in --out {out}, which is replaced; move one of them"
+        )
+    if out.exists():
+        own = out.is_dir() and (layout.marker.is_file() or not any(out.iterdir()))
+        if not own:
+            raise ConfigError(f"--out {out}: exists and is no demo's; choose another, or remove it")
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    layout.marker.touch()
+
+
+def _open(layout: Layout, args: argparse.Namespace) -> tuple[Demo, list[Tile]]:
+    """What the data decides: the split to validate on, and the size of its tiles."""
+    from train.xbd import find_tiles, splits
+
+    data = layout.data if args.data is None else args.data
+    labelled = splits(data)
+    split = next((each for each in VALIDATION_SPLITS if each in labelled), None)
+    if split is None:
+        raise ConfigError(
+            f"--data {data}: no split to validate on; expected labels in "
+            f"{', '.join(VALIDATION_SPLITS[:-1])} or {VALIDATION_SPLITS[-1]}, found "
+            f"{', '.join(labelled) or 'none'}"
+        )
+    tiles = find_tiles(data, split)
+    height, width = tiles[0].images()[0].shape[:2]
+    if height % STRIDE or width % STRIDE:
+        raise ConfigError(
+            f"--data {data}: {tiles[0].name} is {height}x{width} (height x width); the network "
+            f"takes multiples of {STRIDE}: cut the tiles to that"
+        )
+    return Demo(layout, data, split, (height, width), args.data is None, args.quick), tiles
+
+
+def _build(demo: Demo, runner: Runner) -> list[EnginePlan]:
+    built = []
+    for plan in QUICK_ENGINES if demo.quick else ENGINES:
+        if plan.installed:
+            runner.run(demo.build(plan))
+            built.append(plan)
+        else:
+            cli.note(f"\n    {plan.name} is left out: the module {plan.module} is not installed")
+    return built
+
+
+def _ran(folder: Path) -> bool:
+    from benchmarks.engines import RAN
+    from runtime.manifest import Manifest
+
+    return Manifest.read(folder).verification.get("status") == RAN
+
+
+def _shown(tiles: list[Tile]) -> Tile:
+    from benchmarks.dataset import richest
+
+    return next((tile for tile in tiles if tile.name == SHOWN), None) or richest(tiles, 1)[0]
+
+
+def _conclude(
+    demo: Demo, runner: Runner, built: list[EnginePlan], ran: list[EnginePlan], shown: Tile
+) -> None:
+    """summary.json, then the table: the last thing on the screen."""
+    from benchmarks.demo_summary import describe_engine, table
+    from benchmarks.figures import collect
+    from benchmarks.machine import describe_machine
+    from runtime.files import write_json
+
+    layout = demo.layout
+    folders = [layout.engine(plan) for plan in built]
+    engines = collect(folders, [layout.accuracy(plan) for plan in ran], layout.latency)
+    described = [describe_engine(each) for each in engines]
+    summary = {
+        "data": next((each.accuracy.data for each in engines if each.accuracy), None),
+        "machine": describe_machine(),
+        "engines": described,
+        "mapped": shown.name,
+        "steps": runner.done,
+        "seconds": round(runner.elapsed, 2),
+    }
+    write_json(layout.summary, summary)
+    print(f"\n{table(described)}\n")
+    print(f"report   {layout.report}")
+    print(f"map      {layout.map} ({shown.name})")
+    print(f"figures  {layout.summary}")
+    print(f"total    {clock(runner.elapsed)}", flush=True)
+
+
+if __name__ == "__main__":
+    cli.run(parser(), main)

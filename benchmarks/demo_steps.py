@@ -1,0 +1,216 @@
+"""The demo's commands in their order, and what each of them leaves behind."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+TILES, SIZE = 250, 256
+"""Of the synthetic data set; SIZE in pixels."""
+CALIBRATION_TILES = 16
+PARITY_PAIRS = 4
+COMPUTE_CAPABILITY = "8.6"
+"""Of the GPU that TensorRT-RTX compiles for; none need be here."""
+
+QUICK_TILES, QUICK_SIZE, QUICK_EPOCHS, QUICK_ROUNDS = 24, 128, 2, 10
+"""Enough to pass through every kind of step, not to learn anything."""
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A public command: `python -m` and these arguments."""
+
+    title: str
+    arguments: tuple[str, ...]
+
+    @property
+    def argv(self) -> list[str]:
+        return [sys.executable, "-m", *self.arguments]
+
+    @property
+    def text(self) -> str:
+        """As a person types it."""
+        return shlex.join(["python", "-m", *self.arguments])
+
+
+@dataclass(frozen=True)
+class EnginePlan:
+    """An engine to build; `module` is the Python module that its target needs."""
+
+    target: str
+    precision: str
+    module: str
+    capability: str | None = None
+
+    @property
+    def name(self) -> str:
+        suffix = "-sm" + self.capability.replace(".", "") if self.capability else ""
+        return f"{self.target}-{self.precision}{suffix}"
+
+    @property
+    def installed(self) -> bool:
+        return importlib.util.find_spec(self.module) is not None
+
+
+REFERENCE = EnginePlan("onnxruntime", "fp32", "onnxruntime")
+INT8 = EnginePlan("openvino", "int8", "openvino")
+FOR_GPU = EnginePlan("tensorrt-rtx", "fp16", "tensorrt_rtx", COMPUTE_CAPABILITY)
+ENGINES = (REFERENCE, EnginePlan("openvino", "fp32", "openvino"), INT8, FOR_GPU)
+QUICK_ENGINES = (REFERENCE, INT8, FOR_GPU)
+"""Each target once."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things lie in the demo's folder."""
+
+    out: Path
+
+    @property
+    def marker(self) -> Path:
+        """Says that the folder is a demo's, and may be replaced by the next."""
+        return self.out / ".dual-hrnet-demo"
+
+    @property
+    def data(self) -> Path:
+        return self.out / "data"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.out / "run" / "best.pt"
+
+    @property
+    def calibration(self) -> Path:
+        return self.out / "calibration.json"
+
+    @property
+    def latency(self) -> Path:
+        return self.out / "latency.json"
+
+    @property
+    def map(self) -> Path:
+        return self.out / "map"
+
+    @property
+    def report(self) -> Path:
+        return self.out / "report.html"
+
+    @property
+    def summary(self) -> Path:
+        return self.out / "summary.json"
+
+    def engine(self, plan: EnginePlan) -> Path:
+        return self.out / "engines" / plan.name
+
+    def accuracy(self, plan: EnginePlan) -> Path:
+        return self.out / "accuracy" / f"{plan.name}.json"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One run of it. `size` is (height, width) of the tiles."""
+
+    layout: Layout
+    data: Path
+    split: str
+    size: tuple[int, int]
+    synthetic: bool
+    quick: bool
+
+    def train(self) -> Step:
+        config = "demo.yaml" if self.synthetic else "sample.yaml"
+        overrides = [f"data.val_split={self.split}"]
+        if self.quick:
+            crop = min(QUICK_SIZE, *self.size)
+            overrides += [f"optim.epochs={QUICK_EPOCHS}", f"data.crop={crop}"]
+        return _step(
+            "train",
+            "train",
+            *("--config", _short(REPOSITORY / "train" / "configs" / config)),
+            *("--data", self.data, "--out", self.layout.checkpoint.parent, *overrides),
+        )
+
+    def export(self) -> Step:
+        return _step(
+            "export to ONNX",
+            *("export.to_onnx", "--checkpoint", self.layout.checkpoint),
+            *("--size", *self.size, "--out", self.layout.out / "model.onnx"),
+        )
+
+    def calibrate(self) -> Step:
+        tiles = 4 if self.quick else CALIBRATION_TILES
+        return _step(
+            "calibrate for INT8",
+            *("calibration", "--checkpoint", self.layout.checkpoint, "--data", self.data),
+            *("--tiles", tiles, "--out", self.layout.calibration),
+        )
+
+    def build(self, plan: EnginePlan) -> Step:
+        extra: list[object] = []
+        if plan.precision == "int8":
+            extra += ["--calibration", self.layout.calibration]
+        if plan.capability is not None:
+            extra += ["--compute-capability", plan.capability]
+        return _step(
+            f"build {plan.name}",
+            *("export.build_engine", "--checkpoint", self.layout.checkpoint),
+            *(f"--{plan.precision}", "--target", plan.target, "--size", *self.size, *extra),
+            *("--data", self.data, "--split", self.split, "--parity-pairs", PARITY_PAIRS),
+            *("--out", self.layout.engine(plan)),
+        )
+
+    def score(self, plan: EnginePlan) -> Step:
+        return _step(
+            f"score {plan.name}",
+            *("benchmarks.accuracy", "--engine", self.layout.engine(plan), "--data", self.data),
+            *("--split", self.split, "--out", self.layout.accuracy(plan)),
+        )
+
+    def time(self, plans: list[EnginePlan]) -> Step:
+        folders = [each for plan in plans for each in ("--engine", self.layout.engine(plan))]
+        rounds = ["--rounds", QUICK_ROUNDS] if self.quick else []
+        return _step(
+            "time the engines",
+            *("pytest", _short(REPOSITORY / "benchmarks"), "--quiet", *folders, *rounds),
+            *("--benchmark-json", self.layout.latency),
+        )
+
+    def map_pair(self, pre: Path, post: Path) -> Step:
+        return _step(
+            "map one pair",
+            *("runtime.predict", "--engine", self.layout.engine(REFERENCE), pre, post),
+            *("--out", self.layout.map),
+        )
+
+    def report(self, built: list[EnginePlan], ran: list[EnginePlan], commands: list[str]) -> Step:
+        named = [each for command in commands for each in ("--command", command)]
+        return _step(
+            "write the report",
+            *("benchmarks.report", "--data", self.data, "--split", self.split),
+            *("--engine", *map(self.layout.engine, built)),
+            *("--accuracy", *map(self.layout.accuracy, ran), "--latency", self.layout.latency),
+            *("--out", self.layout.report, *named),
+        )
+
+
+def synthesise(layout: Layout, quick: bool) -> Step:
+    tiles, size = (QUICK_TILES, QUICK_SIZE) if quick else (TILES, SIZE)
+    return _step(
+        "synthesise data",
+        *("train.synthesize", "--out", layout.data, "--tiles", tiles, "--size", size),
+    )
+
+
+def _step(title: str, *arguments: object) -> Step:
+    return Step(title, tuple(map(str, arguments)))
+
+
+def _short(path: Path) -> Path:
+    """Relative where the command is given in the repository."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,0 +1,75 @@
+import json
+
+import cv2
+import pytest
+
+from benchmarks.dataset import fingerprint, richest
+from train.xbd import find_tiles
+
+
+def test_figures_are_those_of_an_independent_computation(measured, expected_score):
+    record = json.loads(measured["accuracy"][0].read_text())
+    found = {**record["figures"], **record["figures"]["class_f1"]}
+    for name, value in expected_score.items():
+        assert found[name] == pytest.approx(value, abs=1e-9), name
+
+
+def test_figures_say_what_they_were_measured_with(measured):
+    record = json.loads(measured["accuracy"][0].read_text())
+    assert record["engine"]["name"] == "cpu-fp32"
+    assert record["data"]["tiles"] == 2
+    assert record["data"]["disasters"] == {"synthetic-a": 1, "synthetic-b": 1}
+    assert record["machine"]["cores"] >= 1
+
+
+def test_json_goes_to_stdout_alone(python, engines, tiny_data):
+    result = python(
+        "-m", "benchmarks.accuracy", "--engine", engines[0], "--data", tiny_data, "--json"
+    )
+    assert json.loads(result.stdout)["kind"] == "accuracy"
+
+
+def test_a_tile_of_another_size_is_one_line_naming_both_sizes(python, engines, tiny_data, tmp_path):
+    for folder in ("images", "labels"):
+        (tmp_path / "test" / folder).mkdir(parents=True)
+    for path in (tiny_data / "test").rglob("synthetic-a*"):
+        target = tmp_path / "test" / path.parent.name / path.name
+        if path.suffix == ".png":
+            cv2.imwrite(str(target), cv2.imread(str(path))[:32, :48])
+        else:
+            target.write_bytes(path.read_bytes())
+    result = python("-m", "benchmarks.accuracy", "--engine", engines[0], "--data", tmp_path)
+    assert result.returncode == 1
+    (line,) = [each for each in result.stderr.splitlines() if each.startswith("error:")]
+    assert "32x48" in line
+    assert "64x64" in line
+    assert "--size 32 48" in line
+
+
+def test_an_engine_that_cannot_run_is_an_error(python, engines, tiny_data):
+    result = python("-m", "benchmarks.accuracy", "--engine", engines[2], "--data", tiny_data)
+    assert result.returncode == 1
+    assert result.stderr.count("error:") == 1
+    assert result.stdout == ""
+
+
+def test_fingerprint_follows_content_not_order(tiny_data, tmp_path):
+    tiles = find_tiles(tiny_data, "test")
+    assert fingerprint(tiles) == fingerprint(tiles[::-1])
+    assert fingerprint(tiles) != fingerprint(tiles[:1])
+
+
+def test_the_richest_tile_has_most_classes(tiny_data):
+    tiles = find_tiles(tiny_data, "test")
+    assert [tile.name for tile in richest(tiles, 1)] == ["synthetic-a_00000001"]
+
+
+@pytest.mark.parametrize("command", ["accuracy", "report", "demo"])
+def test_help_imports_nothing_heavy(python, command):
+    code = f"""
+import sys
+from benchmarks import {command}
+{command}.parser().format_help()
+print(sorted({{"numpy", "cv2", "torch", "matplotlib", "jinja2"}} & set(sys.modules)))
+"""
+    assert python("-c", code).stdout.strip() == "[]"

@@ -1,0 +1,64 @@
+import json
+
+import pytest
+
+from benchmarks.demo_steps import QUICK_ENGINES
+
+
+@pytest.fixture(scope="module")
+def demo(python, tmp_path_factory):
+    """The whole job once, small; about a minute."""
+    out = tmp_path_factory.mktemp("demo") / "out"
+    result = python("-m", "benchmarks.demo", "--quick", "--out", out, timeout=500)
+    assert result.returncode == 0, result.stderr
+    return out, result
+
+
+def test_the_demo_goes_from_data_to_report(demo):
+    out, _ = demo
+    summary = json.loads((out / "summary.json").read_text())
+    by_name = {engine["name"]: engine for engine in summary["engines"]}
+    assert set(by_name) == {plan.name for plan in QUICK_ENGINES if plan.installed}
+    for engine in by_name.values():
+        assert (engine["score"] is not None) == (engine["status"] == "ran")
+        assert bool(engine["latency"]) == (engine["status"] == "ran")
+    assert by_name["onnxruntime-fp32"]["parity"]["label_agreement"] >= 0.9999
+    page = (out / "report.html").read_text()
+    assert all(name in page for name in by_name)
+    for name in ("damage.png", "overlay.png", "buildings.geojson"):
+        assert (out / "map" / name).is_file()
+
+
+def test_steps_are_numbered_and_the_table_comes_last(demo):
+    out, result = demo
+    summary = json.loads((out / "summary.json").read_text())
+    for number, step in enumerate(summary["steps"], 1):
+        assert f"[{number}] {step['title']}" in result.stderr
+        assert step["command"] in result.stderr
+    table, ending = result.stdout.split("\n\n")[-2:]
+    assert table.startswith("engine")
+    assert "onnxruntime-fp32" in table
+    assert ending.splitlines()[0] == f"report   {out / 'report.html'}"
+    assert ending.splitlines()[-1].startswith("total")
+
+
+def test_a_folder_that_no_demo_made_is_refused(python, tmp_path):
+    (tmp_path / "precious").touch()
+    result = python("-m", "benchmarks.demo", "--quick", "--out", tmp_path)
+    assert result.returncode == 2
+    assert "is no demo's" in result.stderr
+    assert (tmp_path / "precious").exists()
+
+
+def test_data_inside_the_demos_own_folder_is_refused(python, tmp_path):
+    result = python("-m", "benchmarks.demo", "--out", tmp_path, "--data", tmp_path / "data")
+    assert result.returncode == 2
+    assert "lies in --out" in result.stderr
+
+
+def test_a_failing_step_ends_the_demo_with_its_command(python, tiny_data, tmp_path):
+    result = python("-m", "benchmarks.demo", "--data", tiny_data, "--out", tmp_path / "out")
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("error: step 1, train, failed")
+    assert "python -m train --config" in last

@@ -1,0 +1,85 @@
+"""Which target `auto` takes, and why."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from export import targets
+from runtime.errors import ConfigError
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch):
+    """Pretend to be a machine: its GPU's compute capability, and what is installed."""
+
+    def be(gpu: str | None, *installed: str) -> None:
+        modules = {name.replace("-", "_") for name in installed}
+        monkeypatch.setattr(targets, "compute_capability", lambda: gpu)
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name: object() if name in modules else None
+        )
+
+    return be
+
+
+ALL = ("tensorrt", "tensorrt-rtx", "openvino", "onnxruntime")
+
+
+@pytest.mark.parametrize(
+    ("gpu", "installed", "precision", "name", "capability"),
+    [
+        ("8.6", ALL, "fp16", "tensorrt", "8.6"),
+        ("8.6", ALL[1:], "fp16", "tensorrt-rtx", "8.6"),
+        ("8.6", ALL[2:], "int8", "openvino", None),
+        (None, ALL, "fp32", "openvino", None),
+        (None, ALL, "int8", "openvino", None),
+        (None, ALL, "fp16", "tensorrt-rtx", "8.6"),
+        (None, ("onnxruntime",), "fp32", "onnxruntime", None),
+    ],
+)
+def test_auto_takes_the_first_that_fits(machine, gpu, installed, precision, name, capability):
+    machine(gpu, *installed)
+    target = targets.choose("auto", precision, None)
+    assert (target.name, target.capability) == (name, capability)
+    assert target.why
+
+
+def test_auto_says_why_it_passed_others_over(machine) -> None:
+    machine(None, "openvino", "onnxruntime")
+    why = targets.choose("auto", "fp32", None).why
+    assert why == (
+        "tensorrt: no GPU; tensorrt-rtx: not installed; openvino is here and offers fp32"
+    )
+
+
+def test_auto_with_a_named_capability_compiles_for_it(machine) -> None:
+    machine(None, *ALL)
+    target = targets.choose("auto", "fp32", "7.5")
+    assert (target.name, target.capability) == ("tensorrt-rtx", "7.5")
+
+
+def test_no_target_left_lists_every_reason(machine) -> None:
+    machine(None, "openvino", "onnxruntime")
+    with pytest.raises(ConfigError, match=r"build fp16: tensorrt: no GPU.*openvino: no fp16"):
+        targets.choose("auto", "fp16", None)
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_fp16_is_refused_where_it_gains_nothing(machine, name: str) -> None:
+    machine(None, *ALL)
+    with pytest.raises(ConfigError, match="an FP16 engine would be no faster; use --fp32 or"):
+        targets.choose(name, "fp16", None)
+
+
+def test_a_capability_means_nothing_to_a_cpu_target(machine) -> None:
+    machine(None, *ALL)
+    with pytest.raises(ConfigError, match="target openvino runs on the CPU"):
+        targets.choose("openvino", "fp32", "8.6")
+
+
+def test_unknown_target_lists_the_known(machine) -> None:
+    machine(None, *ALL)
+    with pytest.raises(ConfigError, match="expected auto, tensorrt, tensorrt-rtx, openvino"):
+        targets.choose("coreml", "fp32", None)
