@@ -155,8 +155,7 @@ def _build(demo: Demo, runner: Runner) -> list[EnginePlan]:
 
 
 def _ran(folder: Path) -> bool:
-    from benchmarks.engines import RAN
-    from runtime.manifest import Manifest
+    from runtime.manifest import RAN, Manifest
 
     return Manifest.read(folder).verification.get("status") == RAN
 

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from runtime import files
 from runtime.errors import BackendError, TargetMismatchError
-from runtime.manifest import FILE_NAME, Manifest
+from runtime.manifest import FILE_NAME, RAN, Manifest
 
 if TYPE_CHECKING:
     from runtime.engine import Engine
-
-RAN = "ran"
-"""The manifest's verification.status of an engine that was run where it was built."""
 
 
 def name_of(folder: Path) -> str:

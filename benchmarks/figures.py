@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.engines import RAN, identify, name_of
+from benchmarks.engines import identify, name_of
 from benchmarks.latency import Latency, read_latencies
 from runtime.errors import ConfigError
-from runtime.manifest import Manifest
+from runtime.manifest import RAN, Manifest
 
 REFERENCE_PRECISION = "fp32"
 

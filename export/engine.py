@@ -29,9 +29,6 @@ from runtime.host import platform_name
 MIN_FP32_AGREEMENT = 0.9999
 """Share of labels on which an FP32 engine must agree with PyTorch, or the build fails."""
 
-RAN = "ran"
-NOT_RUN = "compiled, not run"
-
 
 @dataclass(frozen=True)
 class EngineRequest:
@@ -123,10 +120,10 @@ def _verify(
     """Run the engine where it can run; elsewhere its ONNX graph, and say so."""
     source, options = request.source, request.options
     if request.target.nvidia:
-        status, what = NOT_RUN, "its ONNX graph on ONNX Runtime"
+        status, what = manifest.COMPILED_NOT_RUN, "its ONNX graph on ONNX Runtime"
         parity = measure(_graph_runner(model), source.network, pairs, options.threshold)
     else:
-        status, what = RAN, "the engine"
+        status, what = manifest.RAN, "the engine"
         unverified.write(folder)
         with load_engine(folder) as engine:
 

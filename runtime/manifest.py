@@ -22,6 +22,10 @@ from runtime.errors import AlteredPayloadError, ManifestError
 FORMAT = 1
 FILE_NAME = "manifest.json"
 
+RAN = "ran"
+COMPILED_NOT_RUN = "compiled, not run"
+"""`verification["status"]`: was the engine itself executed and compared, or only built?"""
+
 Precision = Literal["fp32", "fp16", "int8"]
 BackendName = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
 
@@ -84,7 +88,7 @@ class Manifest:
     """Everything known about an engine.
 
     `calibration` is the fingerprint of the calibration artefact, or None.
-    `verification` is free: {"status": "ran" | "compiled, not run", "parity": {...},
+    `verification` is free: {"status": RAN | COMPILED_NOT_RUN, "parity": {...},
     "accuracy": {...}}. `created` is an ISO 8601 time.
     """
 
