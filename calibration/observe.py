@@ -46,5 +46,3 @@ def observe(
         images = [torch.from_numpy(image)[None].to(device) for image in tile.images()]
         watch.run(*[normalise(image, config) for image in images])
     return observers
-
-

@@ -46,9 +46,7 @@ def sites(graph: fx.GraphModule) -> list[Site]:
 
 def convolutions(graph: fx.GraphModule) -> dict[str, nn.Conv2d]:
     """Every convolution whose weights are quantised, by module path."""
-    return {
-        name: module for name, module in graph.named_modules() if isinstance(module, nn.Conv2d)
-    }
+    return {name: module for name, module in graph.named_modules() if isinstance(module, nn.Conv2d)}
 
 
 def _reads_skip(user: fx.Node, node: fx.Node, modules: dict[str, nn.Module]) -> bool:

@@ -10,7 +10,7 @@ from export.options import add_graph_options, deploy_options
 from runtime import cli
 
 if TYPE_CHECKING:
-    from export.engine import EngineRequest
+    pass
 
 
 def parser() -> argparse.ArgumentParser:

@@ -75,9 +75,7 @@ def build_engine(request: EngineRequest, out: Path) -> manifest.Manifest:
     return complete
 
 
-def _compile(
-    model: onnx.ModelProto, folder: Path, request: EngineRequest
-) -> tuple[list[str], str]:
+def _compile(model: onnx.ModelProto, folder: Path, request: EngineRequest) -> tuple[list[str], str]:
     """Payload file names, and the version of the library that made them."""
     name = request.target.name
     if name == "onnxruntime":
@@ -142,7 +140,7 @@ def _verify(
     return {"status": status, "parity": {"what": what, "pairs": description, **parity}}
 
 
-def _graph_runner(model: onnx.ModelProto):  # noqa: ANN202 - a closure over the session
+def _graph_runner(model: onnx.ModelProto):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(
@@ -150,7 +148,9 @@ def _graph_runner(model: onnx.ModelProto):  # noqa: ANN202 - a closure over the 
     )
 
     def infer(pre: np.ndarray, post: np.ndarray) -> Maps:
-        damage, building, confidence = session.run(list(OUTPUTS), {"pre": pre[None], "post": post[None]})
+        damage, building, confidence = session.run(
+            list(OUTPUTS), {"pre": pre[None], "post": post[None]}
+        )
         return damage[0], building[0], confidence[0]
 
     return infer

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import warnings
-from contextlib import contextmanager, redirect_stdout
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import onnx

@@ -13,7 +13,8 @@ NODATA_COLOUR = (255, 0, 255)
 
 _FILL = 0.4
 _HATCH = 8  # pixels between two hatching lines
-_LINE, _MARGIN, _SWATCH, _FONT_SCALE = 18, 6, 12, 0.42
+_LINE, _MARGIN, _SWATCH, _PAPER = 18, 6, 12, 32
+_FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 
 
 def colour_map(damage: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -26,13 +27,10 @@ def colour_map(damage: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(colours[damage], np.uint8)
 
 
-def overlay(
-    post: NDArray[np.uint8], damage: NDArray[np.uint8], legend: bool = True
-) -> NDArray[np.uint8]:
+def overlay(post: NDArray[np.uint8], damage: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The image after the disaster, uint8 [H,W,3] RGB, with the damage drawn on it.
 
-    Buildings are tinted and outlined, NODATA is tinted and hatched in magenta. The
-    legend is left out where it would cover more than a quarter of the picture.
+    Buildings are tinted and outlined, NODATA is tinted and hatched in magenta.
     """
     colours = colour_map(damage)
     drawn = damage != BACKGROUND
@@ -42,9 +40,34 @@ def overlay(
     picture[drawn] = blended[drawn]
     solid = _outlines(damage) | (nodata & _hatching(damage.shape))
     picture[solid] = colours[solid]
-    if legend:
-        _draw_legend(picture, bool(nodata.any()))
     return picture
+
+
+def with_legend(picture: NDArray[np.uint8], damage: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture with a legend in a strip below it, where it hides nothing.
+
+    A picture too narrow for the longest entry is given back as it is.
+    """
+    entries = [(CLASS_NAMES[each], CLASS_COLOURS[each]) for each in DAMAGE_CLASSES]
+    if (damage > DAMAGE_CLASSES[-1]).any():
+        entries.append(("not computed", NODATA_COLOUR))
+    column = 3 * _MARGIN + _SWATCH + max(_text_width(name) for name, _ in entries)
+    columns = min(picture.shape[1] // column, len(entries))
+    if columns == 0:
+        return picture
+    rows = -(-len(entries) // columns)
+    strip = np.full((rows * _LINE + 2 * _MARGIN, picture.shape[1], 3), _PAPER, np.uint8)
+    for index, (name, colour) in enumerate(entries):
+        x = _MARGIN + index % columns * column
+        y = _MARGIN + index // columns * _LINE
+        cv2.rectangle(strip, (x, y), (x + _SWATCH, y + _SWATCH), colour, cv2.FILLED)
+        at = (x + _SWATCH + _MARGIN, y + _SWATCH - 1)
+        cv2.putText(strip, name, at, _FONT, _FONT_SCALE, (255, 255, 255), 1, cv2.LINE_AA)
+    return np.vstack([picture, strip])
+
+
+def _text_width(text: str) -> int:
+    return int(cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)[0][0])
 
 
 def _outlines(damage: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -63,24 +86,3 @@ def _outlines(damage: NDArray[np.uint8]) -> NDArray[np.bool_]:
 def _hatching(shape: tuple[int, ...]) -> NDArray[np.bool_]:
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     return np.asarray((rows + columns) % _HATCH == 0)
-
-
-def _draw_legend(picture: NDArray[np.uint8], nodata: bool) -> None:
-    entries = [(CLASS_NAMES[each], CLASS_COLOURS[each]) for each in DAMAGE_CLASSES]
-    if nodata:
-        entries.append(("not computed", NODATA_COLOUR))
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    texts = [cv2.getTextSize(name, font, _FONT_SCALE, 1)[0][0] for name, _ in entries]
-    width = 3 * _MARGIN + _SWATCH + max(texts)
-    height = 2 * _MARGIN + _LINE * len(entries)
-    if 4 * width * height > picture.shape[0] * picture.shape[1] or width > picture.shape[1]:
-        return
-    top = picture.shape[0] - height
-    if top < 0:
-        return
-    picture[top:, :width] //= 4
-    for row, (name, colour) in enumerate(entries):
-        y = top + _MARGIN + row * _LINE
-        cv2.rectangle(picture, (_MARGIN, y), (_MARGIN + _SWATCH, y + _SWATCH), colour, cv2.FILLED)
-        at = (2 * _MARGIN + _SWATCH, y + _SWATCH - 1)
-        cv2.putText(picture, name, at, font, _FONT_SCALE, (255, 255, 255), 1, cv2.LINE_AA)

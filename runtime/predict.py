@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
     from runtime.files import adding_to_folder, write_json
     from runtime.geojson import feature, write_geojson
     from runtime.images import read_pair, write_png
-    from runtime.overlay import overlay
+    from runtime.overlay import overlay, with_legend
 
     pre, post = read_pair(args.pre, args.post)
     with load_engine(args.engine, args.threads) as engine:
@@ -65,7 +65,8 @@ def main(args: argparse.Namespace) -> None:
         write_png(folder / "damage.png", result.damage)
         write_png(folder / "building.png", result.building)
         write_png(folder / "confidence.png", result.confidence)
-        write_png(folder / "overlay.png", overlay(post, result.damage))
+        picture = with_legend(overlay(post, result.damage), result.damage)
+        write_png(folder / "overlay.png", picture)
         write_geojson(folder / "buildings.geojson", map(feature, buildings))
         write_json(folder / "summary.json", summary)
     print(json.dumps(summary, indent=2) if args.json else _table(summary, args.out))

@@ -9,9 +9,9 @@ import numpy as np
 
 # albumentations asks its publisher for news on import; training works without a network.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-import albumentations as A  # noqa: E402
+import albumentations as A
 
-from train.config import AugmentConfig  # noqa: E402
+from train.config import AugmentConfig
 
 
 class PairAugmentation:
@@ -43,7 +43,10 @@ class PairAugmentation:
                 building=sample["building"],
                 damage=sample["damage"],
             )
-            sample = {"pre": moved["image"], **{k: moved[k] for k in ("post", "building", "damage")}}
+            sample = {
+                "pre": moved["image"],
+                **{k: moved[k] for k in ("post", "building", "damage")},
+            }
         if self.config.photometry:
             for name in ("pre", "post"):
                 self.photometry.set_random_seed(int(random.integers(2**31)))

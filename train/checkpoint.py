@@ -43,11 +43,13 @@ class Checkpoint:
         expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
         found = {name: tensor.shape for name, tensor in self.model_state.items()}
         if expected != found:
-            wrong = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
+            wrong = sorted(
+                k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k)
+            )
             first = wrong[0]
             raise CheckpointError(
-                f"{self.path or 'checkpoint'}: weights of another architecture: {len(wrong)} tensors "
-                f"differ from {self.model.architecture} W{self.model.width}, first {first} "
+                f"{self.path or 'checkpoint'}: weights of another architecture: "
+                f"{len(wrong)} tensors differ from {self.model.architecture} W{self.model.width}, first {first} "
                 f"(found {_shape(found.get(first))}, expected {_shape(expected.get(first))})"
             )
         network.load_state_dict(self.model_state, assign=True)
@@ -106,13 +108,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def read_torch_file(path: Path) -> Any:
     """`torch.load` with `weights_only=True`, its failures as one line."""
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint; expected a file written by `python -m train`")
+        raise CheckpointError(
+            f"{path}: no such checkpoint; expected a file written by `python -m train`"
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"{path}: not a readable checkpoint ({reason[:120]}); it is truncated or of another program"
+            f"{path}: not a readable checkpoint ({reason[:120]}); "
+            "it is truncated or of another program"
         ) from error
 
 
@@ -121,7 +126,8 @@ def newest_checkpoint(runs: Path) -> Path:
     found = [p for name in ("best.pt", "last.pt") for p in Path(runs).rglob(name)]
     if not found:
         raise CheckpointError(
-            f"{runs}/: holds no checkpoint; train one with `python -m train`, or name one with --checkpoint"
+            f"{runs}/: holds no checkpoint; train one with `python -m train`, "
+            "or name one with --checkpoint"
         )
     # Of one run, best.pt is the one to deploy, although last.pt is written after it.
     newest_run = max(found, key=lambda p: p.stat().st_mtime).parent

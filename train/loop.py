@@ -84,9 +84,7 @@ def _build(config: TrainConfig, data: Path, out: Path, world: World) -> Run:
         weight_decay=config.optim.weight_decay,
     )
     writer = SummaryWriter(str(out / "tensorboard")) if world.leads else None
-    return Run(
-        config, world, out, network, parallel, optimizer, sampler, loader, val_tiles, writer
-    )
+    return Run(config, world, out, network, parallel, optimizer, sampler, loader, val_tiles, writer)
 
 
 def _train_epoch(run: Run, epoch: int) -> None:
@@ -160,4 +158,3 @@ def _validate(run: Run, epoch: int) -> None:
     if counts.score > run.best_score:
         run.best_score = counts.score
         save_checkpoint(run.out / "best.pt", checkpoint)
-

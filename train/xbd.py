@@ -94,16 +94,22 @@ def find_tiles(root: Path, split: str, *, labelled: bool = True) -> list[Tile]:
     for (name, when), path in by_key.items():
         other = (name, "post" if when == "pre" else "pre")
         if other not in by_key:
-            raise DataError(f"{path}: has no {other[1]}-disaster image beside it; a pair needs both")
+            raise DataError(
+                f"{path}: has no {other[1]}-disaster image beside it; a pair needs both"
+            )
         if when == "post":
             continue
         pre_label, post_label = label_by_key.get((name, "pre")), label_by_key.get((name, "post"))
         if labelled and (pre_label is None or post_label is None):
-            raise DataError(f"{path}: has no label; expected {labels / path.stem}.json and its post")
+            raise DataError(
+                f"{path}: has no label; expected {labels / path.stem}.json and its post"
+            )
         disaster = name.rpartition("_")[0]
         tiles.append(Tile(name, disaster, path, by_key[other], pre_label, post_label))
     if not tiles:
-        raise DataError(f"{images}: holds no tile; expected *_pre_disaster.png and *_post_disaster.png")
+        raise DataError(
+            f"{images}: holds no tile; expected *_pre_disaster.png and *_post_disaster.png"
+        )
     return tiles
 
 

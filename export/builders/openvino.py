@@ -27,7 +27,7 @@ def build(model: onnx.ModelProto, folder: Path) -> list[str]:
     return ["model.xml", "model.bin"]
 
 
-def _openvino():  # noqa: ANN202 - the module itself
+def _openvino():
     try:
         import openvino
     except ImportError as error:

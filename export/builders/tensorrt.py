@@ -14,7 +14,6 @@ import onnx
 
 from export.deploy import DeployOptions
 from export.onnx_graph import INPUTS
-from runtime import cli
 from runtime.errors import BackendError, ConfigError, ExportError
 
 Flavour = Literal["tensorrt", "tensorrt-rtx"]
@@ -72,7 +71,9 @@ def build(
         _aim(trt, config, flavour, capability)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise ExportError(f"target {flavour}: the compiler refused the graph: {logger.last_error()}")
+        raise ExportError(
+            f"target {flavour}: the compiler refused the graph: {logger.last_error()}"
+        )
     (folder / PLAN).write_bytes(memoryview(plan))
     return [PLAN]
 

@@ -74,7 +74,9 @@ def test_squeeze_excitation_stays_float(graph: fx.GraphModule) -> None:
 def test_quantising_needs_a_range_for_every_site(graph: fx.GraphModule) -> None:
     ranges = {site.name: Range(4.0, False) for site in sites(graph)}
     del ranges["post.conv2"]
-    with pytest.raises(CalibrationError, match=r"no range for 1 of \d+ quantised tensors.*post.conv2"):
+    with pytest.raises(
+        CalibrationError, match=r"no range for 1 of \d+ quantised tensors.*post.conv2"
+    ):
         quantise(graph, ranges, "signed")
 
 

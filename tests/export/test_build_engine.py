@@ -120,7 +120,14 @@ def test_bad_requests_are_one_line_and_leave_nothing(
     int8 = ("--int8", "--target", "onnxruntime")
     cases = {
         "--int8 needs ranges": (*ours, *int8),
-        "of another checkpoint": (*base, "--checkpoint", other, *int8, "--calibration", calibration_file),
+        "of another checkpoint": (
+            *base,
+            "--checkpoint",
+            other,
+            *int8,
+            "--calibration",
+            calibration_file,
+        ),
         "no such calibration": (*ours, *int8, "--calibration", tmp_path / "none.json"),
         "only --int8 uses ranges": (*ours, "--fp32", "--calibration", calibration_file),
         "no such checkpoint": (*base, "--checkpoint", tmp_path / "none.pt", "--fp32"),

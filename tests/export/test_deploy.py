@@ -55,9 +55,10 @@ def test_rectangular_graph_gives_pytorchs_maps(plausible: Callable) -> None:
     assert len(np.unique(expected[0])) == 5
     assert np.mean(damage[0] == expected[0]) >= 0.9999
     assert np.abs(building[0].astype(int) - expected[1]).max() <= 1
-    assert np.array_equal(damage > 0, building >= round(0.35 * 255)) or np.mean(
-        (damage > 0) == (building / 255 >= 0.35)
-    ) > 0.99
+    assert (
+        np.array_equal(damage > 0, building >= round(0.35 * 255))
+        or np.mean((damage > 0) == (building / 255 >= 0.35)) > 0.99
+    )
     agreeing = damage[0] == expected[0]
     assert np.abs(confidence[0].astype(int) - expected[2])[agreeing].max() <= 1
 

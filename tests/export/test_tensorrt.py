@@ -42,7 +42,9 @@ def test_a_graph_the_parser_refuses_is_named(tmp_path: Path) -> None:
     out = helper.make_tensor_value_info("damage", TensorProto.FLOAT, [1, 3])
     node = helper.make_node("NoSuchOperator", ["pre"], ["damage"])
     model = helper.make_model(helper.make_graph([node], "g", [image], [out]))
-    with pytest.raises(ExportError, match="tensorrt-rtx: the parser refused the graph: .*Plugin not found"):
+    with pytest.raises(
+        ExportError, match="tensorrt-rtx: the parser refused the graph: .*Plugin not found"
+    ):
         builder.build(model, tmp_path, DeployOptions(), "tensorrt-rtx", "8.6")
     assert not list(tmp_path.iterdir())
 
@@ -76,16 +78,16 @@ def test_names_the_builder_uses_exist_in_the_real_bindings() -> None:
 
 
 def test_profile_spans_the_batch_range() -> None:
-    class Recorder:
-        shapes: dict = {}
+    shapes = {}
 
+    class Recorder:
         def create_optimization_profile(self) -> Recorder:
             return self
 
         def set_shape(self, name: str, low: tuple, best: tuple, high: tuple) -> None:
-            self.shapes[name] = (low, best, high)
+            shapes[name] = (low, best, high)
 
     options = DeployOptions(height=64, width=96, batch=(1, 2, 8))
     builder._profile(Recorder(), options)
     expected = ((1, 64, 96, 3), (2, 64, 96, 3), (8, 64, 96, 3))
-    assert Recorder.shapes == {"pre": expected, "post": expected}
+    assert shapes == {"pre": expected, "post": expected}

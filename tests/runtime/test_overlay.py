@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from runtime.damage import CLASS_COLOURS, NODATA
-from runtime.overlay import NODATA_COLOUR, colour_map, overlay
+from runtime.overlay import NODATA_COLOUR, colour_map, overlay, with_legend
 
 GROUND = np.full((256, 320, 3), 90, np.uint8)
 
@@ -15,14 +15,14 @@ def test_each_class_has_its_colour():
 
 def test_ground_without_buildings_is_left_as_it_is():
     damage = np.zeros(GROUND.shape[:2], np.uint8)
-    np.testing.assert_array_equal(overlay(GROUND, damage, legend=False), GROUND)
+    np.testing.assert_array_equal(overlay(GROUND, damage), GROUND)
 
 
 @pytest.mark.parametrize("value", [1, 2, 3, 4])
 def test_a_building_is_outlined_in_full_colour_and_tinted_inside(value):
     damage = np.zeros(GROUND.shape[:2], np.uint8)
     damage[20:60, 100:150] = value
-    picture = overlay(GROUND, damage, legend=False)
+    picture = overlay(GROUND, damage)
     for at in ((20, 100), (59, 149), (20, 120), (40, 100)):
         np.testing.assert_array_equal(picture[at], CLASS_COLOURS[value])
     inside = picture[40, 120].astype(int)
@@ -34,27 +34,30 @@ def test_a_building_is_outlined_in_full_colour_and_tinted_inside(value):
 
 def test_nodata_looks_like_no_class():
     damage = np.full(GROUND.shape[:2], NODATA, np.uint8)
-    picture = overlay(GROUND, damage, legend=False).astype(int)
+    picture = overlay(GROUND, damage).astype(int)
     assert (picture[..., 0] > picture[..., 1] + 50).all()
     assert (picture[..., 2] > picture[..., 1] + 50).all()
     assert (picture == NODATA_COLOUR).all(axis=-1).mean() > 0.1
 
 
-def test_the_legend_shows_every_class_and_nodata_only_where_it_occurs():
+def test_the_legend_lies_below_the_picture_and_names_nodata_only_where_it_occurs():
     damage = np.zeros(GROUND.shape[:2], np.uint8)
-    picture = overlay(GROUND, damage).reshape(-1, 3).tolist()
+    picture = with_legend(GROUND, damage)
+    np.testing.assert_array_equal(picture[:256], GROUND)
+    strip = picture[256:].reshape(-1, 3).tolist()
     for colour in CLASS_COLOURS[1:]:
-        assert list(colour) in picture
-    assert list(NODATA_COLOUR) not in picture
+        assert list(colour) in strip
+    assert list(NODATA_COLOUR) not in strip
     damage[0, -40:] = NODATA
-    corner = overlay(GROUND, damage)[128:, :160].reshape(-1, 3).tolist()
-    assert list(NODATA_COLOUR) in corner
+    assert list(NODATA_COLOUR) in with_legend(GROUND, damage)[256:].reshape(-1, 3).tolist()
 
 
-@pytest.mark.parametrize("size", [(1, 1), (32, 48), (1000, 20), (20, 1000)])
-def test_small_pictures_have_no_legend(size):
-    ground = np.full((*size, 3), 90, np.uint8)
-    np.testing.assert_array_equal(overlay(ground, np.zeros(size, np.uint8)), ground)
+@pytest.mark.parametrize(("width", "rows"), [(20, 0), (130, 4), (300, 2), (1024, 1)])
+def test_the_legend_wraps_to_the_width(width, rows):
+    ground = np.full((64, width, 3), 90, np.uint8)
+    picture = with_legend(ground, np.zeros((64, width), np.uint8))
+    assert picture.shape[1] == width
+    assert picture.shape[0] - 64 == (rows * 18 + 12 if rows else 0)
 
 
 def test_inputs_are_not_changed():

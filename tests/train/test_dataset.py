@@ -77,7 +77,9 @@ def test_building_crops_hold_a_building(synthetic: Path) -> None:
 
 def test_a_crop_larger_than_the_tile_is_refused(synthetic: Path) -> None:
     dataset = CropDataset(find_tiles(synthetic, "train"), _config("data.crop=128"))
-    with pytest.raises(DataError, match=r"tile of 96x96 cannot give crops of 128x128.*data.crop=96"):
+    with pytest.raises(
+        DataError, match=r"tile of 96x96 cannot give crops of 128x128.*data.crop=96"
+    ):
         dataset[(0, 0)]
 
 

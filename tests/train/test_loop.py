@@ -63,9 +63,7 @@ def test_training_is_reproducible(trained: Path, synthetic: Path, tmp_path: Path
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_two_processes_train_and_score_the_whole_split(
-    synthetic: Path, tmp_path: Path
-) -> None:
+def test_two_processes_train_and_score_the_whole_split(synthetic: Path, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

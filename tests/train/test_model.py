@@ -113,7 +113,9 @@ def test_resolutions_exchange_inside_a_stage(small_config: ModelConfig) -> None:
 def test_projection_before_upsampling_equals_projection_after() -> None:
     widths = [4, 8, 16, 32]
     projection = PyramidProjection(widths, 6).double()
-    features = [torch.randn(1, w, 32 >> b, 32 >> b, dtype=torch.float64) for b, w in enumerate(widths)]
+    features = [
+        torch.randn(1, w, 32 >> b, 32 >> b, dtype=torch.float64) for b, w in enumerate(widths)
+    ]
     stacked = torch.cat([f if b == 0 else upsample(f, 1 << b) for b, f in enumerate(features)], 1)
     weight = torch.cat([branch.weight for branch in projection.branches], 1)
     expected = nn.functional.conv2d(stacked, weight, projection.branches[0].bias)

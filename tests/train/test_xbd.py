@@ -57,7 +57,9 @@ def test_unclassified_is_a_building_but_no_damage_class(tile_set: Callable) -> N
 
 
 def test_later_polygon_wins_where_two_overlap(tile_set: Callable) -> None:
-    (tile,) = find_tiles(tile_set([("a", SQUARE, "no-damage"), ("b", SQUARE, "destroyed")]), "train")
+    (tile,) = find_tiles(
+        tile_set([("a", SQUARE, "no-damage"), ("b", SQUARE, "destroyed")]), "train"
+    )
     assert set(np.unique(tile.targets(64, 64)[1])) == {0, 4}
 
 

@@ -25,7 +25,9 @@ class ModelConfig(BaseModel):
 
     architecture: Literal["dual-hrnet", "si-analytics"] = "dual-hrnet"
     width: int = Field(48, ge=4, description="channels of the stride-4 branch; W48 means 48")
-    stem_width: int = Field(64, ge=4, description="channels of the stem; layer1 puts out 4x as many")
+    stem_width: int = Field(
+        64, ge=4, description="channels of the stem; layer1 puts out 4x as many"
+    )
     bottlenecks: int = Field(4, ge=1, description="bottleneck blocks in layer1")
     modules: tuple[int, int, int] = Field(
         (1, 4, 3), description="exchange modules in stages 2, 3 and 4"

@@ -67,9 +67,7 @@ class Exchange(nn.Module):
         self.to_pre = nn.ModuleList(fusion(config, width) for width in widths)
         self.to_post = nn.ModuleList(fusion(config, width) for width in widths)
 
-    def forward(
-        self, pre: list[Tensor], post: list[Tensor]
-    ) -> tuple[list[Tensor], list[Tensor]]:
+    def forward(self, pre: list[Tensor], post: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         pairs = [torch.cat([a, b], 1) for a, b in zip(pre, post, strict=True)]
         return (
             [fuse(pair) for fuse, pair in zip(self.to_pre, pairs, strict=True)],

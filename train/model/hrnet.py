@@ -84,7 +84,8 @@ class HRNet(nn.Module):
         self.bn2 = nn.BatchNorm2d(stem)
         self.relu = nn.ReLU(inplace=True)
         self.layer1 = nn.Sequential(
-            Bottleneck(stem, stem), *[Bottleneck(layer1, stem) for _ in range(config.bottlenecks - 1)]
+            Bottleneck(stem, stem),
+            *[Bottleneck(layer1, stem) for _ in range(config.bottlenecks - 1)],
         )
         two, three, four = (config.branch_widths(stage) for stage in (2, 3, 4))
         self.transition1 = nn.ModuleList(
@@ -109,7 +110,7 @@ class HRNet(nn.Module):
         return self.layer1(x)
 
     def enter(self, stage: int, features: list[Tensor]) -> list[Tensor]:
-        """Open the stage's new branch: stage 2 takes layer1's output, later ones the last branch."""
+        """Open the stage's new branch, from layer1's output or the coarsest branch so far."""
         if stage == 2:
             return [path(features[0]) for path in self.transition1]
         transition = self.transition2 if stage == 3 else self.transition3
