@@ -40,8 +40,9 @@ class Artefact:
         for name, span in self.ranges.items():
             if not math.isfinite(span.amax) or span.amax <= 0:
                 raise CalibrationError(
-                    f"{name}: range {span.amax} cannot be quantised, it must be finite and above 0; "
-                    "the tensor is dead or broken on these tiles: try more tiles, or another checkpoint"
+                    f"{name}: range {span.amax} cannot be quantised, it must be finite and "
+                    "above 0; the tensor is dead or broken on these tiles: try more tiles, "
+                    "or another checkpoint"
                 )
 
     def check_belongs(self, checkpoint_sha256: str, preprocessing: dict[str, Any]) -> None:

@@ -47,10 +47,11 @@ class Checkpoint:
                 k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k)
             )
             first = wrong[0]
+            was, wanted = _shape(found.get(first)), _shape(expected.get(first))
             raise CheckpointError(
                 f"{self.path or 'checkpoint'}: weights of another architecture: "
-                f"{len(wrong)} tensors differ from {self.model.architecture} W{self.model.width}, first {first} "
-                f"(found {_shape(found.get(first))}, expected {_shape(expected.get(first))})"
+                f"{len(wrong)} tensors differ from {self.model.architecture} "
+                f"W{self.model.width}, first {first} (found {was}, expected {wanted})"
             )
         network.load_state_dict(self.model_state, assign=True)
         return network.eval()
