@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,9 @@ SHOWN = "joplin-tornado_00000001"
 STRIDE = 32
 LOG_INTERVAL = "5"
 """Seconds between two updates of a child's progress bar where nobody watches a terminal."""
+
+SHOWN_COMMAND = 400
+"""Characters of a command on the screen: the report's names every command before it."""
 
 
 class StepError(ToolkitError):
@@ -90,7 +94,8 @@ class Runner:
     def run(self, step: Step) -> None:
         """StepError names the step and its command."""
         number = len(self.done) + 1
-        cli.note(f"\n[{number}] {step.title}  ({clock(self.elapsed)} elapsed)\n    {step.text}")
+        shown = textwrap.shorten(step.text, SHOWN_COMMAND, placeholder=" ...")
+        cli.note(f"\n[{number}] {step.title}  ({clock(self.elapsed)} elapsed)\n    {shown}")
         start = time.monotonic()
         code = subprocess.run(step.argv, env=self._environment, check=False).returncode
         if code != 0:

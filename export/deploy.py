@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 
 from calibration.artefact import Artefact
 from calibration.quantizer import Form, quantise
-from runtime.errors import ConfigError
+from runtime.errors import CalibrationError, ConfigError
 from train.model import DualHRNet
 from train.model.config import STRIDE
 from train.model.decode import decode
@@ -89,9 +89,6 @@ def deploy_graph(
     core = inference_form(network)
     if options.precision == "int8":
         if calibration is None:
-            raise ConfigError(
-                "--int8 needs ranges: run `python -m calibration --checkpoint CKPT --data DIR "
-                "--out calibration.json`, then pass --calibration calibration.json"
-            )
+            raise CalibrationError("an INT8 graph needs a calibration artefact")
         quantise(core, calibration.ranges, options.int8_form)
     return DeployGraph(core, network, options).eval()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 
 from export.builders import onnxruntime as onnxruntime_builder
 from export.builders import openvino as openvino_builder
@@ -21,10 +23,13 @@ from export.targets import Target
 from export.verify import Maps, Pair, measure, parity_pairs
 from runtime import cli, manifest
 from runtime.damage import CLASS_NAMES
-from runtime.engine import load_engine
+from runtime.engine import Engine, load_engine
 from runtime.errors import ExportError
 from runtime.files import replacing_folder
 from runtime.host import platform_name
+
+Runner = Callable[[np.ndarray, np.ndarray], Maps]
+"""Batched images in, batched maps out."""
 
 MIN_FP32_AGREEMENT = 0.9999
 """Share of labels on which an FP32 engine must agree with PyTorch, or the build fails."""
@@ -60,17 +65,10 @@ def build_engine(request: EngineRequest, out: Path) -> manifest.Manifest:
     with replacing_folder(out) as folder:
         cli.note(f"building for {request.target.name}")
         names, version = _compile(model, folder, request)
-        described = _describe(request, model, version)
-        unverified = manifest.Manifest(
-            **described,
-            verification={},
-            payload=manifest.payload_of(folder, names),
-        )
+        built = _manifest(request, model, version, manifest.payload_of(folder, names))
         cli.note(f"comparing with PyTorch on {description}")
-        verification = _verify(unverified, folder, model, request, pairs, description)
-        complete = manifest.Manifest(
-            **described, verification=verification, payload=unverified.payload
-        )
+        verification = _verify(built, folder, model, request, pairs, description)
+        complete = replace(built, verification=verification)
         complete.write(folder)
     return complete
 
@@ -87,28 +85,36 @@ def _compile(model: onnx.ModelProto, folder: Path, request: EngineRequest) -> tu
     return names, tensorrt_builder.version(name)
 
 
-def _describe(request: EngineRequest, model: onnx.ModelProto, version: str) -> dict[str, Any]:
+def _manifest(
+    request: EngineRequest,
+    model: onnx.ModelProto,
+    version: str,
+    payload: tuple[manifest.PayloadFile, ...],
+) -> manifest.Manifest:
+    """Everything but the verification."""
     source, options, target = request.source, request.options, request.target
     config = source.network.config
-    return {
-        "format": manifest.FORMAT,
-        "model": manifest.Model(
+    return manifest.Manifest(
+        format=manifest.FORMAT,
+        model=manifest.Model(
             config.architecture, config.width, source.parameters, source.checkpoint_sha256
         ),
-        "graph": manifest.Graph(hashlib.sha256(model.SerializeToString()).hexdigest(), OPSET),
-        "input": manifest.Input(
+        graph=manifest.Graph(hashlib.sha256(model.SerializeToString()).hexdigest(), OPSET),
+        input=manifest.Input(
             options.height, options.width, manifest.Batch(*options.batch), "RGB", options.threshold
         ),
-        "class_names": CLASS_NAMES,
-        "precision": options.precision,
-        "target": manifest.Target(target.name, version, target.capability, platform_name()),
-        "calibration": source.calibration.fingerprint() if source.calibration else None,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
+        class_names=CLASS_NAMES,
+        precision=options.precision,
+        target=manifest.Target(target.name, version, target.capability, platform_name()),
+        calibration=source.calibration.fingerprint() if source.calibration else None,
+        verification={},
+        payload=payload,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
 
 
 def _verify(
-    unverified: manifest.Manifest,
+    built: manifest.Manifest,
     folder: Path,
     model: onnx.ModelProto,
     request: EngineRequest,
@@ -116,23 +122,16 @@ def _verify(
     description: str,
 ) -> dict[str, Any]:
     """Run the engine where it can run; elsewhere its ONNX graph, and say so."""
-    source, options = request.source, request.options
     if request.target.nvidia:
         status, what = manifest.COMPILED_NOT_RUN, "its ONNX graph on ONNX Runtime"
-        parity = measure(_graph_runner(model), source.network, pairs, options.threshold)
+        parity = _parity(_graph_runner(model), request, pairs)
     else:
         status, what = manifest.RAN, "the engine"
-        unverified.write(folder)
+        built.write(folder)
         with load_engine(folder) as engine:
-
-            def infer(pre: np.ndarray, post: np.ndarray) -> Maps:
-                count = options.batch[0]
-                maps = engine.predict(np.stack([pre] * count), np.stack([post] * count))
-                return maps.damage[0], maps.building[0], maps.confidence[0]
-
-            parity = measure(infer, source.network, pairs, options.threshold)
+            parity = _parity(_engine_runner(engine), request, pairs)
     agreement = parity["label_agreement"]
-    if options.precision == "fp32" and agreement < MIN_FP32_AGREEMENT:
+    if request.options.precision == "fp32" and agreement < MIN_FP32_AGREEMENT:
         raise ExportError(
             f"{what} agrees with PyTorch on {agreement:.4%} of the labels, an FP32 engine must on "
             f"{MIN_FP32_AGREEMENT:.2%}; nothing was written, report the checkpoint's architecture"
@@ -140,17 +139,31 @@ def _verify(
     return {"status": status, "parity": {"what": what, "pairs": description, **parity}}
 
 
-def _graph_runner(model: onnx.ModelProto):
-    import onnxruntime
+def _parity(run: Runner, request: EngineRequest, pairs: list[Pair]) -> dict[str, Any]:
+    """Compare pair by pair; a graph that takes no single pair gets copies of it."""
+    count = request.options.batch[0]
 
+    def infer(pre: np.ndarray, post: np.ndarray) -> Maps:
+        damage, building, confidence = run(np.stack([pre] * count), np.stack([post] * count))
+        return damage[0], building[0], confidence[0]
+
+    return measure(infer, request.source.network, pairs, request.options.threshold)
+
+
+def _engine_runner(engine: Engine) -> Runner:
+    def run(pre: np.ndarray, post: np.ndarray) -> Maps:
+        maps = engine.predict(pre, post)
+        return maps.damage, maps.building, maps.confidence
+
+    return run
+
+
+def _graph_runner(model: onnx.ModelProto) -> Runner:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
 
-    def infer(pre: np.ndarray, post: np.ndarray) -> Maps:
-        damage, building, confidence = session.run(
-            list(OUTPUTS), {"pre": pre[None], "post": post[None]}
-        )
-        return damage[0], building[0], confidence[0]
+    def run(pre: np.ndarray, post: np.ndarray) -> Maps:
+        return tuple(session.run(list(OUTPUTS), {"pre": pre, "post": post}))
 
-    return infer
+    return run

@@ -107,6 +107,23 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+@pytest.fixture(scope="session")
+def calibration_file(
+    tmp_path_factory: pytest.TempPathFactory,
+    small_checkpoint: Path,
+    synthetic: Path,
+    command: Callable,
+) -> Path:
+    """calibration.json of the small checkpoint, made by the command."""
+    out = tmp_path_factory.mktemp("calibration") / "calibration.json"
+    result = command(
+        "calibration", "--checkpoint", small_checkpoint, "--data", synthetic, "--out", out,
+        "--tiles", "4",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return out
+
+
 @pytest.fixture
 def error_line(command: Callable) -> Callable[..., str]:
     """Run a command that must fail; its one line of error."""

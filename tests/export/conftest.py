@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +18,6 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
     """A real-looking 64x64 pair."""
     scene = make_tile(3, 1, SIDE)
     return scene.pre, scene.post
-
-
-@pytest.fixture(scope="session")
-def calibration_file(
-    tmp_path_factory: pytest.TempPathFactory,
-    small_checkpoint: Path,
-    synthetic: Path,
-    command: Callable,
-) -> Path:
-    out = tmp_path_factory.mktemp("calibration") / "calibration.json"
-    result = command(
-        "calibration", "--checkpoint", small_checkpoint, "--data", synthetic, "--out", out,
-        "--tiles", "4",
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    return out
 
 
 @pytest.fixture(scope="session")
