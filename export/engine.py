@@ -17,11 +17,12 @@ from export.builders import onnxruntime as onnxruntime_builder
 from export.builders import openvino as openvino_builder
 from export.builders import tensorrt as tensorrt_builder
 from export.deploy import DeployOptions, deploy_graph
-from export.onnx_graph import OPSET, OUTPUTS, export_onnx
+from export.onnx_graph import OPSET, export_onnx
 from export.source import Source
 from export.targets import Target
 from export.verify import Maps, Pair, measure, parity_pairs
 from runtime import cli, manifest
+from runtime.backends.contract import OUTPUTS
 from runtime.damage import CLASS_NAMES
 from runtime.engine import Engine, load_engine
 from runtime.errors import ExportError

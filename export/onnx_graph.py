@@ -14,13 +14,11 @@ import onnxsim
 import torch
 
 from export.deploy import DeployGraph, DeployOptions
+from runtime.backends.contract import INPUTS, OUTPUTS
 from runtime.errors import ExportError
 
 OPSET = 19
 """The first with FP16 scales in Q/DQ; TensorRT 10.3 takes up to 20."""
-
-INPUTS = ("pre", "post")
-OUTPUTS = ("damage", "building", "confidence")
 
 
 def export_onnx(graph: DeployGraph, options: DeployOptions) -> onnx.ModelProto:

@@ -11,8 +11,8 @@ from runtime import files
 from runtime.buildings import Building
 
 PIXEL_COORDINATES = {
-    "coordinates": "pixel",
-    "coordinates_note": (
+    "coordinate_space": "pixel",
+    "coordinate_note": (
         "The image has no georeference: x to the right and y downwards in pixels, "
         "origin at the image's top left corner."
     ),
@@ -51,12 +51,3 @@ def write_geojson(
         for i, each in enumerate(features):
             file.write(("\n" if i == 0 else ",\n") + json.dumps(each, allow_nan=False))
         file.write("\n]}\n")
-
-
-def to_geojson(buildings: Iterable[Building]) -> dict[str, Any]:
-    """A FeatureCollection in pixel coordinates, in memory."""
-    return {
-        "type": "FeatureCollection",
-        **PIXEL_COORDINATES,
-        "features": [feature(building) for building in buildings],
-    }

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import onnx
 
 from export.deploy import DeployOptions
-from export.onnx_graph import INPUTS
+from runtime.backends.contract import INPUTS
 from runtime.errors import BackendError, ConfigError, ExportError
 
 Flavour = Literal["tensorrt", "tensorrt-rtx"]

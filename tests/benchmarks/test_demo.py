@@ -34,7 +34,8 @@ def test_steps_are_numbered_and_the_table_comes_last(demo):
     summary = json.loads((out / "summary.json").read_text())
     for number, step in enumerate(summary["steps"], 1):
         assert f"[{number}] {step['title']}" in result.stderr
-        assert step["command"] in result.stderr
+        # The report's command names all others; only its beginning is shown.
+        assert step["command"][:150] in result.stderr
     table, ending = result.stdout.split("\n\n")[-2:]
     assert table.startswith("engine")
     assert "onnxruntime-fp32" in table

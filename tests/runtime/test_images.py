@@ -1,7 +1,5 @@
-import os
 import struct
 import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -113,13 +111,8 @@ def test_a_colour_named_transparent_keeps_its_pixels(tmp_path):
     np.testing.assert_array_equal(read_image(path), RGB)
 
 
-def test_real_xbd_images_are_read_as_pillow_reads_them():
-    beside = Path(__file__).parents[2] / "data" / "xbd-sample"
-    folder = Path(os.environ.get("XBD_SAMPLE", beside))
-    paths = sorted(folder.glob("*/images/*.png"))
-    if not paths:
-        pytest.skip(f"{folder} is absent")
-    for path in paths[:4]:
+def test_real_xbd_images_are_read_as_pillow_reads_them(xbd_sample):
+    for path in sorted(xbd_sample.glob("*/images/*.png"))[:4]:
         with Image.open(path) as image:
             expected = np.asarray(image.convert("RGB"))
         np.testing.assert_array_equal(read_image(path), expected)
