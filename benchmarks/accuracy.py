@@ -58,24 +58,14 @@ def score_engine(engine: Engine, tiles: Iterable[Tile]) -> Counts:
     for tile in tiles:
         pre, post = tile.images()
         if pre.shape[:2] != (engine.height, engine.width):
-            found = f"{pre.shape[0]} {pre.shape[1]}"
             raise DataError(
-                f"{tile.name}: the tile is {found.replace(' ', 'x')} (height x width), the engine "
-                f"{engine.folder} takes {engine.height}x{engine.width}; build one for these tiles "
-                f"with python -m export.build_engine --size {found}"
+                f"{tile.name}: the tile is {pre.shape[0]}x{pre.shape[1]} (height x width), the "
+                f"engine {engine.folder} takes {engine.height}x{engine.width}; "
+                f"{engine.manifest.size_advice(engine.folder, *pre.shape[:2])}"
             )
-        damage = predict_pair(engine, pre, post)
+        damage = engine.predict(pre, post).damage
         counts.add(damage, damage, *tile.targets(engine.height, engine.width))
     return counts
-
-
-def predict_pair(engine: Engine, pre: Any, post: Any) -> Any:
-    """Damage map uint8 [H,W] of one pair, also from an engine that takes several at a time."""
-    import numpy as np
-
-    count = engine.manifest.input.batch.min
-    maps = engine.predict(np.stack([pre] * count), np.stack([post] * count))
-    return maps.damage[0]
 
 
 def _record(

@@ -31,7 +31,6 @@ VALIDATION_SPLITS = ("test", "hold", "tier3")
 """The first of these that the data has is validated on."""
 SHOWN = "joplin-tornado_00000001"
 """The pair to map where the data has it; else the tile with most damage classes."""
-STRIDE = 32
 LOG_INTERVAL = "5"
 """Seconds between two updates of a child's progress bar where nobody watches a terminal."""
 
@@ -55,11 +54,14 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     layout = Layout(args.out)
-    _prepare(layout, args.data)
+    _check_out(layout, args.data)
+    # Given data are looked at before an earlier demo's results go.
+    given = None if args.data is None else _open(layout, args)
+    _clear(layout)
     runner = Runner()
-    if args.data is None:
+    if given is None:
         runner.run(synthesise(layout, args.quick))
-    demo, tiles = _open(layout, args)
+    demo, tiles = given or _open(layout, args)
     for step in (demo.train(), demo.export(), demo.calibrate()):
         runner.run(step)
     built = _build(demo, runner)
@@ -109,8 +111,8 @@ def clock(seconds: float) -> str:
     return f"{minutes}:{seconds:02d}"
 
 
-def _prepare(layout: Layout, data: Path | None) -> None:
-    """An empty folder of the demo's own. A folder that it did not make is refused."""
+def _check_out(layout: Layout, data: Path | None) -> None:
+    """A folder that no demo made is refused."""
     out = layout.out
     if data is not None and data.resolve().is_relative_to(out.resolve()):
         raise ConfigError(
@@ -120,13 +122,19 @@ def _prepare(layout: Layout, data: Path | None) -> None:
         own = out.is_dir() and (layout.marker.is_file() or not any(out.iterdir()))
         if not own:
             raise ConfigError(f"--out {out}: exists and is no demo's; choose another, or remove it")
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
+
+
+def _clear(layout: Layout) -> None:
+    """An empty folder of the demo's own."""
+    if layout.out.exists():
+        shutil.rmtree(layout.out)
+    layout.out.mkdir(parents=True)
     layout.marker.touch()
 
 
 def _open(layout: Layout, args: argparse.Namespace) -> tuple[Demo, list[Tile]]:
     """What the data decides: the split to validate on, and the size of its tiles."""
+    from runtime.manifest import STRIDE
     from train.xbd import find_tiles, splits
 
     data = layout.data if args.data is None else args.data

@@ -125,14 +125,17 @@ def _accuracies(files: Sequence[Path], engines: list[EngineFigures]) -> dict[str
     found: dict[str, Accuracy] = {}
     for path in files:
         record = _read_accuracy(path)
-        identity = record["engine"]
+        try:
+            identity, figures = record["engine"], _accuracy(record)
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"{path}: lacks {error}; measure the engine again") from error
         if not _belongs(identity, engines, path):
             raise ConfigError(
                 f"{path}: figures of {identity['name']}, which --engine does not name"
             )
         if identity["name"] in found:
             raise ConfigError(f"{path}: {identity['name']} has figures already; leave out one file")
-        found[identity["name"]] = _accuracy(record)
+        found[identity["name"]] = figures
     if len({each.data["fingerprint"] for each in found.values()}) > 1:
         raise ConfigError(
             "--accuracy: the files were measured on different tiles "

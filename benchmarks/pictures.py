@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from benchmarks.accuracy import predict_pair
 from benchmarks.engines import open_or_reason
 from benchmarks.figures import EngineFigures
 from runtime.damage import IGNORE
@@ -63,7 +62,7 @@ def _maps(engine: EngineFigures, tiles: Sequence[Tile]) -> list[np.ndarray]:
     if isinstance(opened, str):
         return []
     with opened:
-        return [predict_pair(opened, pre, post) for pre, post in pairs]
+        return [opened.predict(pre, post).damage for pre, post in pairs]
 
 
 def _scene(tile: Tile, maps: dict[str, np.ndarray]) -> Scene:

@@ -1,7 +1,8 @@
 """calibration.json: the ranges, and what they were observed on.
 
 Ranges are only good for the checkpoint, the preprocessing and the tiles they came from,
-so the file carries a fingerprint of all three and is refused when any differs.
+so the file carries a fingerprint of all three. It is refused when the checkpoint or the
+preprocessing differs, and when a tile has changed, where the data set is at hand.
 """
 
 from __future__ import annotations
@@ -84,6 +85,10 @@ def read_artefact(path: Path) -> Artefact:
     try:
         content = json.loads(Path(path).read_text())
         version, stored = content.pop("format"), content.pop("fingerprint")
+        if version != FORMAT:
+            raise CalibrationError(
+                f"{path}: calibration format {version}, expected {FORMAT}; calibrate again"
+            )
         ranges = {name: Range(**span) for name, span in content.pop("ranges").items()}
         artefact = Artefact(**content, ranges=ranges)
     except FileNotFoundError as error:
@@ -92,10 +97,6 @@ def read_artefact(path: Path) -> Artefact:
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CalibrationError(f"{path}: not a calibration file ({error})") from error
-    if version != FORMAT:
-        raise CalibrationError(
-            f"{path}: calibration format {version}, expected {FORMAT}; calibrate again"
-        )
     if artefact.fingerprint() != stored:
         raise CalibrationError(f"{path}: content does not match its fingerprint; calibrate again")
     artefact.check_ranges()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from export.options import add_graph_options, deploy_options
 from runtime import cli
-
-if TYPE_CHECKING:
-    pass
+from runtime.errors import ConfigError
+from runtime.manifest import FILE_NAME
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +35,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
+    if args.parity_pairs < 1:
+        raise ConfigError(f"--parity-pairs {args.parity_pairs}: expected at least 1")
+
     from export.targets import choose
 
     target = choose(args.target, args.precision, args.compute_capability)
@@ -44,13 +45,18 @@ def main(args: argparse.Namespace) -> None:
     capability = f" for compute capability {target.capability}" if target.capability else ""
     cli.note(f"target {target.name}{capability} ({target.why})")
 
-    from export.engine import EngineRequest, build_engine
+    from export.engine import EngineRequest, build_engine, check_target
     from export.source import open_source
 
-    source = open_source(args.checkpoint, args.calibration, options)
+    check_target(target)
+    source = open_source(args.checkpoint, args.calibration, options, args.data)
     model = source.network.config
     name = f"{model.architecture}-w{model.width}-{options.height}-{options.precision}-{target.name}"
     out = args.out or Path("artifacts") / name
+    if out.exists() and not is_engine_folder(out):
+        raise ConfigError(
+            f"--out {out}: exists and is no engine folder; choose another, or remove it"
+        )
     request = EngineRequest(source, options, target, args.data, args.split, args.parity_pairs)
     manifest = build_engine(request, out)
     if args.json:
@@ -59,6 +65,11 @@ def main(args: argparse.Namespace) -> None:
         cli.note(line)
     size = sum(entry.size for entry in manifest.payload)
     cli.note(f"{out}: {options.precision} engine, {size / 1e6:.1f} MB")
+
+
+def is_engine_folder(path: Path) -> bool:
+    """May `path` be replaced by a new engine: an engine folder, or an empty one?"""
+    return path.is_dir() and ((path / FILE_NAME).is_file() or not any(path.iterdir()))
 
 
 def report(verification: dict) -> list[str]:

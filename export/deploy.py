@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, fx, nn
@@ -11,13 +10,11 @@ from torch import Tensor, fx, nn
 from calibration.artefact import Artefact
 from calibration.quantizer import Form, quantise
 from runtime.errors import CalibrationError, ConfigError
+from runtime.manifest import DEFAULT_THRESHOLD, STRIDE, Precision
 from train.model import DualHRNet
-from train.model.config import STRIDE
-from train.model.decode import decode
+from train.model.decode import check_threshold, decode
 from train.model.hrnet import upsample
 from train.model.inference_form import inference_form
-
-Precision = Literal["fp32", "fp16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class DeployOptions:
     width: int = 1024
     batch: tuple[int, int, int] = (1, 1, 1)
     """Minimum, optimum and maximum number of pairs; a fixed N where all are equal."""
-    threshold: float = 0.5
+    threshold: float = DEFAULT_THRESHOLD
     """Building probability from which a pixel is building."""
     precision: Precision = "fp32"
     int8_form: Form = "signed"
@@ -39,8 +36,7 @@ class DeployOptions:
         for name, value in (("height", self.height), ("width", self.width)):
             if value < STRIDE or value % STRIDE:
                 raise ConfigError(f"--size: {name} {value} is not a positive multiple of {STRIDE}")
-        if not 0 < self.threshold < 1:
-            raise ConfigError(f"--threshold {self.threshold}: expected between 0 and 1")
+        check_threshold(self.threshold)
         low, best, high = self.batch
         if not 1 <= low <= best <= high:
             raise ConfigError(f"--batch {self.batch}: expected 1 <= min <= opt <= max")

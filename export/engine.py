@@ -46,6 +46,21 @@ class EngineRequest:
     parity_count: int = 2
 
 
+def check_target(target: Target) -> None:
+    """Is the target's library here, and can it compile for the GPU? Before anything slow.
+
+    Raises:
+        BackendError: what is not installed, and how to install it.
+        ConfigError: a compute capability that the compiler does not know.
+    """
+    if target.name == "openvino":
+        openvino_builder.version()
+    elif target.nvidia:
+        tensorrt_builder.library(target.name)
+        if target.name == "tensorrt-rtx" and target.capability is not None:
+            tensorrt_builder.check_capability(target.capability)
+
+
 def build_engine(request: EngineRequest, out: Path) -> manifest.Manifest:
     """Build the engine folder `out`; it appears complete and verified, or not at all.
 
@@ -132,7 +147,7 @@ def _verify(
         with load_engine(folder) as engine:
             parity = _parity(_engine_runner(engine), request, pairs)
     agreement = parity["label_agreement"]
-    if request.options.precision == "fp32" and agreement < MIN_FP32_AGREEMENT:
+    if request.options.precision == "fp32" and not agreement >= MIN_FP32_AGREEMENT:
         raise ExportError(
             f"{what} agrees with PyTorch on {agreement:.4%} of the labels, an FP32 engine must on "
             f"{MIN_FP32_AGREEMENT:.2%}; nothing was written, report the checkpoint's architecture"

@@ -20,6 +20,9 @@ from runtime.errors import ExportError
 OPSET = 19
 """The first with FP16 scales in Q/DQ; TensorRT 10.3 takes up to 20."""
 
+IR_VERSION = 9
+"""The first that holds opset 19; ONNX Runtime before 1.18 takes no later one."""
+
 
 def export_onnx(graph: DeployGraph, options: DeployOptions) -> onnx.ModelProto:
     """Export, simplify with onnxsim, and check.
@@ -28,6 +31,7 @@ def export_onnx(graph: DeployGraph, options: DeployOptions) -> onnx.ModelProto:
         ExportError: the graph fails the ONNX checker or lost the deploy contract.
     """
     model = _simplify(_trace(graph, options))
+    model.ir_version = IR_VERSION
     check_contract(model, options)
     return model
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from export.deploy import DeployOptions, Precision
+    from export.deploy import DeployOptions
+    from runtime.manifest import Precision
 
 
 def add_graph_options(parser: argparse.ArgumentParser) -> None:

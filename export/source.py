@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calibration.artefact import Artefact, preprocessing_of, read_artefact
+from calibration.tiles import content_hashes
 from export.deploy import DeployOptions
 from runtime.errors import CalibrationError, ConfigError
 from runtime.files import sha256
 from train.checkpoint import load_checkpoint, newest_checkpoint
 from train.model import DualHRNet
+from train.xbd import find_tiles
 
 RUNS = Path("runs")
 
@@ -28,9 +30,14 @@ class Source:
 
 
 def open_source(
-    checkpoint: Path | None, calibration: Path | None, options: DeployOptions
+    checkpoint: Path | None,
+    calibration: Path | None,
+    options: DeployOptions,
+    data: Path | None = None,
 ) -> Source:
     """Load and check before anything slow starts.
+
+    Where `data` holds the tiles that the ranges were observed on, they must not have changed.
 
     Raises:
         CheckpointError: no such checkpoint, or one that cannot be used.
@@ -51,4 +58,15 @@ def open_source(
     digest = sha256(path)
     if artefact is not None:
         artefact.check_belongs(digest, preprocessing_of(loaded.model.mean, loaded.model.std))
+        if data is not None:
+            _check_tiles(artefact, data)
     return Source(path, digest, loaded.network(), artefact)
+
+
+def _check_tiles(artefact: Artefact, data: Path) -> None:
+    """Another data set is no fault: then no tile of the artefact is found, none compared."""
+    names = {tile["name"] for tile in artefact.tiles}
+    splits = sorted(folder.parent.name for folder in data.glob("*/images"))
+    tiles = [t for s in splits for t in find_tiles(data, s, labelled=False) if t.name in names]
+    if tiles:
+        artefact.check_tiles(content_hashes(tiles))

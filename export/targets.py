@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
-from typing import Literal
 
-from export.deploy import Precision
 from runtime.errors import ConfigError
 from runtime.host import compute_capability
+from runtime.manifest import BackendName, Precision
 
-Name = Literal["tensorrt", "tensorrt-rtx", "openvino", "onnxruntime"]
-
-NAMES: tuple[Name, ...] = ("tensorrt", "tensorrt-rtx", "openvino", "onnxruntime")
+NAMES: tuple[BackendName, ...] = ("tensorrt", "tensorrt-rtx", "openvino", "onnxruntime")
 """In the order `auto` prefers them."""
 
 DEFAULT_CAPABILITY = "8.6"
 """What TensorRT-RTX compiles for where no GPU is present and none is named."""
 
-_PRECISIONS: dict[Name, tuple[Precision, ...]] = {
+_PRECISIONS: dict[BackendName, tuple[Precision, ...]] = {
     "tensorrt": ("fp32", "fp16", "int8"),
     "tensorrt-rtx": ("fp32", "fp16", "int8"),
     "openvino": ("fp32", "int8"),
@@ -30,7 +27,7 @@ _PRECISIONS: dict[Name, tuple[Precision, ...]] = {
 class Target:
     """What to build for, and the reason in one line."""
 
-    name: Name
+    name: BackendName
     capability: str | None
     why: str
 
@@ -52,6 +49,11 @@ def choose(requested: str, precision: Precision, capability: str | None) -> Targ
     if requested != "auto":
         name = _named(requested)
         _refuse_absent_precision(name, precision)
+        if name == "tensorrt" and capability not in (None, gpu):
+            raise ConfigError(
+                f"--compute-capability {capability}: tensorrt compiles for the GPU that is here "
+                f"({gpu or 'none'}) alone; use --target tensorrt-rtx, or build on the device"
+            )
         return Target(name, _capability(name, capability, gpu), "asked for")
     passed_over = []
     for name in NAMES:
@@ -63,7 +65,9 @@ def choose(requested: str, precision: Precision, capability: str | None) -> Targ
     raise ConfigError(f"no target here can build {precision}: {'; '.join(passed_over)}")
 
 
-def _unfit(name: Name, precision: Precision, capability: str | None, gpu: str | None) -> str | None:
+def _unfit(
+    name: BackendName, precision: Precision, capability: str | None, gpu: str | None
+) -> str | None:
     """Why `auto` passes a target over, or None."""
     if precision not in _PRECISIONS[name]:
         return f"no {precision}"
@@ -81,7 +85,7 @@ def _unfit(name: Name, precision: Precision, capability: str | None, gpu: str | 
     return None
 
 
-def _capability(name: Name, asked: str | None, gpu: str | None) -> str | None:
+def _capability(name: BackendName, asked: str | None, gpu: str | None) -> str | None:
     if not name.startswith("tensorrt"):
         if asked is not None:
             raise ConfigError(f"--compute-capability {asked}: target {name} runs on the CPU")
@@ -93,14 +97,14 @@ def _capability(name: Name, asked: str | None, gpu: str | None) -> str | None:
     return gpu
 
 
-def _named(requested: str) -> Name:
+def _named(requested: str) -> BackendName:
     for name in NAMES:
         if name == requested:
             return name
     raise ConfigError(f"--target {requested}: expected auto, {', '.join(NAMES)}")
 
 
-def _refuse_absent_precision(name: Name, precision: Precision) -> None:
+def _refuse_absent_precision(name: BackendName, precision: Precision) -> None:
     if precision in _PRECISIONS[name]:
         return
     offered = " or ".join(f"--{p}" for p in _PRECISIONS[name])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from runtime.damage import CLASS_NAMES
+from runtime.errors import DataError
 from train.inference import predict_maps
 from train.model import DualHRNet
 from train.synthetic.scene import make_tile
@@ -36,8 +37,12 @@ def parity_pairs(
                 pairs.append((pre[:height, :width], post[:height, :width]))
             if len(pairs) == count:
                 break
-        if pairs:
-            return pairs, f"{len(pairs)} tiles of split {split}"
+        if not pairs:
+            raise DataError(
+                f"--data {data}: no tile of split {split} is {height}x{width} or larger; "
+                "choose a smaller --size, or leave --data out to compare on synthetic scenes"
+            )
+        return pairs, f"{len(pairs)} tiles of split {split}"
     side = max(height, width)
     scenes = [make_tile(PARITY_SEED, index, side) for index in range(count)]
     pairs = [(s.pre[:height, :width], s.post[:height, :width]) for s in scenes]

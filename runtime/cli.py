@@ -14,6 +14,9 @@ from collections.abc import Callable, Sequence
 
 from runtime.errors import ToolkitError
 
+PACKAGES = ("runtime", "train", "calibration", "export", "benchmarks")
+INSTALL = 'install the whole toolkit from its folder: pip install ".[all]"'
+
 
 def run(
     parser: argparse.ArgumentParser,
@@ -32,6 +35,11 @@ def run(
     try:
         code = main(args) or 0
         sys.stdout.flush()  # here, where a closed pipe is still caught
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        if name in PACKAGES:
+            raise
+        sys.exit(_report(f"{name} is not installed, this command needs it; {INSTALL}", 1))
     except ToolkitError as error:
         sys.exit(_report(str(error), error.exit_code))
     except BrokenPipeError:

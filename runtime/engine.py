@@ -66,7 +66,9 @@ class Engine:
             )
         single = pre.ndim == 3
         if single:
-            pre, post = pre[None], post[None]
+            # An engine that takes no single pair gets copies of it.
+            count = self.manifest.input.batch.min
+            pre, post = np.stack([pre] * count), np.stack([post] * count)
         with self._lock:
             if self._backend is None:
                 raise EngineError(f"{self.folder}: the engine is closed; load it again to predict")
@@ -106,9 +108,11 @@ class Engine:
             found = f"{image.shape[-3]}x{image.shape[-2]}"
             raise ImageError(
                 f"{name} is {found} (height x width), this engine takes {size}; "
-                f"{_rebuild_at(image)}, or cut the image to that size"
+                f"{self.manifest.size_advice(self.folder, *image.shape[-3:-1])}"
             )
-        count = 1 if image.ndim == 3 else len(image)
+        if image.ndim == 3:
+            return
+        count = len(image)
         if not batch.min <= count <= batch.max:
             allowed = str(batch.min) if batch.min == batch.max else f"{batch.min} to {batch.max}"
             raise ImageError(
@@ -130,12 +134,6 @@ def load_engine(folder: Path | str, threads: int | None = None) -> Engine:
     manifest = Manifest.read(folder)
     manifest.check_payload(folder)
     return Engine(manifest, open_backend(manifest, folder, threads), folder)
-
-
-def _rebuild_at(image: NDArray[np.uint8]) -> str:
-    """The advice for an image of another size than the engine's."""
-    height, width = image.shape[-3:-1]
-    return f"rebuild the engine with python -m export.build_engine --size {height} {width}"
 
 
 def _shape(array: NDArray[np.uint8]) -> str:

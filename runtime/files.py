@@ -7,6 +7,7 @@ renamed. A failure (disk full, killed process) leaves the destination as it was.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -34,8 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         # mkstemp makes private files; outputs follow the umask like any other file.
         temporary.chmod(0o666 & ~_umask())
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -48,10 +48,15 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     An existing folder at `path` is removed only once the new one is complete.
     """
     path = Path(path).absolute()  # "." has no name to put a temporary one beside
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is a file, expected a folder", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
         yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _sync(file)
         temporary.chmod(0o777 & ~_umask())
         if path.exists():
             retired = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -107,6 +112,11 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _umask() -> int:

@@ -22,6 +22,11 @@ from runtime.errors import AlteredPayloadError, ManifestError
 FORMAT = 1
 FILE_NAME = "manifest.json"
 
+STRIDE = 32
+"""Height and width of every engine are multiples of this."""
+
+DEFAULT_THRESHOLD = 0.5
+
 RAN = "ran"
 COMPILED_NOT_RUN = "compiled, not run"
 """`verification["status"]`: was the engine itself executed and compared, or only built?"""
@@ -88,8 +93,8 @@ class Manifest:
     """Everything known about an engine.
 
     `calibration` is the fingerprint of the calibration artefact, or None.
-    `verification` is free: {"status": RAN | COMPILED_NOT_RUN, "parity": {...},
-    "accuracy": {...}}. `created` is an ISO 8601 time.
+    `verification` is free: {"status": RAN | COMPILED_NOT_RUN, "parity": {...}}.
+    `created` is an ISO 8601 time.
     """
 
     format: int
@@ -171,11 +176,32 @@ class Manifest:
             )
         return Path(folder) / name
 
-    def rebuild_command(self, folder: Path | str) -> str:
-        return (
-            f"python -m export.build_engine --{self.precision} "
-            f"--target {self.target.backend} --out {folder}"
-        )
+    def rebuild_command(
+        self, folder: Path | str, height: int | None = None, width: int | None = None
+    ) -> str:
+        """The command that builds this engine again, at another size if one is given."""
+        size, batch = self.input, self.input.batch
+        counts = {batch.min, batch.opt, batch.max}
+        options = [
+            f"--{self.precision}",
+            f"--target {self.target.backend}",
+            f"--size {height or size.height} {width or size.width}",
+        ]
+        if counts != {1}:
+            options.append(f"--batch {batch.min} {batch.opt} {batch.max}")
+        if size.threshold != DEFAULT_THRESHOLD:
+            options.append(f"--threshold {size.threshold}")
+        if self.precision == "int8":
+            options.append("--calibration FILE")
+        return f"python -m export.build_engine {' '.join(options)} --out {folder}"
+
+    def size_advice(self, folder: Path | str, height: int, width: int) -> str:
+        """What to do about an image of another size than the engine's."""
+        cut = f"cut or pad the image to {self.input.height}x{self.input.width}"
+        if height % STRIDE or width % STRIDE:
+            return cut
+        beside = f"{Path(folder)}-{height}x{width}"
+        return f"build another with {self.rebuild_command(beside, height, width)}, or {cut}"
 
     def check_values(self) -> None:
         """What types cannot say; RecordError names the key."""

@@ -76,8 +76,8 @@ def _check_size(engine: Engine, height: int, width: int, path: Path) -> None:
     if (height, width) != (engine.height, engine.width):
         raise ImageError(
             f"{path}: {height}x{width} (height x width), the engine takes "
-            f"{engine.height}x{engine.width}; rebuild it with python -m export.build_engine "
-            f"--size {height} {width}, or cut the pair to the engine's size"
+            f"{engine.height}x{engine.width}; "
+            f"{engine.manifest.size_advice(engine.folder, height, width)}"
         )
 
 

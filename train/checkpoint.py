@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from runtime.errors import CheckpointError
+from runtime.errors import CheckpointError, reason
 from runtime.files import replacing
 from train.config import describe
 from train.model import DualHRNet, ModelConfig
@@ -80,7 +80,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     path = Path(path)
     content = read_torch_file(path)
-    if not isinstance(content, dict) or "model_state" not in content or "format" not in content:
+    if not isinstance(content, dict) or not {"format", "model", "model_state"} <= content.keys():
         raise CheckpointError(
             f"{path}: not a checkpoint of this toolkit; for published weights run "
             f"`python -m train.import_weights --source si-analytics {path} --out CKPT`"
@@ -115,9 +115,8 @@ def read_torch_file(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"{path}: not a readable checkpoint ({reason[:120]}); "
+            f"{path}: not a readable checkpoint ({reason(error)[:120]}); "
             "it is truncated or of another program"
         ) from error
 

@@ -9,7 +9,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runtime.errors import ConfigError
-from train.model.config import STRIDE, ModelConfig
+from runtime.manifest import STRIDE
+from train.model.config import ModelConfig
 
 
 class _Section(BaseModel):
@@ -73,7 +74,7 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
         content = yaml.safe_load(Path(path).read_text())
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such config; see train/configs/") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML ({error})") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected a mapping of sections (model, data, optim, ...)")

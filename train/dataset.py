@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, default_collate
 
 from runtime.damage import IGNORE
-from runtime.errors import DataError
+from runtime.errors import DataError, ToolkitError
 from train.augment import PairAugmentation
 from train.config import TrainConfig
 from train.xbd import Tile
@@ -70,6 +70,28 @@ class CropDataset(Dataset):
                 left = np.clip(centre[1] + jitter[1] - side // 2, 0, width - side)
         window = (slice(top, top + side), slice(left, left + side))
         return {name: array[window] for name, array in sample.items()}
+
+
+class Reporting(Dataset):
+    """`dataset`, with an error of the toolkit given back as an item instead of raised.
+
+    A loader process that raises buries the message under its traceback; `collate` lets the
+    error through, and the training process raises it.
+    """
+
+    def __init__(self, dataset: CropDataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, draw: tuple[int, int]) -> dict[str, Tensor] | ToolkitError:
+        try:
+            return self.dataset[draw]
+        except ToolkitError as error:
+            return error
+
+
+def collate(items: list[dict[str, Tensor] | ToolkitError]) -> dict[str, Tensor] | ToolkitError:
+    """A batch, or the first error among its items."""
+    return next((i for i in items if isinstance(i, ToolkitError)), None) or default_collate(items)
 
 
 def _building_pixel(damage: np.ndarray, random: np.random.Generator) -> tuple[int, int] | None:

@@ -53,7 +53,13 @@ def world(device: str = "auto") -> Iterator[World]:
     rank = int(os.environ.get("RANK", "0"))
     place = torch.device("cpu")
     if on_gpu:
-        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        local, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if local >= count:
+            raise ConfigError(
+                f"process {local} of this node has no GPU, there are {count}; "
+                f"start torchrun with --nproc-per-node={count}"
+            )
+        place = torch.device("cuda", local)
         torch.cuda.set_device(place)
     if size > 1:
         dist.init_process_group("nccl" if on_gpu else "gloo")

@@ -31,8 +31,10 @@ def main(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from train.checkpoint import load_checkpoint
+    from train.model.decode import check_threshold
     from train.xbd import find_tiles
 
+    check_threshold(args.threshold)
     network = load_checkpoint(args.checkpoint).network()
     tiles = find_tiles(args.data, args.split)
     counts = score_tiles(network, tqdm(tiles, desc=f"evaluate {args.split}"), args.threshold)

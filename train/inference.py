@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from runtime.errors import ImageError
+from runtime.manifest import STRIDE
 from train.model import DualHRNet
-from train.model.config import STRIDE
 from train.model.decode import building_logit, class_logits, decode
 from train.model.dual_hrnet import normalise
 

@@ -13,11 +13,11 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from runtime import cli
-from runtime.errors import ToolkitError
+from runtime.errors import ConfigError, ToolkitError
 from runtime.score import Counts
 from train.checkpoint import Checkpoint, save_checkpoint
 from train.config import TrainConfig
-from train.dataset import CropDataset, EpochSampler
+from train.dataset import CropDataset, EpochSampler, Reporting, collate
 from train.distributed import World
 from train.evaluate import score_tiles, summary
 from train.losses import total_loss
@@ -47,6 +47,8 @@ class Run:
 
 def train(config: TrainConfig, data: Path, out: Path, world: World) -> Path:
     """Train to the end; returns the path of the best checkpoint, `out/best.pt`."""
+    if (out / "last.pt").exists():
+        raise ConfigError(f"--out {out}: holds a run already; choose another folder, or remove it")
     run = _build(config, data, out, world)
     try:
         for epoch in range(config.optim.epochs):
@@ -65,11 +67,16 @@ def _build(config: TrainConfig, data: Path, out: Path, world: World) -> Run:
     sampler = EpochSampler(
         len(dataset), config.optim.batch_size, config.seed, world.rank, world.size
     )
+    workers = config.data.workers
     loader = DataLoader(
-        dataset,
+        Reporting(dataset),
         batch_size=config.optim.batch_size,
+        collate_fn=collate,
         sampler=sampler,
-        num_workers=config.data.workers,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        # A fork would copy OpenCV's locks while validation's threads hold them.
+        multiprocessing_context="spawn" if workers else None,
         pin_memory=world.device.type == "cuda",
     )
     network = build_network(config.model, config.seed)
@@ -97,6 +104,8 @@ def _train_epoch(run: Run, epoch: int) -> None:
         leave=False,
     )
     for batch_index, batch in enumerate(bar):
+        if isinstance(batch, ToolkitError):
+            raise batch
         rate = learning_rate(run.config.optim, epoch + batch_index / run.sampler.steps)
         for group in run.optimizer.param_groups:
             group["lr"] = rate

@@ -131,11 +131,13 @@ def read_label(path: Path, *, damage: bool) -> list[Building]:
         raise DataError(f"{path}: not a JSON label ({error}); restore the file") from error
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: no features.xy; expected an xBD label") from error
+    if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
+        raise DataError(f"{path}: features.xy is no list of buildings; expected an xBD label")
     return [_building(path, feature, damage) for feature in features]
 
 
 def _building(path: Path, feature: dict[str, Any], damage: bool) -> Building:
-    properties = feature.get("properties", {})
+    properties = feature.get("properties") or {}
     uid = str(properties.get("uid", "?"))
     try:
         polygon = shapely.from_wkt(feature["wkt"])

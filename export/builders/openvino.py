@@ -12,7 +12,7 @@ from runtime.errors import BackendError
 
 
 def version() -> str:
-    return str(_openvino().__version__)
+    return str(_openvino().__version__).split("-")[0]
 
 
 def build(model: onnx.ModelProto, folder: Path) -> list[str]:
@@ -32,6 +32,6 @@ def _openvino():
         import openvino
     except ImportError as error:
         raise BackendError(
-            'target openvino: OpenVINO is not installed; pip install "dual-hrnet-edge[openvino]"'
+            "target openvino: OpenVINO is not installed; pip install openvino"
         ) from error
     return openvino

@@ -6,6 +6,7 @@ Networks are strongly typed: precision is in the graph, no builder flag changes 
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -30,7 +31,7 @@ def library(flavour: Flavour) -> ModuleType:
         hint = "on a machine with an NVIDIA driver, " if flavour == "tensorrt" else ""
         raise BackendError(
             f"target {flavour}: the Python module {name} is not installed; "
-            f'{hint}pip install "dual-hrnet-edge[{flavour}]"'
+            f"{hint}pip install {flavour}"
         ) from error
 
 
@@ -48,8 +49,8 @@ def build(
     """Compile the graph into `engine.plan`; returns the payload's file names.
 
     Args:
-        capability: compute capability to compile for, such as "8.6" (TensorRT-RTX
-            alone can compile for a GPU that is not here), or None for the GPU here.
+        capability: compute capability to compile for, such as "8.6". TensorRT proper
+            compiles for the GPU that is here, whatever is asked.
     Raises:
         ExportError: the parser or the compiler refused the graph; names what it said.
     """
@@ -67,8 +68,9 @@ def build(
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if not options.fixed_batch:
         config.add_optimization_profile(_profile(builder, options))
-    if capability is not None:
-        _aim(trt, config, flavour, capability)
+    if flavour == "tensorrt-rtx" and capability is not None:
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(getattr(trt.ComputeCapability, _sm(capability)), 0)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise ExportError(
@@ -92,22 +94,20 @@ def _profile(builder: Any, options: DeployOptions) -> Any:
     return profile
 
 
-def _aim(trt: ModuleType, config: Any, flavour: Flavour, capability: str) -> None:
-    """Compile for one named compute capability instead of the GPU here."""
-    if not hasattr(config, "set_compute_capability"):
+def check_capability(capability: str) -> None:
+    """Raises: ConfigError where TensorRT-RTX cannot compile for `capability` ("8.6")."""
+    trt = library("tensorrt-rtx")
+    known = sorted(n for n in dir(trt.ComputeCapability) if n.startswith("SM"))
+    if not re.fullmatch(r"\d+\.\d", capability) or _sm(capability) not in known:
+        numbers = ", ".join(f"{name[2:-1]}.{name[-1]}" for name in known)
         raise ConfigError(
-            f"--compute-capability: {flavour} compiles for the GPU that is here alone; "
-            "use --target tensorrt-rtx, or build on the device"
+            f"compute capability {capability}: tensorrt-rtx {trt.__version__} compiles for "
+            f"{numbers}; name one with --compute-capability"
         )
-    name = "SM" + capability.replace(".", "")
-    known = [n for n in dir(trt.ComputeCapability) if n.startswith("SM")]
-    if name not in known:
-        raise ConfigError(
-            f"--compute-capability {capability}: {flavour} {trt.__version__} knows "
-            f"{', '.join(sorted(known))}"
-        )
-    config.num_compute_capabilities = 1
-    config.set_compute_capability(getattr(trt.ComputeCapability, name), 0)
+
+
+def _sm(capability: str) -> str:
+    return "SM" + capability.replace(".", "")
 
 
 def _logger(trt: ModuleType) -> Any:

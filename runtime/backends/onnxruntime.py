@@ -30,7 +30,7 @@ class OnnxRuntimeBackend:
         except ImportError as error:
             raise BackendError(
                 f"{folder} is an ONNX Runtime engine, and onnxruntime cannot be imported "
-                f'({reason(error)}); pip install "dual-hrnet-edge" "onnxruntime>=1.16"'
+                f'({reason(error)}); pip install "onnxruntime>=1.16"'
             ) from error
         self.version: str = onnxruntime.__version__
         path = manifest.payload_path(folder, "model.onnx")

@@ -31,7 +31,7 @@ class OpenVinoBackend:
         except ImportError as error:
             raise BackendError(
                 f"{folder} is an OpenVINO engine, and openvino cannot be imported "
-                f'({reason(error)}); pip install "dual-hrnet-edge[openvino]"'
+                f"({reason(error)}); pip install openvino"
             ) from error
         self.version: str = openvino.__version__.split("-")[0]
         path = manifest.payload_path(folder, "model.xml")
@@ -39,7 +39,7 @@ class OpenVinoBackend:
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             # Left alone, the plugin computes in bf16 or f16 where the processor can.
-            "INFERENCE_PRECISION_HINT": "f16" if manifest.precision == "fp16" else "f32",
+            "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": threads or host.physical_cores(),
         }
         try:

@@ -13,6 +13,7 @@ import pytest
 
 from export.verify import measure, parity_pairs
 from runtime.engine import load_engine
+from runtime.errors import DataError
 from runtime.files import sha256
 from runtime.manifest import Manifest
 from train.checkpoint import load_checkpoint
@@ -134,6 +135,9 @@ def test_bad_requests_are_one_line_and_leave_nothing(
         "would be no faster": (*ours, "--fp16", "--target", "openvino"),
         "not a positive multiple of 32": (*ours, "--size", 100, 100),
         "expected N, or min opt max": (*ours, "--batch", 1, 2),
+        "expected at least 1": (*ours, "--parity-pairs", 0),
+        "is no engine folder": (*ours, "--fp32", "--target", "onnxruntime", "--out", tmp_path),
+        "tensorrt is not installed": (*ours, "--fp16", "--target", "tensorrt"),
     }
     for message, arguments in cases.items():
         assert message in error_line(*arguments), message
@@ -161,6 +165,8 @@ def test_parity_pairs_come_from_the_data_cut_to_size(synthetic: Path) -> None:
     pairs, source = parity_pairs(64, 96, 2, synthetic, "test")
     assert [p.shape for pair in pairs for p in pair] == [(64, 96, 3)] * 4
     assert source == "2 tiles of split test"
-    pairs, source = parity_pairs(64, 128, 1, synthetic, "test")  # tiles are 96x96
+    with pytest.raises(DataError, match="no tile of split test is 64x128 or larger"):
+        parity_pairs(64, 128, 1, synthetic, "test")  # tiles are 96x96
+    pairs, source = parity_pairs(64, 128, 1, None, "test")
     assert "synthetic scenes" in source
     assert pairs[0][0].shape == (64, 128, 3)

@@ -79,6 +79,13 @@ def test_a_capability_means_nothing_to_a_cpu_target(machine) -> None:
         targets.choose("openvino", "fp32", "8.6")
 
 
+def test_tensorrt_proper_compiles_for_the_gpu_here_alone(machine) -> None:
+    machine("8.7", *ALL)
+    assert targets.choose("tensorrt", "fp16", None).capability == "8.7"
+    with pytest.raises(ConfigError, match=r"compiles for the GPU that is here \(8.7\) alone"):
+        targets.choose("tensorrt", "fp16", "8.6")
+
+
 def test_unknown_target_lists_the_known(machine) -> None:
     machine(None, *ALL)
     with pytest.raises(ConfigError, match="expected auto, tensorrt, tensorrt-rtx, openvino"):

@@ -54,7 +54,7 @@ def test_without_a_gpu_the_capability_is_not_judged(tensorrt_folder, monkeypatch
     ("backend", "advice"),
     [
         ("onnxruntime", 'pip install "dual-hrnet-edge"'),
-        ("openvino", 'pip install "dual-hrnet-edge[openvino]"'),
+        ("openvino", "pip install openvino"),
     ],
 )
 def test_a_missing_library_is_named_with_its_extra(

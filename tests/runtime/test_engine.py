@@ -104,7 +104,7 @@ def test_threads_may_share_an_engine(engine, reference):
         (lambda image: image.tolist(), "is a list"),
         (lambda image: image[..., 0], r"is \[32,48\]"),
         (lambda image: np.concatenate([image, image[..., :1]], -1), r"is \[32,48,4\]"),
-        (lambda image: image[:16], r"is 16x48 .* takes 32x48; .*--size 16 48"),
+        (lambda image: image[:16], r"is 16x48 .* takes 32x48; cut or pad the image to 32x48"),
         (lambda image: image.transpose(1, 0, 2), "is 48x32"),
         (lambda image: np.stack([image] * 4), "holds 4 images of 32x48, .* takes 1 to 3"),
         (lambda image: np.empty((0, 32, 48, 3), np.uint8), "holds 0 images"),

@@ -177,8 +177,22 @@ def test_a_payload_that_is_missing_is_refused(engine_folder):
         Manifest.read(engine_folder).check_payload(engine_folder)
 
 
-def test_the_rebuild_command_repeats_precision_and_target(engine_folder):
-    manifest = dataclasses.replace(Manifest.read(engine_folder), precision="int8")
+def test_the_rebuild_command_repeats_what_the_engine_is(engine_folder):
+    manifest = Manifest.read(engine_folder)
     assert manifest.rebuild_command("out") == (
-        "python -m export.build_engine --int8 --target onnxruntime --out out"
+        "python -m export.build_engine --fp32 --target onnxruntime --size 32 48 --out out"
     )
+    size = dataclasses.replace(
+        manifest.input, batch=type(manifest.input.batch)(1, 2, 4), threshold=0.3
+    )
+    other = dataclasses.replace(manifest, precision="int8", input=size)
+    assert other.rebuild_command("out") == (
+        "python -m export.build_engine --int8 --target onnxruntime --size 32 48 --batch 1 2 4 "
+        "--threshold 0.3 --calibration FILE --out out"
+    )
+
+
+def test_another_size_is_advised_only_where_it_can_be_built(engine_folder):
+    manifest = Manifest.read(engine_folder)
+    assert "--size 64 96 --out e-64x96, or cut" in manifest.size_advice("e", 64, 96)
+    assert manifest.size_advice("e", 1000, 1000) == "cut or pad the image to 32x48"

@@ -140,7 +140,7 @@ def test_other_sizes_are_one_line_and_leave_nothing(run, tmp_path, pair):
     assert "small.png: 16x48, but" in failed(run(post=small), tmp_path / "out")
     message = failed(run(pre=small, post=small), tmp_path / "out")
     assert "small.png: 16x48 (height x width), the engine takes 32x48" in message
-    assert "python -m export.build_engine --size 16 48" in message
+    assert "cut or pad the image to 32x48" in message
 
 
 def test_bad_engines_are_one_line_and_leave_nothing(run, tmp_path, engine_folder, edit_manifest):

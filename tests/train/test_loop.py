@@ -56,6 +56,12 @@ def test_the_stored_score_is_that_of_the_stored_weights(trained: Path, synthetic
     assert counts.as_dict() == best.metrics
 
 
+def test_a_folder_that_holds_a_run_is_not_overwritten(trained, synthetic, error_line) -> None:
+    before = (trained / "last.pt").stat().st_mtime_ns
+    assert "holds a run already" in error_line("train", *_arguments(synthetic, trained))
+    assert (trained / "last.pt").stat().st_mtime_ns == before
+
+
 def test_training_is_reproducible(trained: Path, synthetic: Path, tmp_path: Path, command) -> None:
     result = command("train", *_arguments(synthetic, tmp_path))
     assert result.returncode == 0, result.stderr

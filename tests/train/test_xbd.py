@@ -118,7 +118,10 @@ def test_unusable_label_names_file_and_building(
     assert "town-flood_00000000" in str(caught.value)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"features": {}}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{", '{"features": {}}', '{"features": {"xy": null}}', '{"features": {"xy": [1]}}'],
+)
 def test_label_that_is_no_xbd_label_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "label.json"
     path.write_text(content)
@@ -138,8 +141,9 @@ def test_foreign_file_name_is_refused(tile_set: Callable) -> None:
         find_tiles(root, "train")
 
 
+@pytest.mark.parametrize("workers", [0, 1])
 def test_truncated_image_is_named_when_training_starts(
-    tile_set: Callable, tmp_path: Path, error_line: Callable
+    tile_set: Callable, tmp_path: Path, error_line: Callable, workers: int
 ) -> None:
     root = tile_set([("a", SQUARE, "destroyed")])
     path = root / "train/images/town-flood_00000000_post_disaster.png"
@@ -151,9 +155,10 @@ def test_truncated_image_is_named_when_training_starts(
     config = "train/configs/demo.yaml"
     line = error_line(
         "train", "--config", config, "--data", root, "--out", out,
-        "data.val_split=train", "data.crop=64", "optim.batch_size=1",
+        "data.val_split=train", "data.crop=64", "optim.batch_size=1", f"data.workers={workers}",
     )  # fmt: skip
     assert "post_disaster.png" in line
+    assert len(line) < 300
     assert not list(out.glob("*.pt"))
 
 

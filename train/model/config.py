@@ -9,9 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-STRIDE = 32
-"""Height and width of an input are multiples of this: the coarsest branch is at 1/32."""
-
 
 class ModelConfig(BaseModel):
     """A network's architecture. Defaults are the native network at full depth.

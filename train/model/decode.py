@@ -12,6 +12,13 @@ import torch
 from torch import Tensor
 
 from runtime.damage import DAMAGE_CLASSES
+from runtime.errors import ConfigError
+
+
+def check_threshold(threshold: float) -> None:
+    """Raises: ConfigError unless the building probability lies strictly between 0 and 1."""
+    if not 0 < threshold < 1:
+        raise ConfigError(f"--threshold {threshold}: expected between 0 and 1")
 
 
 def building_logit(logits: Tensor) -> Tensor:

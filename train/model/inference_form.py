@@ -2,7 +2,7 @@
 
 Batch norm goes into the convolution before it, the two localization logits become their
 difference, the background damage logit goes, and what is left is one traced graph whose
-node names are the ones calibration, quantisation and the plan report speak of.
+node names are the ones calibration and quantisation speak of.
 """
 
 from __future__ import annotations
