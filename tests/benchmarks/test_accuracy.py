@@ -35,15 +35,15 @@ def test_a_tile_of_another_size_is_one_line_naming_both_sizes(python, engines, t
     for path in (tiny_data / "test").rglob("synthetic-a*"):
         target = tmp_path / "test" / path.parent.name / path.name
         if path.suffix == ".png":
-            cv2.imwrite(str(target), cv2.imread(str(path))[:32, :48])
+            cv2.imwrite(str(target), cv2.imread(str(path))[:32, :64])
         else:
             target.write_bytes(path.read_bytes())
     result = python("-m", "benchmarks.accuracy", "--engine", engines[0], "--data", tmp_path)
     assert result.returncode == 1
     (line,) = [each for each in result.stderr.splitlines() if each.startswith("error:")]
-    assert "32x48" in line
+    assert "32x64" in line
     assert "64x64" in line
-    assert "--size 32 48" in line
+    assert "--size 32 64" in line
 
 
 def test_an_engine_that_cannot_run_is_an_error(python, engines, tiny_data):

@@ -53,11 +53,11 @@ def test_without_a_gpu_the_capability_is_not_judged(tensorrt_folder, monkeypatch
 @pytest.mark.parametrize(
     ("backend", "advice"),
     [
-        ("onnxruntime", 'pip install "dual-hrnet-edge"'),
+        ("onnxruntime", 'pip install "onnxruntime>=1.16"'),
         ("openvino", "pip install openvino"),
     ],
 )
-def test_a_missing_library_is_named_with_its_extra(
+def test_a_missing_library_is_named_with_its_package(
     make_engine, tmp_path, python, blocked, backend, advice
 ):
     folder = make_engine(tmp_path / "e", backend)

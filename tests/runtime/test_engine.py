@@ -126,12 +126,17 @@ def test_batches_of_different_length_are_refused(engine, pair):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_fixed_batch_is_kept(make_engine, tmp_path, pair, reference, backend):
+def test_a_fixed_batch_takes_its_number_or_a_single_pair(
+    make_engine, tmp_path, pair, reference, backend
+):
     with load_engine(make_engine(tmp_path / "e", backend, batch=(2, 2, 2))) as engine:
         pre, post = (np.stack([image, image[::-1]]) for image in pair)
         assert_maps(engine.predict(pre, post), reference(pre, post))
         with pytest.raises(ImageError, match=r"holds 1 images .* takes 2 at a time"):
-            engine.predict(*pair)
+            engine.predict(pre[:1], post[:1])
+        alone = engine.predict(*pair)
+        assert alone.damage.shape == (32, 48)
+        np.testing.assert_array_equal(alone.damage, engine.predict(pre, post).damage[0])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
