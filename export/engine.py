@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from export.builders import onnxruntime as onnxruntime_builder
 from export.builders import openvino as openvino_builder
@@ -20,20 +18,12 @@ from export.deploy import DeployOptions, deploy_graph
 from export.onnx_graph import OPSET, export_onnx
 from export.source import Source
 from export.targets import Target
-from export.verify import Maps, Pair, measure, parity_pairs
+from export.verify import Maps, Pair, Runner, graph_runner, parity_pairs, prove
 from runtime import cli, manifest
-from runtime.backends.contract import OUTPUTS
 from runtime.damage import CLASS_NAMES
 from runtime.engine import Engine, load_engine
-from runtime.errors import ExportError
 from runtime.files import replacing_folder
 from runtime.host import platform_name
-
-Runner = Callable[[np.ndarray, np.ndarray], Maps]
-"""Batched images in, batched maps out."""
-
-MIN_FP32_AGREEMENT = 0.9999
-"""Share of labels on which an FP32 engine must agree with PyTorch, or the build fails."""
 
 
 @dataclass(frozen=True)
@@ -138,48 +128,21 @@ def _verify(
     description: str,
 ) -> dict[str, Any]:
     """Run the engine where it can run; elsewhere its ONNX graph, and say so."""
+    source, options = request.source, request.options
     if request.target.nvidia:
         status, what = manifest.COMPILED_NOT_RUN, "its ONNX graph on ONNX Runtime"
-        parity = _parity(_graph_runner(model), request, pairs)
+        parity = prove(what, graph_runner(model), source.network, pairs, options)
     else:
         status, what = manifest.RAN, "the engine"
         built.write(folder)
         with load_engine(folder) as engine:
-            parity = _parity(_engine_runner(engine), request, pairs)
-    agreement = parity["label_agreement"]
-    if request.options.precision == "fp32" and not agreement >= MIN_FP32_AGREEMENT:
-        raise ExportError(
-            f"{what} agrees with PyTorch on {agreement:.4%} of the labels, an FP32 engine must on "
-            f"{MIN_FP32_AGREEMENT:.2%}; nothing was written, report the checkpoint's architecture"
-        )
+            parity = prove(what, _engine_runner(engine), source.network, pairs, options)
     return {"status": status, "parity": {"what": what, "pairs": description, **parity}}
-
-
-def _parity(run: Runner, request: EngineRequest, pairs: list[Pair]) -> dict[str, Any]:
-    """Compare pair by pair; a graph that takes no single pair gets copies of it."""
-    count = request.options.batch[0]
-
-    def infer(pre: np.ndarray, post: np.ndarray) -> Maps:
-        damage, building, confidence = run(np.stack([pre] * count), np.stack([post] * count))
-        return damage[0], building[0], confidence[0]
-
-    return measure(infer, request.source.network, pairs, request.options.threshold)
 
 
 def _engine_runner(engine: Engine) -> Runner:
     def run(pre: np.ndarray, post: np.ndarray) -> Maps:
         maps = engine.predict(pre, post)
         return maps.damage, maps.building, maps.confidence
-
-    return run
-
-
-def _graph_runner(model: onnx.ModelProto) -> Runner:
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-
-    def run(pre: np.ndarray, post: np.ndarray) -> Maps:
-        return tuple(session.run(list(OUTPUTS), {"pre": pre, "post": post}))
 
     return run

@@ -27,16 +27,20 @@ def main(args: argparse.Namespace) -> None:
     from export.deploy import deploy_graph
     from export.onnx_graph import OPSET, export_onnx, save_onnx
     from export.source import open_source
+    from export.verify import graph_runner, parity_pairs, prove
     from runtime.files import replacing
 
     source = open_source(args.checkpoint, args.calibration, options)
     cli.note(f"exporting {source.checkpoint} ({source.parameters / 1e6:.1f} M parameters)")
     model = export_onnx(deploy_graph(source.network, options, source.calibration), options)
+    pairs, description = parity_pairs(options.height, options.width, 1, None, "")
+    parity = prove("the graph", graph_runner(model), source.network, pairs, options)
     with replacing(args.out) as temporary:
         save_onnx(model, temporary)
     cli.note(
         f"{args.out}: {options.precision}, {options.height}x{options.width}, opset {OPSET}, "
-        f"{len(model.graph.node)} nodes, {args.out.stat().st_size / 1e6:.1f} MB"
+        f"{len(model.graph.node)} nodes, {args.out.stat().st_size / 1e6:.1f} MB; checked, and on "
+        f"ONNX Runtime {parity['label_agreement']:.4%} of its labels are PyTorch's ({description})"
     )
 
 

@@ -1,4 +1,4 @@
-"""Proof that an engine computes what the checkpoint does: run it, compare the maps."""
+"""Proof that a graph or an engine computes what the checkpoint does: run it, compare the maps."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 
+from export.deploy import DeployOptions
+from runtime.backends.contract import OUTPUTS
 from runtime.damage import CLASS_NAMES
-from runtime.errors import DataError
+from runtime.errors import DataError, ExportError
 from train.inference import predict_maps
 from train.model import DualHRNet
 from train.synthetic.scene import make_tile
@@ -17,6 +21,12 @@ from train.xbd import find_tiles
 
 Pair = tuple[np.ndarray, np.ndarray]
 Maps = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+Runner = Callable[[np.ndarray, np.ndarray], Maps]
+"""Batched images in, batched maps out."""
+
+MIN_FP32_AGREEMENT = 0.9999
+"""Share of labels on which an FP32 graph must agree with PyTorch, or nothing is written."""
 
 PARITY_SEED = 20_260
 """Of the synthetic scenes that parity is measured on where no data set is given."""
@@ -46,7 +56,44 @@ def parity_pairs(
     side = max(height, width)
     scenes = [make_tile(PARITY_SEED, index, side) for index in range(count)]
     pairs = [(s.pre[:height, :width], s.post[:height, :width]) for s in scenes]
-    return pairs, f"{count} synthetic scenes (seed {PARITY_SEED})"
+    noun = "scene" if count == 1 else "scenes"
+    return pairs, f"{count} synthetic {noun} (seed {PARITY_SEED})"
+
+
+def graph_runner(model: onnx.ModelProto) -> Runner:
+    """The deploy graph itself, executed by ONNX Runtime on the processor."""
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+
+    def run(pre: np.ndarray, post: np.ndarray) -> Maps:
+        return tuple(session.run(list(OUTPUTS), {"pre": pre, "post": post}))
+
+    return run
+
+
+def prove(
+    what: str, run: Runner, network: DualHRNet, pairs: list[Pair], options: DeployOptions
+) -> dict[str, Any]:
+    """`measure` on every pair; a graph that takes no single pair gets copies of it.
+
+    Raises:
+        ExportError: FP32, and yet other labels than PyTorch's.
+    """
+    count = options.batch[0]
+
+    def infer(pre: np.ndarray, post: np.ndarray) -> Maps:
+        damage, building, confidence = run(np.stack([pre] * count), np.stack([post] * count))
+        return damage[0], building[0], confidence[0]
+
+    parity = measure(infer, network, pairs, options.threshold)
+    agreement = parity["label_agreement"]
+    if options.precision == "fp32" and not agreement >= MIN_FP32_AGREEMENT:
+        raise ExportError(
+            f"{what} agrees with PyTorch on {agreement:.4%} of the labels, in FP32 it must on "
+            f"{MIN_FP32_AGREEMENT:.2%}; nothing was written, report the checkpoint's architecture"
+        )
+    return parity
 
 
 def measure(

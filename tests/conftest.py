@@ -16,6 +16,8 @@ import torch
 
 from train.checkpoint import Checkpoint, save_checkpoint
 from train.model import DualHRNet, ModelConfig, build_network
+from train.model.dual_hrnet import normalise
+from train.synthetic.scene import make_tile
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -51,7 +53,7 @@ def small_config() -> ModelConfig:
 
 @pytest.fixture(scope="session")
 def plausible() -> Callable[..., DualHRNet]:
-    """A random network whose batch norms have seen data, so that its labels vary."""
+    """A random network whose batch norms have seen scenes, so that its labels vary on them."""
 
     def make(config: ModelConfig = SMALL, seed: int = 0) -> DualHRNet:
         network = build_network(config, seed)
@@ -61,7 +63,9 @@ def plausible() -> Callable[..., DualHRNet]:
                 norm.momentum = None
                 norm.weight.data.uniform_(0.5, 1.5, generator=random)
                 norm.bias.data.normal_(0, 0.3, generator=random)
-        images = torch.randn(2, 2, 3, 64, 64, generator=random)
+        scenes = [make_tile(seed, index, 128) for index in (0, 1)]
+        pre, post = (np.stack([getattr(s, when) for s in scenes]) for when in ("pre", "post"))
+        images = [normalise(torch.from_numpy(image), config) for image in (pre, post)]
         with torch.no_grad():
             network.train()(*images)
             building, damage = network.eval()(*images)

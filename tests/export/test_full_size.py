@@ -71,8 +71,10 @@ def test_openvino_fp32(checkpoint: Path, tmp_path: Path) -> None:
         "--fp32", "--target", "openvino", "--parity-pairs", 1, "--out", tmp_path / "engine",
     )  # fmt: skip
     parity = Manifest.read(tmp_path / "engine").verification["parity"]
-    print(f"{checkpoint.stem} label agreement {parity['label_agreement']:.4%}")
+    classes = ", ".join(parity["class_f1"])
+    print(f"{checkpoint.stem} label agreement {parity['label_agreement']:.4%} over {classes}")
     assert parity["label_agreement"] >= 0.9999
+    assert len(parity["class_f1"]) >= 3
 
 
 @pytest.mark.parametrize("capability", ["7.5", "8.6", "8.9", "12.0"])
