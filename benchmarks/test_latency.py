@@ -22,7 +22,7 @@ from runtime import host
 from runtime.engine import Engine
 from runtime.errors import ToolkitError
 from runtime.images import read_pair, write_png
-from train.synthetic.scene import make_tile
+from train.synthetic.scene import make_scene
 
 SEED = 4_242
 """Of the synthetic scenes: what a picture shows does not change the time, its size does."""
@@ -44,7 +44,9 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
 def scenes(engine: Engine) -> list[tuple[np.ndarray, np.ndarray]]:
     """As many pairs as the engine was tuned for, uint8 [H,W,3] each, of its size."""
     height, width = engine.height, engine.width
-    tiles = [make_tile(SEED, i, max(height, width)) for i in range(engine.manifest.input.batch.opt)]
+    tiles = [
+        make_scene(SEED, i, max(height, width)) for i in range(engine.manifest.input.batch.opt)
+    ]
     return [(tile.pre[:height, :width], tile.post[:height, :width]) for tile in tiles]
 
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from export.options import add_graph_options, deploy_options
 from runtime import cli
 from runtime.errors import ConfigError
 from runtime.manifest import FILE_NAME
+
+if TYPE_CHECKING:
+    from export.deploy import DeployOptions
+    from export.targets import Target
+    from train.model import ModelConfig
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,9 +56,7 @@ def main(args: argparse.Namespace) -> None:
 
     check_target(target)
     source = open_source(args.checkpoint, args.calibration, options, args.data)
-    model = source.network.config
-    name = f"{model.architecture}-w{model.width}-{options.height}-{options.precision}-{target.name}"
-    out = args.out or Path("artifacts") / name
+    out = args.out or Path("artifacts") / default_name(source.network.config, options, target)
     if out.exists() and not is_engine_folder(out):
         raise ConfigError(
             f"--out {out}: exists and is no engine folder; choose another, or remove it"
@@ -65,6 +69,20 @@ def main(args: argparse.Namespace) -> None:
         cli.note(line)
     size = sum(entry.size for entry in manifest.payload)
     cli.note(f"{out}: {options.precision} engine, {size / 1e6:.1f} MB")
+
+
+def default_name(model: ModelConfig, options: DeployOptions, target: Target) -> str:
+    """What tells two engines apart, such as dual-hrnet-w48-1024x1024-fp16-tensorrt-rtx-sm86."""
+    parts = [
+        model.architecture,
+        f"w{model.width}",
+        f"{options.height}x{options.width}",
+        options.precision,
+        target.name,
+    ]
+    if target.capability:
+        parts.append("sm" + target.capability.replace(".", ""))
+    return "-".join(parts)
 
 
 def is_engine_folder(path: Path) -> bool:

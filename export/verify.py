@@ -16,7 +16,7 @@ from runtime.damage import CLASS_NAMES
 from runtime.errors import DataError, ExportError
 from train.inference import predict_maps
 from train.model import DualHRNet
-from train.synthetic.scene import make_tile
+from train.synthetic.scene import make_scene
 from train.xbd import find_tiles
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -54,7 +54,7 @@ def parity_pairs(
             )
         return pairs, f"{len(pairs)} tiles of split {split}"
     side = max(height, width)
-    scenes = [make_tile(PARITY_SEED, index, side) for index in range(count)]
+    scenes = [make_scene(PARITY_SEED, index, side) for index in range(count)]
     pairs = [(s.pre[:height, :width], s.post[:height, :width]) for s in scenes]
     noun = "scene" if count == 1 else "scenes"
     return pairs, f"{count} synthetic {noun} (seed {PARITY_SEED})"

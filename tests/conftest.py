@@ -17,7 +17,7 @@ import torch
 from train.checkpoint import Checkpoint, save_checkpoint
 from train.model import DualHRNet, ModelConfig, build_network
 from train.model.dual_hrnet import normalise
-from train.synthetic.scene import make_tile
+from train.synthetic.scene import make_scene
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -63,7 +63,7 @@ def plausible() -> Callable[..., DualHRNet]:
                 norm.momentum = None
                 norm.weight.data.uniform_(0.5, 1.5, generator=random)
                 norm.bias.data.normal_(0, 0.3, generator=random)
-        scenes = [make_tile(seed, index, 128) for index in (0, 1)]
+        scenes = [make_scene(seed, index, 128) for index in (0, 1)]
         pre, post = (np.stack([getattr(s, when) for s in scenes]) for when in ("pre", "post"))
         images = [normalise(torch.from_numpy(image), config) for image in (pre, post)]
         with torch.no_grad():

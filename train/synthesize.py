@@ -88,9 +88,9 @@ def _write_tile(folder: Path, seed: int, size: int, index: int, split: str) -> N
     import cv2
 
     from train.synthetic.labels import label, stem
-    from train.synthetic.scene import make_tile
+    from train.synthetic.scene import make_scene
 
-    tile = make_tile(seed, index, size)
+    tile = make_scene(seed, index, size)
     for when, picture in (("pre", tile.pre), ("post", tile.post)):
         name = stem(tile, index, when)
         _, packed = cv2.imencode(".png", picture[..., ::-1])

@@ -28,7 +28,7 @@ _DAMAGE_VALUE = {name: value for value, name in enumerate(CLASS_NAMES) if value 
 
 
 @dataclass(frozen=True)
-class Building:
+class Footprint:
     """One labelled footprint. `polygon` is in pixels (x right, y down)."""
 
     uid: str
@@ -57,7 +57,7 @@ class Tile:
         return read_pair(self.pre, self.post)
 
     @cached_property
-    def buildings(self) -> tuple[list[Building], list[Building]]:
+    def buildings(self) -> tuple[list[Footprint], list[Footprint]]:
         """Footprints of the pre label and of the post label."""
         if self.pre_label is None or self.post_label is None:
             raise DataError(f"{self.name}: has no labels; expected a labels/ folder beside images/")
@@ -118,7 +118,7 @@ def splits(root: Path) -> list[str]:
     return sorted(p.parent.name for p in Path(root).glob("*/labels") if any(p.glob("*.json")))
 
 
-def read_label(path: Path, *, damage: bool) -> list[Building]:
+def read_label(path: Path, *, damage: bool) -> list[Footprint]:
     """The `xy` footprints of a label file.
 
     Raises:
@@ -136,7 +136,7 @@ def read_label(path: Path, *, damage: bool) -> list[Building]:
     return [_building(path, feature, damage) for feature in features]
 
 
-def _building(path: Path, feature: dict[str, Any], damage: bool) -> Building:
+def _building(path: Path, feature: dict[str, Any], damage: bool) -> Footprint:
     properties = feature.get("properties") or {}
     uid = str(properties.get("uid", "?"))
     try:
@@ -146,18 +146,18 @@ def _building(path: Path, feature: dict[str, Any], damage: bool) -> Building:
     if polygon is None or polygon.geom_type not in ("Polygon", "MultiPolygon") or polygon.is_empty:
         raise DataError(f"{path}: building {uid} is not a polygon; expected POLYGON ((x y, ...))")
     if not damage:
-        return Building(uid, polygon, None)
+        return Footprint(uid, polygon, None)
     subtype = properties.get("subtype")
     if subtype == UNCLASSIFIED:
-        return Building(uid, polygon, IGNORE)
+        return Footprint(uid, polygon, IGNORE)
     if subtype not in _DAMAGE_VALUE:
         known = ", ".join([*_DAMAGE_VALUE, UNCLASSIFIED])
         raise DataError(f"{path}: building {uid} has subtype {subtype!r}; expected one of {known}")
-    return Building(uid, polygon, _DAMAGE_VALUE[subtype])
+    return Footprint(uid, polygon, _DAMAGE_VALUE[subtype])
 
 
 def rasterise(
-    buildings: Iterable[Building], height: int, width: int, value: Callable[[Building], int]
+    buildings: Iterable[Footprint], height: int, width: int, value: Callable[[Footprint], int]
 ) -> np.ndarray:
     """Masks by the official rule: `cv2.fillPoly` of the rounded int32 exterior, in label order.
 

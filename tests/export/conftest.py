@@ -8,7 +8,7 @@ import pytest
 from export.deploy import DeployOptions, deploy_graph
 from export.onnx_graph import export_onnx
 from train.checkpoint import load_checkpoint
-from train.synthetic.scene import make_tile
+from train.synthetic.scene import make_scene
 
 SIDE = 64
 
@@ -16,7 +16,7 @@ SIDE = 64
 @pytest.fixture(scope="session")
 def pair() -> tuple[np.ndarray, np.ndarray]:
     """A real-looking 64x64 pair."""
-    scene = make_tile(3, 1, SIDE)
+    scene = make_scene(3, 1, SIDE)
     return scene.pre, scene.post
 
 

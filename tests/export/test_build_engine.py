@@ -95,7 +95,7 @@ def test_newest_checkpoint_is_found_and_the_folder_named(
         "export.build_engine", *SIZE, "--fp32", "--target", "onnxruntime", cwd=tmp_path
     )
     assert result.returncode == 0, result.stderr
-    assert (tmp_path / "artifacts/dual-hrnet-w8-64-fp32-onnxruntime/manifest.json").is_file()
+    assert (tmp_path / "artifacts/dual-hrnet-w8-64x64-fp32-onnxruntime/manifest.json").is_file()
 
 
 def test_to_onnx_writes_a_checked_graph(small_checkpoint, command, tmp_path) -> None:

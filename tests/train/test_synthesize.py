@@ -20,7 +20,7 @@ from runtime.damage import CLASS_NAMES, DESTROYED, IGNORE, NO_DAMAGE
 from runtime.errors import ConfigError
 from train import synthesize
 from train.synthetic.plan import Plan, plan_tile
-from train.synthetic.scene import Tile, make_tile
+from train.synthetic.scene import Scene, make_scene
 
 SEED, TILES, SIZE = 5, 6, 128
 
@@ -65,8 +65,8 @@ def plans() -> list[Plan]:
 
 
 @pytest.fixture(scope="module")
-def tiles() -> list[Tile]:
-    return [make_tile(SEED, index, 256) for index in range(12)]
+def tiles() -> list[Scene]:
+    return [make_scene(SEED, index, 256) for index in range(12)]
 
 
 def label_pairs(folder: Path) -> list[tuple[dict, dict]]:
@@ -83,16 +83,16 @@ def features(label: dict, kind: str = "xy") -> dict[str, Polygon]:
 
 
 def test_a_tile_is_the_same_each_time_it_is_made():
-    first, second = make_tile(SEED, 3, 96), make_tile(SEED, 3, 96)
+    first, second = make_scene(SEED, 3, 96), make_scene(SEED, 3, 96)
     np.testing.assert_array_equal(first.pre, second.pre)
     np.testing.assert_array_equal(first.post, second.post)
     assert [b.uid for b in first.buildings] == [b.uid for b in second.buildings]
-    assert (make_tile(SEED + 1, 3, 96).pre != first.pre).any()
+    assert (make_scene(SEED + 1, 3, 96).pre != first.pre).any()
 
 
-def test_the_command_writes_the_tiles_that_make_tile_makes(dataset: Path):
+def test_the_command_writes_the_tiles_that_make_scene_makes(dataset: Path):
     for index in range(TILES):
-        tile = make_tile(SEED, index, SIZE)
+        tile = make_scene(SEED, index, SIZE)
         for when, expected in (("pre", tile.pre), ("post", tile.post)):
             (path,) = dataset.glob(f"*/images/{tile.disaster}_{index:08d}_{when}_disaster.png")
             written = cv2.imread(str(path), cv2.IMREAD_COLOR)[..., ::-1]
@@ -199,7 +199,7 @@ def test_neighbours_fare_alike():
     assert np.mean(near) < 0.8 * np.mean(shuffled)
 
 
-def test_destroyed_buildings_change_and_undamaged_ones_hardly(tiles: list[Tile]):
+def test_destroyed_buildings_change_and_undamaged_ones_hardly(tiles: list[Scene]):
     change: dict[int, list[float]] = {NO_DAMAGE: [], DESTROYED: []}
     for tile in tiles:
         pre, post = (cv2.GaussianBlur(p, (0, 0), 2).astype(float) for p in (tile.pre, tile.post))
@@ -214,14 +214,14 @@ def test_destroyed_buildings_change_and_undamaged_ones_hardly(tiles: list[Tile])
     assert np.median(change[DESTROYED]) > 1.5 * np.median(change[NO_DAMAGE])
 
 
-def test_the_two_pictures_are_a_little_out_of_register(tiles: list[Tile]):
+def test_the_two_pictures_are_a_little_out_of_register(tiles: list[Scene]):
     drifts = [tile.drift for tile in tiles]
     assert min(drifts) > 0
     assert max(drifts) <= 3
     assert max(drifts) > 1
 
 
-def test_pictures_are_rgb_bytes_of_the_asked_size(tiles: list[Tile]):
+def test_pictures_are_rgb_bytes_of_the_asked_size(tiles: list[Scene]):
     for tile in tiles:
         for picture in (tile.pre, tile.post):
             assert picture.shape == (256, 256, 3)

@@ -13,7 +13,7 @@ import numpy as np
 from runtime.damage import CLASS_NAMES, IGNORE, UNCLASSIFIED
 from train.synthetic.photo import View
 from train.synthetic.plan import stream
-from train.synthetic.scene import Tile
+from train.synthetic.scene import Scene
 
 PIXEL = 0.55
 """Ground size of a pixel, metres."""
@@ -45,12 +45,12 @@ def place_tile(seed: int, index: int, size: int) -> Place:
     return Place(longitude + col * size * per_px[0], latitude + row * size * per_px[1], per_px)
 
 
-def stem(tile: Tile, index: int, when: str) -> str:
+def stem(tile: Scene, index: int, when: str) -> str:
     """`when` is pre or post."""
     return f"{tile.disaster}_{index:08d}_{when}_disaster"
 
 
-def label(tile: Tile, seed: int, index: int, when: str) -> dict[str, Any]:
+def label(tile: Scene, seed: int, index: int, when: str) -> dict[str, Any]:
     """The content of one label file. Both carry the pre picture's polygons, as in xBD."""
     size = tile.pre.shape[0]
     place = place_tile(seed, index, size)
@@ -71,7 +71,7 @@ def label(tile: Tile, seed: int, index: int, when: str) -> dict[str, Any]:
     }
 
 
-def _metadata(tile: Tile, seed: int, index: int, when: str) -> dict[str, Any]:
+def _metadata(tile: Scene, seed: int, index: int, when: str) -> dict[str, Any]:
     size = tile.pre.shape[0]
     view: View = tile.pre_view if when == "pre" else tile.post_view
     rng = stream(seed, index, size, "place")

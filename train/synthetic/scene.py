@@ -27,7 +27,7 @@ class LabelledBuilding(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Tile:
+class Scene:
     pre: np.ndarray
     """uint8 [S, S, 3] RGB, as is `post`."""
     post: np.ndarray
@@ -42,8 +42,8 @@ class Tile:
     post_view: View
 
 
-def make_tile(seed: int, index: int, size: int) -> Tile:
-    """Tile `index` of the endless set `seed`: the same bits whenever it is asked for."""
+def make_scene(seed: int, index: int, size: int) -> Scene:
+    """Scene `index` of the endless set `seed`: the same bits whenever it is asked for."""
     plan = plan_tile(seed, index, size)
     ground = lay_ground(stream(seed, index, size, "ground"), plan)
     rng = stream(seed, index, size, "pre")
@@ -57,7 +57,7 @@ def make_tile(seed: int, index: int, size: int) -> Tile:
     together = zip(plan.buildings, plan.outlines, plan.damage, strict=True)
     labels = [LabelledBuilding(b.uid, ring, int(damage)) for b, ring, damage in together]
     disaster = f"synthetic-{plan.event.kind}"
-    return Tile(pre, post, labels, disaster, plan.event.quiet, drift, pre_view, post_view)
+    return Scene(pre, post, labels, disaster, plan.event.quiet, drift, pre_view, post_view)
 
 
 def _paint(
