@@ -131,7 +131,7 @@ def _verify(
     source, options = request.source, request.options
     if request.target.nvidia:
         status, what = manifest.COMPILED_NOT_RUN, "its ONNX graph on ONNX Runtime"
-        parity = prove(what, graph_runner(model), source.network, pairs, options)
+        parity = prove(what, graph_runner(model, options), source.network, pairs, options)
     else:
         status, what = manifest.RAN, "the engine"
         built.write(folder)

@@ -23,7 +23,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 Maps = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 Runner = Callable[[np.ndarray, np.ndarray], Maps]
-"""Batched images in, batched maps out."""
+"""One pair of images, uint8 [H, W, 3] each, in; its three maps, uint8 [H, W], out."""
 
 MIN_FP32_AGREEMENT = 0.9999
 """Share of labels on which an FP32 graph must agree with PyTorch, or nothing is written."""
@@ -60,14 +60,20 @@ def parity_pairs(
     return pairs, f"{count} synthetic {noun} (seed {PARITY_SEED})"
 
 
-def graph_runner(model: onnx.ModelProto) -> Runner:
-    """The deploy graph itself, executed by ONNX Runtime on the processor."""
+def graph_runner(model: onnx.ModelProto, options: DeployOptions) -> Runner:
+    """The deploy graph itself, executed by ONNX Runtime on the processor.
+
+    A graph that takes no single pair gets copies of it.
+    """
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
+    count = options.batch[0]
 
     def run(pre: np.ndarray, post: np.ndarray) -> Maps:
-        return tuple(session.run(list(OUTPUTS), {"pre": pre, "post": post}))
+        batch = {"pre": np.stack([pre] * count), "post": np.stack([post] * count)}
+        damage, building, confidence = session.run(list(OUTPUTS), batch)
+        return damage[0], building[0], confidence[0]
 
     return run
 
@@ -75,18 +81,12 @@ def graph_runner(model: onnx.ModelProto) -> Runner:
 def prove(
     what: str, run: Runner, network: DualHRNet, pairs: list[Pair], options: DeployOptions
 ) -> dict[str, Any]:
-    """`measure` on every pair; a graph that takes no single pair gets copies of it.
+    """`measure`, and what FP32 owes.
 
     Raises:
         ExportError: FP32, and yet other labels than PyTorch's.
     """
-    count = options.batch[0]
-
-    def infer(pre: np.ndarray, post: np.ndarray) -> Maps:
-        damage, building, confidence = run(np.stack([pre] * count), np.stack([post] * count))
-        return damage[0], building[0], confidence[0]
-
-    parity = measure(infer, network, pairs, options.threshold)
+    parity = measure(run, network, pairs, options.threshold)
     agreement = parity["label_agreement"]
     if options.precision == "fp32" and not agreement >= MIN_FP32_AGREEMENT:
         raise ExportError(
@@ -97,12 +97,12 @@ def prove(
 
 
 def measure(
-    infer: Callable[[np.ndarray, np.ndarray], Maps],
+    run: Runner,
     network: DualHRNet,
     pairs: list[Pair],
     threshold: float,
 ) -> dict[str, Any]:
-    """How far `infer`'s maps are from PyTorch's FP32 maps on the same pairs.
+    """How far `run`'s maps are from PyTorch's FP32 maps on the same pairs.
 
     Returns:
         label_agreement: share of pixels with the same damage label.
@@ -113,7 +113,7 @@ def measure(
     confusion = np.zeros((len(CLASS_NAMES),) * 2, np.int64)
     building_gap = confidence_gap = 0
     for pre, post in pairs:
-        damage, building, confidence = infer(pre, post)
+        damage, building, confidence = run(pre, post)
         reference, building_ref, confidence_ref = predict_maps(network, pre, post, threshold)
         np.add.at(confusion, (reference.ravel(), damage.ravel()), 1)
         building_gap = max(building_gap, _gap(building, building_ref).max())

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, Sampler, default_collate
 
 from runtime.damage import IGNORE
 from runtime.errors import DataError, ToolkitError
+from runtime.manifest import STRIDE
 from train.augment import PairAugmentation
 from train.config import TrainConfig
 from train.xbd import Tile
@@ -59,7 +60,7 @@ class CropDataset(Dataset):
         if height < side or width < side:
             raise DataError(
                 f"a tile of {height}x{width} cannot give crops of {side}x{side}; "
-                f"set data.crop={min(height, width) // 32 * 32} or less"
+                f"set data.crop={min(height, width) // STRIDE * STRIDE} or less"
             )
         top, left = random.integers(height - side + 1), random.integers(width - side + 1)
         if random.random() < self.config.data.building_crops:
