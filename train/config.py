@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from runtime.errors import ConfigError
 from runtime.manifest import STRIDE
@@ -21,47 +21,171 @@ class DataConfig(_Section):
     train_split: str = "train"
     val_split: str = "test"
     crop: int = Field(512, ge=64, multiple_of=STRIDE, description="side of a training crop, pixels")
+    window: tuple[int, int] | None = Field(
+        None,
+        description="range of the side cut out of a tile, pixels, before it is resized to `crop`; "
+        "without it, `crop` pixels are cut and not resized",
+    )
     crops_per_tile: int = Field(1, ge=1, description="crops taken of each tile an epoch")
+    sampling: Literal["uniform", "balanced"] = Field(
+        "uniform", description="balanced: tiles drawn by the rarest damage class they hold"
+    )
     building_crops: float = Field(
-        0.5, ge=0, le=1, description="share of crops centred on a building, damaged ones first"
+        0.5, ge=0, le=1, description="share of crops centred on a building, every class alike"
+    )
+    masks: Path | None = Field(
+        None, description="folder of rasterised masks, by the labels' content; default: RUN/masks"
     )
     cache: bool = Field(False, description="keep decoded tiles in memory")
     workers: int = Field(2, ge=0, description="loader processes a rank")
 
+    @model_validator(mode="after")
+    def _window_is_a_range(self) -> DataConfig:
+        if self.window and not 32 <= self.window[0] <= self.window[1]:
+            raise ValueError(
+                f"window {list(self.window)}: expected [smallest, largest], from 32 up"
+            )
+        return self
+
+
+class AugmentLevel(_Section):
+    """How strongly a crop is changed."""
+
+    geometry: bool = Field(True, description="flips and quarter turns, shared by the pair")
+    scale: tuple[float, float] = Field((1, 1), description="range of the zoom, shared by the pair")
+    photometry: float = Field(0.2, ge=0, le=1, description="brightness and contrast, each image")
+    colour: float = Field(0, ge=0, le=0.5, description="hue and saturation, each image")
+    degrade: float = Field(0, ge=0, le=1, description="chance of blur or noise, each image")
+    shift: int = Field(0, ge=0, description="extra misregistration of the post image, pixels")
+
+    @model_validator(mode="after")
+    def _scale_is_a_range(self) -> AugmentLevel:
+        if not 0.25 <= self.scale[0] <= self.scale[1] <= 4:
+            raise ValueError(f"scale {list(self.scale)}: expected [smallest, largest] in 0.25..4")
+        return self
+
 
 class AugmentConfig(_Section):
-    geometry: bool = Field(True, description="flips and quarter turns, shared by the pair")
-    photometry: float = Field(0.2, ge=0, le=1, description="brightness and contrast, each image")
-    shift: int = Field(3, ge=0, description="extra misregistration of the post image, pixels")
+    light: AugmentLevel = AugmentLevel(photometry=0.1)
+    medium: AugmentLevel = AugmentLevel(scale=(0.9, 1.1), photometry=0.2, shift=2)
+    full: AugmentLevel = AugmentLevel(
+        scale=(0.8, 1.2), photometry=0.2, colour=0.1, degrade=0.2, shift=3
+    )
+
+
+class Phase(_Section):
+    """Consecutive epochs under one rule for the learning rate and one augmentation level."""
+
+    epochs: int = Field(ge=1)
+    rate: float | tuple[float, float] = Field(description="learning rate, or its start and end")
+    shape: Literal["linear", "cosine"] = Field("linear", description="from start to end")
+    augment: Literal["light", "medium", "full"] = "full"
+
+    @model_validator(mode="after")
+    def _rates_are_positive(self) -> Phase:
+        if not all(0 < rate < float("inf") for rate in self.rates):
+            raise ValueError(f"rate {self.rate}: expected above 0")
+        return self
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """At the start and at the end."""
+        return self.rate if isinstance(self.rate, tuple) else (self.rate, self.rate)
 
 
 class OptimConfig(_Section):
-    epochs: int = Field(100, ge=1)
-    batch_size: int = Field(4, ge=1, description="pairs a rank")
-    learning_rate: float = Field(1e-3, gt=0)
-    min_learning_rate: float = Field(1e-5, ge=0)
-    warmup_epochs: float = Field(5, ge=0)
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    batch_size: int = Field(4, ge=1, description="pairs a rank and forward pass")
+    accumulate: int = Field(1, ge=1, description="forward passes to one optimiser step")
     weight_decay: float = Field(1e-4, ge=0)
-    clip_norm: float = Field(1.0, gt=0)
+    clip_norm: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no limit")
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="decay of the averaged weights that are validated and saved"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="of the forward pass; auto: bf16, or fp16, on a GPU and fp32 on a CPU"
+    )
+    sync_batch_norm: bool = Field(False, description="statistics over all ranks; GPUs only")
+    freeze_batch_norm: bool = Field(False, description="running statistics stay as they are")
+    checkpointing: bool = Field(
+        False, description="recompute activations stage by stage: less memory, more time"
+    )
+    channels_last: bool = True
+    compile: bool = Field(False, description="torch.compile the network")
+    save_every: int | None = Field(
+        None, ge=1, description="optimiser steps between two saves; null: each epoch alone"
+    )
+
+
+class BuildingTerms(_Section):
+    """Shares of the localization loss."""
+
+    cross_entropy: float = Field(0.5, ge=0)
+    dice: float = Field(0.5, ge=0)
+    lovasz: float = Field(0, ge=0)
+
+
+class DamageTerms(_Section):
+    """Shares of the damage loss."""
+
+    cross_entropy: float = Field(1, ge=0)
+    focal: float = Field(0, ge=0)
+    lovasz: float = Field(0, ge=0)
+    ordinal: float = Field(0, ge=0, description="grows with the distance on the damage scale")
 
 
 class LossConfig(_Section):
     building_weight: float = Field(0.3, ge=0)
     damage_weight: float = Field(0.7, ge=0)
+    building: BuildingTerms = BuildingTerms()
+    damage: DamageTerms = DamageTerms()
     class_weights: tuple[float, float, float, float, float] = Field(
-        (1, 1.5, 2, 3, 4), description="cross-entropy weight of background and the four classes"
+        (1, 1.5, 2, 3, 4), description="weight of background and the four damage classes"
     )
+    focal_gamma: float = Field(2, ge=0)
+
+    @model_validator(mode="after")
+    def _weights_are_usable(self) -> LossConfig:
+        if min(self.class_weights) < 0 or max(self.class_weights[1:]) == 0:
+            raise ValueError(
+                f"class_weights {list(self.class_weights)}: expected 0 or more, a class above 0"
+            )
+        return self
+
+
+class DistillConfig(_Section):
+    """Learning from a trained network's logits (Hinton et al., 2015)."""
+
+    checkpoint: Path = Field(description="the teacher")
+    weight: float = Field(0.5, gt=0, description="of the teacher's loss, added to the labels' loss")
+    temperature: float = Field(2, gt=0)
+
+
+SOURCE_SCHEDULE = (
+    Phase(epochs=5, rate=(1e-5, 1e-3), shape="linear", augment="light"),
+    Phase(epochs=70, rate=(1e-3, 1e-4), shape="cosine", augment="full"),
+    Phase(epochs=15, rate=1e-4, augment="medium"),
+    Phase(epochs=10, rate=1e-5, augment="light"),
+)
 
 
 class TrainConfig(_Section):
     """The whole run. Unknown keys are errors."""
 
     model: ModelConfig
+    init: Path | None = Field(None, description="checkpoint whose weights training starts from")
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
+    schedule: tuple[Phase, ...] = Field(SOURCE_SCHEDULE, min_length=1)
     optim: OptimConfig = OptimConfig()
     loss: LossConfig = LossConfig()
-    seed: int = 0
+    distill: DistillConfig | None = None
+    seed: int = Field(0, ge=0)
+
+    @property
+    def epochs(self) -> int:
+        return sum(phase.epochs for phase in self.schedule)
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
@@ -102,15 +226,28 @@ def describe(error: ValidationError) -> str:
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
+    """Set one key; a number names an item of a list, as in schedule.0.epochs=3."""
     key, equals, value = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"override {override!r}: expected key=value, such as optim.epochs=10")
+        raise ConfigError(f"override {override!r}: expected key=value, such as optim.batch_size=2")
     *sections, last = key.split(".")
+    place: Any = content
     for section in sections:
-        content = content.setdefault(section, {})
-        if not isinstance(content, dict):
+        place = place.setdefault(section, {}) if isinstance(place, dict) else _item(place, section)
+        if not isinstance(place, dict | list):
             raise ConfigError(f"override {override!r}: {section} is not a section")
     try:
-        content[last] = yaml.safe_load(value)
+        parsed = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"override {override!r}: value is not YAML") from error
+    if isinstance(place, dict):
+        place[last] = parsed
+    else:
+        _item(place, last)
+        place[int(last)] = parsed
+
+
+def _item(items: list[Any], index: str) -> Any:
+    if not index.isdigit() or int(index) >= len(items):
+        raise ConfigError(f"override: {index} is no item of a list of {len(items)}")
+    return items[int(index)]

@@ -1,19 +1,27 @@
-"""Learning rate over a run: linear warm-up, then a cosine to the minimum."""
+"""Which phase of the schedule an epoch belongs to, and the learning rate inside it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from train.config import OptimConfig
+from train.config import Phase
 
 
-def learning_rate(config: OptimConfig, progress: float) -> float:
-    """The rate at `progress`, in epochs since the start (fractions count)."""
-    if progress < config.warmup_epochs:
-        share = progress / config.warmup_epochs
-        start = min(config.min_learning_rate, config.learning_rate)
-        return start + share * (config.learning_rate - start)
-    span = max(config.epochs - config.warmup_epochs, 1e-9)
-    share = min((progress - config.warmup_epochs) / span, 1.0)
-    swing = (config.learning_rate - config.min_learning_rate) / 2
-    return config.min_learning_rate + swing * (1 + math.cos(math.pi * share))
+def phase_at(schedule: Sequence[Phase], epoch: float) -> tuple[Phase, float]:
+    """The phase at `epoch` (0 is the start of the run, fractions count) and the share of it
+    that is done, 0..1. After the last phase: that phase, 1."""
+    for phase in schedule:
+        if epoch < phase.epochs:
+            return phase, epoch / phase.epochs
+        epoch -= phase.epochs
+    return schedule[-1], 1.0
+
+
+def learning_rate(schedule: Sequence[Phase], epoch: float) -> float:
+    """The rate at `epoch`, in epochs since the start."""
+    phase, done = phase_at(schedule, epoch)
+    start, end = phase.rates
+    if phase.shape == "cosine":
+        done = (1 - math.cos(math.pi * done)) / 2
+    return start + done * (end - start)
