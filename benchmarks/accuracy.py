@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
         record = _record(engine, counts, args, tiles)
     if args.out is not None:
         write_json(args.out, record)
-    print(json.dumps(record, indent=2) if args.json else _table(record))
+    print(json.dumps(record, indent=2) if args.json else _table(record, counts))
 
 
 def score_engine(engine: Engine, tiles: Iterable[Tile]) -> Counts:
@@ -87,16 +88,15 @@ def _record(
     }
 
 
-def _table(record: dict[str, Any]) -> str:
-    engine, data, figures = record["engine"], record["data"], record["figures"]
-    lines = [
+def _table(record: dict[str, Any], counts: Counts) -> str:
+    from train.evaluate import summary
+
+    engine, data = record["engine"], record["data"]
+    title = (
         f"{engine['name']}: {engine['precision']} on {engine['backend']} {engine['run_with']}, "
-        f"{data['tiles']} tiles of {data['name']}/{data['split']}",
-        f"  score {figures['score']:.4f} = 0.3 x localization F1 "
-        f"{figures['localization_f1']:.4f} + 0.7 x damage F1 {figures['damage_f1']:.4f}",
-    ]
-    lines += [f"  {name:<13} F1 {f1:.4f}" for name, f1 in figures["class_f1"].items()]
-    return "\n".join(lines)
+        f"{data['tiles']} tiles of {data['name']}/{data['split']}"
+    )
+    return "\n".join([title, textwrap.indent(summary(counts), "  ")])
 
 
 if __name__ == "__main__":

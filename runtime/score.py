@@ -10,7 +10,7 @@ one class that fails drags it down.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,48 @@ from runtime.damage import BACKGROUND, CLASS_NAMES, DAMAGE_CLASSES, NODATA
 
 _VALUES = len(CLASS_NAMES)
 _EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The answers to one question over many things, such as "is this pixel destroyed?".
+
+    A ratio without a single hit is 0, also where there was nothing to find.
+    """
+
+    true_positive: int
+    false_positive: int
+    false_negative: int
+
+    @staticmethod
+    def of_class(confusion: NDArray[np.int64], value: int) -> Tally:
+        """One class of an int64 [K,K] confusion, target class x predicted class."""
+        hits = int(confusion[value, value])
+        return Tally(
+            hits, int(confusion[:, value].sum()) - hits, int(confusion[value].sum()) - hits
+        )
+
+    @property
+    def actual(self) -> int:
+        """How many there are in truth; where this is 0 the ratios say nothing."""
+        return self.true_positive + self.false_negative
+
+    @property
+    def precision(self) -> float:
+        return self._ratio(self.false_positive)
+
+    @property
+    def recall(self) -> float:
+        return self._ratio(self.false_negative)
+
+    @property
+    def f1(self) -> float:
+        return self._ratio((self.false_positive + self.false_negative) / 2)
+
+    def _ratio(self, wrong: float) -> float:
+        if self.true_positive == 0:
+            return 0.0
+        return self.true_positive / (self.true_positive + wrong)
 
 
 @dataclass(eq=False)
@@ -76,14 +118,23 @@ class Counts:
         return Counts(self.localization + other.localization, self.confusion + other.confusion)
 
     @property
+    def localization_tally(self) -> Tally:
+        return Tally(*(int(n) for n in self.localization))
+
+    @property
+    def class_tallies(self) -> tuple[Tally, Tally, Tally, Tally]:
+        """Classes 1..4, over the pixels whose target is a damage class."""
+        one, two, three, four = (Tally.of_class(self.confusion, each) for each in DAMAGE_CLASSES)
+        return one, two, three, four
+
+    @property
     def localization_f1(self) -> float:
-        true_positive, false_positive, false_negative = (int(n) for n in self.localization)
-        return _f1(true_positive, false_positive, false_negative)
+        return self.localization_tally.f1
 
     @property
     def class_f1(self) -> tuple[float, float, float, float]:
         """F1 of classes 1..4: no, minor and major damage, destroyed."""
-        one, two, three, four = (_f1(*self._class_counts(each)) for each in DAMAGE_CLASSES)
+        one, two, three, four = (tally.f1 for tally in self.class_tallies)
         return one, two, three, four
 
     @property
@@ -96,36 +147,26 @@ class Counts:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
-        names = ("true_positive", "false_positive", "false_negative")
+        classes = {
+            CLASS_NAMES[each]: tally
+            for each, tally in zip(DAMAGE_CLASSES, self.class_tallies, strict=True)
+        }
+        localization = self.localization_tally
         return {
             "score": self.score,
-            "localization_f1": self.localization_f1,
+            "localization_f1": localization.f1,
+            "localization_precision": localization.precision,
+            "localization_recall": localization.recall,
             "damage_f1": self.damage_f1,
-            "class_f1": {
-                CLASS_NAMES[each]: f1
-                for each, f1 in zip(DAMAGE_CLASSES, self.class_f1, strict=True)
-            },
+            "class_f1": {name: tally.f1 for name, tally in classes.items()},
+            "class_precision": {name: tally.precision for name, tally in classes.items()},
+            "class_recall": {name: tally.recall for name, tally in classes.items()},
             "counts": {
-                "localization": dict(zip(names, self.localization.tolist(), strict=True)),
-                **{
-                    CLASS_NAMES[each]: dict(zip(names, self._class_counts(each), strict=True))
-                    for each in DAMAGE_CLASSES
-                },
+                "localization": asdict(localization),
+                **{name: asdict(tally) for name, tally in classes.items()},
             },
             "confusion": self.confusion.tolist(),
         }
-
-    def _class_counts(self, value: int) -> tuple[int, int, int]:
-        true_positive = int(self.confusion[value, value])
-        false_positive = int(self.confusion[:, value].sum()) - true_positive
-        false_negative = int(self.confusion[value].sum()) - true_positive
-        return true_positive, false_positive, false_negative
-
-
-def _f1(true_positive: int, false_positive: int, false_negative: int) -> float:
-    if true_positive == 0:
-        return 0.0
-    return 2 * true_positive / (2 * true_positive + false_positive + false_negative)
 
 
 def _classes(values: ArrayLike, name: str) -> NDArray[np.integer]:

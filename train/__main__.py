@@ -13,8 +13,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--config", required=True, type=Path, help="YAML, see train/configs/")
     p.add_argument("--data", required=True, type=Path, help="xBD data set")
     p.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of this run")
+    p.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out, if there is one"
+    )
+    p.add_argument(
+        "--skip-bad", action="store_true", help="train without the tiles that cannot be used"
+    )
     p.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
-    p.add_argument("overrides", nargs="*", metavar="key=value", help="such as optim.epochs=10")
+    p.add_argument("overrides", nargs="*", metavar="key=value", help="such as optim.ema=0.99")
     return p
 
 
@@ -24,12 +30,17 @@ def main(args: argparse.Namespace) -> None:
     config = load_config(args.config, args.overrides)
 
     from train.distributed import world
-    from train.loop import train
+    from train.loop import Interrupted, train
 
     with world(args.device) as group:
-        best = train(config, args.data, args.out, group)
+        try:
+            train(config, args.data, args.out, group, resume=args.resume, skip_bad=args.skip_bad)
+        except Interrupted:
+            if group.leads:
+                cli.note(f"stopped and saved: {args.out / 'last.pt'}; go on with --resume")
+            return
         if group.leads:
-            cli.note(f"best checkpoint: {best}")
+            cli.note(f"best checkpoint: {args.out / 'best.pt'}")
 
 
 if __name__ == "__main__":

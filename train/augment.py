@@ -11,50 +11,61 @@ import numpy as np
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 import albumentations as A
 
-from train.config import AugmentConfig
+from train.config import AugmentLevel
+
+Sample = dict[str, np.ndarray]
+"""pre, post: uint8 [H, W, 3] RGB; building, damage: uint8 [H, W]."""
 
 
 class PairAugmentation:
-    """Shared geometry for both images and both targets; own photometry for each image."""
+    """Shared geometry for both images and both targets; own photometry for each image.
 
-    def __init__(self, config: AugmentConfig) -> None:
-        self.config = config
+    The zoom of the level is the crop's concern.
+    """
+
+    def __init__(self, level: AugmentLevel) -> None:
+        self.level = level
         self.geometry = A.Compose(
-            [A.D4(p=1.0)],
+            [A.D4(p=1.0)] if level.geometry else [],
             additional_targets={"post": "image", "building": "mask", "damage": "mask"},
         )
-        limit = config.photometry
-        self.photometry = A.Compose(
-            [A.RandomBrightnessContrast(brightness_limit=limit, contrast_limit=limit, p=0.8)]
-        )
+        self.photometry = A.Compose(_photometry(level))
 
-    def __call__(
-        self, sample: dict[str, np.ndarray], random: np.random.Generator
-    ) -> dict[str, np.ndarray]:
-        """Augment `pre`, `post` (uint8 [H, W, 3]) and `building`, `damage` (uint8 [H, W])."""
-        if self.config.shift:
-            dx, dy = random.integers(-self.config.shift, self.config.shift + 1, 2)
-            sample["post"] = _shift(sample["post"], int(dx), int(dy))
-        if self.config.geometry:
-            self.geometry.set_random_seed(int(random.integers(2**31)))
-            moved = self.geometry(
-                image=sample["pre"],
-                post=sample["post"],
-                building=sample["building"],
-                damage=sample["damage"],
-            )
-            sample = {
-                "pre": moved["image"],
-                **{k: moved[k] for k in ("post", "building", "damage")},
-            }
-        if self.config.photometry:
-            for name in ("pre", "post"):
-                self.photometry.set_random_seed(int(random.integers(2**31)))
-                sample[name] = self.photometry(image=sample[name])["image"]
-        return sample
+    def __call__(self, sample: Sample, random: np.random.Generator) -> Sample:
+        """A changed sample; `sample` stays as it was. All chance comes from `random`."""
+        pre, post = sample["pre"], sample["post"]
+        if self.level.shift:
+            dx, dy = random.integers(-self.level.shift, self.level.shift + 1, 2)
+            post = _shift(post, int(dx), int(dy))
+        self.geometry.set_random_seed(int(random.integers(2**31)))
+        moved = self.geometry(
+            image=pre, post=post, building=sample["building"], damage=sample["damage"]
+        )
+        changed = {"building": moved["building"], "damage": moved["damage"]}
+        for name, image in (("pre", moved["image"]), ("post", moved["post"])):
+            self.photometry.set_random_seed(int(random.integers(2**31)))
+            changed[name] = self.photometry(image=image)["image"]
+        return changed
+
+
+def _photometry(level: AugmentLevel) -> list[A.BasicTransform | A.BaseCompose]:
+    changes: list[A.BasicTransform | A.BaseCompose] = []
+    if level.photometry:
+        limit = level.photometry
+        changes.append(A.RandomBrightnessContrast(limit, limit, p=0.8))
+    if level.colour:
+        # Hue turns by up to that share of half the circle (OpenCV's 90), saturation moves by
+        # up to that share of its range.
+        changes.append(A.HueSaturationValue(90 * level.colour, 255 * level.colour, 0, p=0.8))
+    if level.degrade:
+        kinds = [A.GaussianBlur(blur_limit=(3, 5)), A.GaussNoise(std_range=(0.01, 0.04))]
+        changes.append(A.OneOf(kinds, p=level.degrade))
+    return changes
 
 
 def _shift(image: np.ndarray, dx: int, dy: int) -> np.ndarray:
+    """The image moved right and down; what comes in is its reflection."""
     height, width = image.shape[:2]
-    move = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
-    return cv2.warpAffine(image, move, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+    top, left = max(dy, 0), max(dx, 0)
+    framed = cv2.copyMakeBorder(image, top, max(-dy, 0), left, max(-dx, 0), cv2.BORDER_REFLECT_101)
+    return framed[max(-dy, 0) :, max(-dx, 0) :][:height, :width]

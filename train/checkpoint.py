@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,12 @@ FORMAT = "dual-hrnet-edge/1"
 
 @dataclass
 class Checkpoint:
-    """`model_state` and `optimizer_state` are state dicts; the rest is plain data."""
+    """`model_state` and `optimizer_state` are state dicts; the rest is plain data.
+
+    model_state: the weights to deploy; with an average, the averaged ones.
+    epoch, step: epochs completed and optimiser steps taken.
+    resume: what else a run needs to go on from here (`train.resume`).
+    """
 
     model: ModelConfig
     model_state: dict[str, Tensor]
@@ -30,6 +34,7 @@ class Checkpoint:
     step: int = 0
     metrics: dict[str, Any] = field(default_factory=dict)
     optimizer_state: dict[str, Any] | None = None
+    resume: dict[str, Any] | None = None
     path: Path | None = None
 
     def network(self) -> DualHRNet:
@@ -67,6 +72,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "metrics": checkpoint.metrics,
         "model_state": checkpoint.model_state,
         "optimizer_state": checkpoint.optimizer_state,
+        "resume": checkpoint.resume,
     }
     with replacing(path) as temporary:
         torch.save(content, temporary)
@@ -102,6 +108,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         step=content.get("step", 0),
         metrics=content.get("metrics", {}),
         optimizer_state=content.get("optimizer_state"),
+        resume=content.get("resume"),
         path=path,
     )
 
@@ -114,7 +121,9 @@ def read_torch_file(path: Path) -> Any:
         )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # the unpickler fails in whatever way the bytes suggest
         raise CheckpointError(
             f"{path}: not a readable checkpoint ({reason(error)[:120]}); "
             "it is truncated or of another program"

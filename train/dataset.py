@@ -1,79 +1,140 @@
-"""Training samples: reproducible random crops of xBD tiles, and which rank draws which."""
+"""Training samples: reproducible random crops of xBD tiles."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler, default_collate
+from torch.utils.data import Dataset, default_collate
 
-from runtime.damage import IGNORE
+from runtime import png
+from runtime.damage import DAMAGE_CLASSES
 from runtime.errors import DataError, ToolkitError
-from runtime.manifest import STRIDE
-from train.augment import PairAugmentation
+from runtime.images import read_image
+from train.augment import PairAugmentation, Sample
+from train.check import require_side, smallest_side
 from train.config import TrainConfig
+from train.masks import MaskCache
+from train.sampling import Draw
+from train.schedule import phase_at
 from train.xbd import Tile
 
-Sample = dict[str, np.ndarray]
+Item = dict[str, Tensor | str]
 
 
-class CropDataset(Dataset):
-    """Random crops. An item depends on (seed, epoch, index) alone, whatever loads it."""
+class CropDataset(Dataset[Item]):
+    """Random crops. An item depends on (seed, epoch, position, tile) alone, whatever loads it."""
 
-    def __init__(self, tiles: list[Tile], config: TrainConfig) -> None:
-        self.tiles = tiles
-        self.config = config
-        self.augment = PairAugmentation(config.augment)
+    def __init__(
+        self, tiles: Sequence[Tile], config: TrainConfig, masks: MaskCache | None = None
+    ) -> None:
+        self.tiles, self.config, self.masks = tiles, config, masks
+        self.levels = {name: PairAugmentation(level) for name, level in config.augment}
         self._decoded: dict[int, Sample] = {}
 
     def __len__(self) -> int:
         return len(self.tiles) * self.config.data.crops_per_tile
 
-    def __getitem__(self, draw: tuple[int, int]) -> dict[str, Tensor]:
-        """`draw` is (epoch, index).
+    def __getitem__(self, draw: Draw) -> Item:
+        """The crop of an epoch, a position in it, and a tile.
 
         Returns:
-            pre, post: uint8 [crop, crop, 3]; building, damage: uint8 [crop, crop].
+            pre, post: uint8 [crop, crop, 3]; building, damage: uint8 [crop, crop]; name: str.
         """
-        epoch, index = draw
-        random = np.random.default_rng((self.config.seed, epoch, index))
-        sample = self._crop(self._tile(index % len(self.tiles)), random)
-        sample = self.augment(sample, random)
-        return {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in sample.items()}
+        epoch, position, tile = draw
+        random = np.random.default_rng((self.config.seed, epoch, position, tile))
+        phase, _ = phase_at(self.config.schedule, epoch)
+        augment = self.levels[phase.augment]
+        sample = self._crop(self._tile(tile), random.uniform(*augment.level.scale), random)
+        item: Item = {"name": self.tiles[tile].name}
+        for name, array in augment(sample, random).items():
+            item[name] = torch.from_numpy(np.ascontiguousarray(array))
+        return item
 
     def _tile(self, index: int) -> Sample:
         if index in self._decoded:
             return self._decoded[index]
         tile = self.tiles[index]
-        pre, post = tile.images()
-        building, damage = tile.targets(*pre.shape[:2])
+        pre, post = _decode_pair(tile)
+        require_side(tile, *pre.shape[:2], smallest_side(self.config.data))
+        targets = self.masks.targets if self.masks else Tile.targets
+        building, damage = targets(tile, *pre.shape[:2])
         sample = {"pre": pre, "post": post, "building": building, "damage": damage}
         if self.config.data.cache:
             self._decoded[index] = sample
         return sample
 
-    def _crop(self, sample: Sample, random: np.random.Generator) -> Sample:
-        side = self.config.data.crop
+    def _crop(self, sample: Sample, zoom: float, random: np.random.Generator) -> Sample:
+        """A window of the tile in its own resolution, then resized: the rest of the tile
+        costs its decoding and no more."""
+        data = self.config.data
         height, width = sample["pre"].shape[:2]
-        if height < side or width < side:
-            raise DataError(
-                f"a tile of {height}x{width} cannot give crops of {side}x{side}; "
-                f"set data.crop={min(height, width) // STRIDE * STRIDE} or less"
-            )
+        lowest, highest = data.window or (data.crop, data.crop)
+        side = min(round(random.integers(lowest, highest + 1) / zoom), height, width)
         top, left = random.integers(height - side + 1), random.integers(width - side + 1)
-        if random.random() < self.config.data.building_crops:
+        if random.random() < data.building_crops:
             centre = _building_pixel(sample["damage"], random)
             if centre is not None:
                 jitter = random.integers(-side // 4, side // 4 + 1, 2)
                 top = np.clip(centre[0] + jitter[0] - side // 2, 0, height - side)
                 left = np.clip(centre[1] + jitter[1] - side // 2, 0, width - side)
         window = (slice(top, top + side), slice(left, left + side))
-        return {name: array[window] for name, array in sample.items()}
+        return {name: _resize(array[window], data.crop) for name, array in sample.items()}
 
 
-class Reporting(Dataset):
+def _resize(array: np.ndarray, side: int) -> np.ndarray:
+    """A square image or mask as [side, side]; a mask's values are not mixed."""
+    before = array.shape[0]
+    if before == side:
+        return array
+    if array.ndim == 2:
+        return cv2.resize(array, (side, side), interpolation=cv2.INTER_NEAREST_EXACT)
+    if before < side:
+        return cv2.resize(array, (side, side), interpolation=cv2.INTER_LINEAR)
+    if before < 2 * side:
+        # OpenCV halves areas three times as fast as it averages them over an odd factor, so
+        # the image is first brought to twice the size: no detail is lost by enlarging.
+        array = cv2.resize(array, (2 * side, 2 * side), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(array, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def _building_pixel(damage: np.ndarray, random: np.random.Generator) -> tuple[int, int] | None:
+    """A random pixel of a random damage class among those present, so rare classes count."""
+    for value in random.permutation(DAMAGE_CLASSES):
+        places = np.flatnonzero(damage == value)
+        if len(places):
+            row, column = divmod(int(random.choice(places)), damage.shape[1])
+            return row, column
+    return None
+
+
+def _decode_pair(tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+    """`Tile.images`, in little more than half its time."""
+    pre, post = _decode(tile.pre), _decode(tile.post)
+    return (pre, post) if pre.shape == post.shape else tile.images()  # which says what is wrong
+
+
+def _decode(path: Path) -> np.ndarray:
+    """uint8 [H, W, 3] RGB.
+
+    The check before training has unpacked every PNG to see that nothing is missing. That
+    costs as much as decoding, so a draw looks only for an end: a file cut off since has none.
+    """
+    content = path.read_bytes()
+    bits_and_colours = content[24:26]
+    whole = content.startswith(png.SIGNATURE) and content.rfind(b"IEND") >= 0
+    if not whole or bits_and_colours != b"\x08\x02":  # 8-bit RGB
+        return read_image(path)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    return read_image(path) if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+class Reporting(Dataset[Item | ToolkitError]):
     """`dataset`, with an error of the toolkit given back as an item instead of raised.
 
     A loader process that raises buries the message under its traceback; `collate` lets the
@@ -83,53 +144,20 @@ class Reporting(Dataset):
     def __init__(self, dataset: CropDataset) -> None:
         self.dataset = dataset
 
-    def __getitem__(self, draw: tuple[int, int]) -> dict[str, Tensor] | ToolkitError:
+    def __getitem__(self, draw: Draw) -> Item | ToolkitError:
         try:
             return self.dataset[draw]
         except ToolkitError as error:
             return error
+        except OSError as error:
+            return DataError(f"{error.filename}: {error.strerror}; see to the disk and resume")
 
 
-def collate(items: list[dict[str, Tensor] | ToolkitError]) -> dict[str, Tensor] | ToolkitError:
+def collate(items: list[Item | ToolkitError]) -> dict[str, Tensor | list[str]] | ToolkitError:
     """A batch, or the first error among its items."""
     return next((i for i in items if isinstance(i, ToolkitError)), None) or default_collate(items)
 
 
-def _building_pixel(damage: np.ndarray, random: np.random.Generator) -> tuple[int, int] | None:
-    """A random pixel of a random damage class among those present, so rare classes count."""
-    present = [value for value in np.unique(damage) if value not in (0, IGNORE)]
-    if not present:
-        return None
-    rows, columns = np.nonzero(damage == random.choice(present))
-    pick = random.integers(len(rows))
-    return int(rows[pick]), int(columns[pick])
-
-
-class EpochSampler(Sampler):
-    """(epoch, index) draws of one rank: a shuffle all ranks agree on, dealt out in turn.
-
-    The draws are cut so that every rank makes the same number of full batches.
-    """
-
-    def __init__(self, length: int, batch: int, seed: int, rank: int, world: int) -> None:
-        self.length, self.batch, self.seed = length, batch, seed
-        self.rank, self.world = rank, world
-        self.epoch = 0
-        if self.steps == 0:
-            raise DataError(
-                f"{length} samples an epoch do not fill one batch of {batch} on each of "
-                f"{world} ranks; lower optim.batch_size or raise data.crops_per_tile"
-            )
-
-    @property
-    def steps(self) -> int:
-        """Batches an epoch."""
-        return self.length // (self.batch * self.world)
-
-    def __len__(self) -> int:
-        return self.steps * self.batch
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
-        mine = order[self.rank :: self.world][: len(self)]
-        return iter([(self.epoch, int(index)) for index in mine])
+def worker_init(worker: int) -> None:
+    """For a loader process: each has one core, which OpenCV's own threads would crowd."""
+    cv2.setNumThreads(0)

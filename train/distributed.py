@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
-from runtime.errors import ConfigError
+from runtime.errors import ConfigError, ToolkitError, reason
+
+_FAILURE = "dual-hrnet-edge/failure"
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,27 @@ class World:
 
     def sum(self, counts: np.ndarray) -> np.ndarray:
         """int64 counts added up over all ranks."""
+        return self.total(torch.from_numpy(np.asarray(counts, np.int64))).cpu().numpy()
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """A tensor added up over all ranks, on this rank's device."""
         if self.size == 1:
-            return counts
-        tensor = torch.from_numpy(np.asarray(counts, np.int64)).to(self.device)
-        dist.all_reduce(tensor)
-        return tensor.cpu().numpy()
+            return values
+        values = values.to(self.device, copy=True)
+        dist.all_reduce(values)
+        return values
+
+    def any(self, condition: bool) -> bool:
+        """Whether it holds on at least one rank; the same answer on all of them."""
+        return bool(self.total(torch.tensor(int(condition))).item())
+
+    def gather(self, item: Any) -> list[Any]:
+        """Every rank's item, by rank."""
+        if self.size == 1:
+            return [item]
+        items: list[Any] = [None] * self.size
+        dist.all_gather_object(items, item)
+        return items
 
     def share(self, tensors: list[torch.Tensor]) -> None:
         """Rank 0's values everywhere. Batch norm's running statistics differ between ranks
@@ -41,30 +61,59 @@ class World:
                 dist.broadcast(tensor, src=0)
 
 
+def pick_device(name: str, local_rank: int = 0) -> torch.device:
+    """`auto` takes a GPU where there is one.
+
+    Raises:
+        ConfigError: an unknown name, no GPU here, or fewer GPUs than processes.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"device {name!r}: expected auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device cuda: PyTorch sees no GPU here; use --device cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    count = torch.cuda.device_count()
+    if local_rank >= count:
+        raise ConfigError(
+            f"process {local_rank} of this node has no GPU, there are {count}; "
+            f"start torchrun with --nproc-per-node={count}"
+        )
+    return torch.device("cuda", local_rank)
+
+
 @contextlib.contextmanager
 def world(device: str = "auto") -> Iterator[World]:
-    """Join the group named by torchrun's environment; nccl on GPUs, gloo on CPUs."""
-    if device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"device {device!r}: expected auto, cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device cuda: PyTorch sees no GPU here; use --device cpu")
-    on_gpu = device != "cpu" and torch.cuda.is_available()
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    rank = int(os.environ.get("RANK", "0"))
-    place = torch.device("cpu")
-    if on_gpu:
-        local, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-        if local >= count:
-            raise ConfigError(
-                f"process {local} of this node has no GPU, there are {count}; "
-                f"start torchrun with --nproc-per-node={count}"
-            )
-        place = torch.device("cuda", local)
+    """Join the group named by torchrun's environment; nccl on GPUs, gloo on CPUs.
+
+    An exception on one rank ends the others, too: they stop with its message, not with
+    the broken connection that they notice first.
+    """
+    size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    place = pick_device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    if place.type == "cuda":
         torch.cuda.set_device(place)
-    if size > 1:
-        dist.init_process_group("nccl" if on_gpu else "gloo")
+    if size == 1:
+        yield World(rank, size, place)
+        return
+    dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    store = dist.distributed_c10d._get_default_store()
     try:
         yield World(rank, size, place)
+    except BaseException as error:
+        # A collective whose peer has gone raises a RuntimeError of its own.
+        if isinstance(error, RuntimeError) and (first := _first_failure(store)):
+            raise ToolkitError(first) from error
+        with contextlib.suppress(RuntimeError):
+            store.compare_set(_FAILURE, "", f"stopped, because rank {rank} failed: {reason(error)}")
+        raise
     finally:
-        if size > 1:
-            dist.destroy_process_group()
+        dist.destroy_process_group()
+
+
+def _first_failure(store: dist.Store) -> str | None:
+    """What another rank left in the store before it went."""
+    with contextlib.suppress(RuntimeError):
+        store.wait([_FAILURE], datetime.timedelta(seconds=2))
+        return store.get(_FAILURE).decode()
+    return None

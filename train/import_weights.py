@@ -3,102 +3,79 @@
 from __future__ import annotations
 
 import argparse
-import re
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime import cli
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from train.foreign.weights import Imported
 
-    from train.model import ModelConfig
-
-_STREAMS = {"loc_net": "pre", "cls_net": "post"}
-_EXCHANGES = {"loc": "to_pre", "cls": "to_post"}
-_HEADS = {"loc_net": "building", "cls_net": "damage"}
+SHOWN = 8  # unknown names; --json has all of them
 
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m train.import_weights", description=__doc__)
-    p.add_argument("--source", required=True, choices=["si-analytics"], help="who published FILE")
+    p.add_argument(
+        "--source",
+        required=True,
+        choices=["si-analytics", "hrnet"],
+        help="si-analytics: the whole xView2 network; hrnet: an ImageNet backbone by its authors, "
+        "OpenMMLab or timm, for both streams",
+    )
     p.add_argument("file", type=Path, metavar="FILE", help="their weights (.pth)")
     p.add_argument("--out", required=True, type=Path, metavar="CKPT", help="checkpoint to write")
+    p.add_argument("--seed", type=int, default=0, help="of the parts that FILE does not have")
+    p.add_argument("--json", action="store_true", help="print what became of the tensors as JSON")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
-    from runtime.errors import CheckpointError
-    from train.checkpoint import Checkpoint, read_torch_file, save_checkpoint
+    from runtime.errors import ConfigError
+    from train.checkpoint import Checkpoint, save_checkpoint
+    from train.foreign import hrnet, si_analytics
+    from train.foreign.weights import read_state
 
-    content = read_torch_file(args.file)
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not state or "loc_net.transitions.0.0.0.weight" not in state:
-        raise CheckpointError(
-            f"{args.file}: not a network published by SI Analytics; "
-            "expected tensors named loc_net.*, cls_net.*, fuse_loc_stage*, fuse_cls_stage*"
-        )
-    model = infer_si_analytics(state)
-    weights = rename_si_analytics(state, model)
-    checkpoint = Checkpoint(model=model, model_state=weights, path=args.file)
-    network = checkpoint.network()
+    if not 0 <= args.seed < 1 << 63:
+        raise ConfigError(f"--seed {args.seed}: expected a whole number from 0 up, below 2^63")
+    state = read_state(args.file)
+    if args.source == "hrnet":
+        imported = hrnet.convert(args.file, state, args.seed)
+    else:
+        imported = si_analytics.convert(args.file, state)
+    checkpoint = Checkpoint(imported.model, imported.weights, path=args.file)
+    parameters = sum(p.numel() for p in checkpoint.network().parameters())
     save_checkpoint(args.out, checkpoint)
-    parameters = sum(p.numel() for p in network.parameters())
-    cli.note(
-        f"{args.out}: {model.architecture} W{model.width}, {parameters / 1e6:.1f} M parameters, "
-        f"{len(state)} tensors imported, none dropped"
-    )
+    for line in summary(args, imported, parameters):
+        cli.note(line)
+    if args.json:
+        account = {name: value for name, value in vars(imported).items() if name != "weights"}
+        account["model"] = imported.model.model_dump()
+        print(json.dumps({"parameters": parameters, **account}, indent=2))
 
 
-def infer_si_analytics(state: dict[str, Tensor]) -> ModelConfig:
-    """The architecture that the tensors' names and shapes imply."""
-    from train.model import ModelConfig
-
-    def count(pattern: str) -> int:
-        found = {int(m[1]) for key in state if (m := re.match(pattern, key))}
-        return max(found, default=0) + 1
-
-    return ModelConfig(
-        architecture="si-analytics",
-        width=state["loc_net.transitions.0.0.0.weight"].shape[0],
-        stem_width=state["loc_net.conv1.weight"].shape[0],
-        bottlenecks=count(r"loc_net\.layer1\.(\d+)\."),
-        modules=tuple(count(rf"loc_net\.stage{stage}\.(\d+)\.") for stage in (2, 3, 4)),
-        bn_momentum=0.01,
-        blocks=count(r"loc_net\.stage2\.0\.branches\.0\.(\d+)\."),
-    )
-
-
-def rename_si_analytics(state: dict[str, Tensor], model: ModelConfig) -> dict[str, Tensor]:
-    """Their tensors under this toolkit's names; the projection is split by branch."""
-    renamed: dict[str, Tensor] = {}
-    for key, tensor in state.items():
-        scope, _, rest = key.partition(".")
-        if match := re.fullmatch(r"fuse_(loc|cls)_stage(\d)", scope):
-            # Their fuse stage K follows transition K, so it feeds stage K + 1.
-            stage = int(match[2]) + 1
-            renamed[f"exchange.stage{stage}.{_EXCHANGES[match[1]]}.{rest}"] = tensor
-        elif scope in _STREAMS and rest.startswith("last_layer."):
-            renamed.update(_head(_HEADS[scope], rest.removeprefix("last_layer."), tensor, model))
-        elif scope in _STREAMS:
-            name = re.sub(r"^transitions\.(\d)", lambda m: f"transition{int(m[1]) + 1}", rest)
-            renamed[f"{_STREAMS[scope]}.{name}"] = tensor
-        else:
-            renamed[key] = tensor
-    return renamed
-
-
-def _head(head: str, rest: str, tensor: Tensor, model: ModelConfig) -> dict[str, Tensor]:
-    layer, _, kind = rest.partition(".")
-    prefix = f"heads.{head}"
-    if layer == "0" and kind == "weight":
-        parts = tensor.split(model.branch_widths(4), dim=1)
-        return {
-            f"{prefix}.project.branches.{i}.weight": p.contiguous() for i, p in enumerate(parts)
-        }
-    if layer == "0":
-        return {f"{prefix}.project.branches.0.bias": tensor}
-    return {f"{prefix}.{'bn' if layer == '1' else 'classify'}.{kind}": tensor}
+def summary(args: argparse.Namespace, imported: Imported, parameters: int) -> list[str]:
+    """What was written, and what became of the file's tensors, in a few lines."""
+    model = imported.model
+    modules = "-".join(map(str, model.modules))
+    where = " into each stream" if args.source == "hrnet" else ""
+    lines = [
+        f"{args.out}: {model.architecture} W{model.width}, {modules} modules of {model.blocks} "
+        f"blocks, {parameters / 1e6:.1f} M parameters",
+        f"  {imported.loaded} tensors loaded{where}, {imported.renamed} of them renamed",
+    ]
+    if imported.filled:
+        lines.append(f"  {imported.filled} missing num_batches_tracked set to 0")
+    if imported.fresh:
+        lines.append(f"  {imported.fresh} tensors of other parts initialised, seed {args.seed}")
+    dropped = ", ".join(f"{part} {count}" for part, count in imported.dropped.items())
+    lines.append(f"  {sum(imported.dropped.values())} dropped{dropped and f': {dropped}'}")
+    if imported.unknown:
+        more = len(imported.unknown) - SHOWN
+        names = ", ".join(imported.unknown[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+        lines.append(f"  of the dropped, not known to this toolkit: {names}")
+    return lines
 
 
 if __name__ == "__main__":

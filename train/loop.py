@@ -1,30 +1,34 @@
-"""The training loop: build, train epoch by epoch, validate, keep the best."""
+"""The training loop: train epoch by epoch, validate, keep the last and the best."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from runtime import cli
 from runtime.errors import ConfigError, ToolkitError
 from runtime.score import Counts
-from train.checkpoint import Checkpoint, save_checkpoint
+from train.checkpoint import save_checkpoint
 from train.config import TrainConfig
-from train.dataset import CropDataset, EpochSampler, Reporting, collate
 from train.distributed import World
-from train.evaluate import score_tiles, summary
-from train.losses import total_loss
-from train.model import DualHRNet, build_network
-from train.model.dual_hrnet import normalise
+from train.evaluate import damage_maps, summary
+from train.interrupt import Interrupt, on_sigterm
+from train.journal import Journal
+from train.learner import Batch, Learner
+from train.masks import MaskCache
+from train.panels import panel
+from train.prepare import build_learner, build_loader, usable_tiles
+from train.resume import Progress, checkpoint_of, restore
+from train.sampling import EpochSampler
 from train.schedule import learning_rate
-from train.xbd import Tile, find_tiles
+from train.xbd import Tile
+
+PANELS = 2
+"""Validation tiles that TensorBoard shows."""
 
 
 @dataclass
@@ -34,136 +38,141 @@ class Run:
     config: TrainConfig
     world: World
     out: Path
-    network: DualHRNet
-    parallel: nn.Module
-    optimizer: torch.optim.Optimizer
+    learner: Learner
     sampler: EpochSampler
     loader: DataLoader
     val_tiles: list[Tile]
-    writer: SummaryWriter | None
-    step: int = 0
-    best_score: float = -1.0
+    masks: MaskCache
+    progress: Progress
+    interrupt: Interrupt
+    journal: Journal | None
+
+    def save(self, name: str, counts: Counts | None = None) -> None:
+        """Write a checkpoint; its scores are those of `counts`."""
+        metrics = counts.as_dict() if counts else None
+        checkpoint = checkpoint_of(self.learner, self.progress, metrics)
+        if self.world.leads:
+            save_checkpoint(self.out / name, checkpoint)
 
 
-def train(config: TrainConfig, data: Path, out: Path, world: World) -> Path:
-    """Train to the end; returns the path of the best checkpoint, `out/best.pt`."""
-    if (out / "last.pt").exists():
-        raise ConfigError(f"--out {out}: holds a run already; choose another folder, or remove it")
-    run = _build(config, data, out, world)
-    try:
-        for epoch in range(config.optim.epochs):
-            _train_epoch(run, epoch)
-            _validate(run, epoch)
-    finally:
-        if run.writer:
-            run.writer.close()
-    return out / "best.pt"
+class Interrupted(Exception):
+    """SIGTERM came; the run is saved."""
 
 
-def _build(config: TrainConfig, data: Path, out: Path, world: World) -> Run:
-    train_tiles = find_tiles(data, config.data.train_split)
-    val_tiles = find_tiles(data, config.data.val_split)
-    dataset = CropDataset(train_tiles, config)
-    sampler = EpochSampler(
-        len(dataset), config.optim.batch_size, config.seed, world.rank, world.size
-    )
-    workers = config.data.workers
-    loader = DataLoader(
-        Reporting(dataset),
-        batch_size=config.optim.batch_size,
-        collate_fn=collate,
-        sampler=sampler,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        # A fork would copy OpenCV's locks while validation's threads hold them.
-        multiprocessing_context="spawn" if workers else None,
-        pin_memory=world.device.type == "cuda",
-    )
-    network = build_network(config.model, config.seed)
-    network = network.to(world.device, memory_format=torch.channels_last)
-    parallel: nn.Module = network
-    if world.size > 1:
-        devices = [world.device.index] if world.device.type == "cuda" else None
-        parallel = DistributedDataParallel(network, device_ids=devices)
-    optimizer = torch.optim.Adam(
-        network.parameters(),
-        lr=config.optim.learning_rate,
-        weight_decay=config.optim.weight_decay,
-    )
-    writer = SummaryWriter(str(out / "tensorboard")) if world.leads else None
-    return Run(config, world, out, network, parallel, optimizer, sampler, loader, val_tiles, writer)
+def train(
+    config: TrainConfig, data: Path, out: Path, world: World, *, resume: bool, skip_bad: bool
+) -> None:
+    """Train to the end, or until SIGTERM; `out/best.pt` and `out/last.pt` hold the result.
+
+    Raises:
+        ToolkitError: whatever cannot be trained on, or has diverged; the last save stays.
+        Interrupted: SIGTERM; everything is saved and `resume` goes on from there.
+    """
+    last = out / "last.pt"
+    if last.exists() and not resume:
+        raise ConfigError(
+            f"--out {out}: holds a run already; go on with it (--resume), choose another "
+            "folder, or remove it"
+        )
+    masks = MaskCache(config.data.masks or out / "masks")
+    train_tiles, val_tiles = usable_tiles(data, config, masks, out, world, skip_bad=skip_bad)
+    loader, sampler = build_loader(train_tiles, config, masks, world)
+    learner = build_learner(config, world)
+    progress = restore(last, learner) if last.exists() else Progress()
+    with on_sigterm() as interrupt:
+        journal = Journal(out / "tensorboard", progress.step + 1) if world.leads else None
+        tiles = [fact.tile for fact in val_tiles]
+        run = Run(
+            config, world, out, learner, sampler, loader, tiles, masks, progress, interrupt, journal
+        )
+        try:
+            while progress.epoch < config.epochs:
+                _train_epoch(run)
+                _validate(run)
+        finally:
+            if journal:
+                journal.close()
 
 
-def _train_epoch(run: Run, epoch: int) -> None:
-    run.parallel.train()
-    run.sampler.epoch = epoch
+def _train_epoch(run: Run) -> None:
+    """The rest of the epoch that is under way."""
+    config, progress = run.config, run.progress
+    run.sampler.epoch, run.sampler.skip = progress.epoch, progress.batches
     bar = tqdm(
-        run.loader,
-        desc=f"epoch {epoch + 1}/{run.config.optim.epochs}",
+        total=run.sampler.steps,
+        initial=progress.batches,
+        desc=f"epoch {progress.epoch + 1}/{config.epochs}",
+        unit="batch",
         disable=None if run.world.leads else True,
         leave=False,
     )
-    for batch_index, batch in enumerate(bar):
+    with bar:
+        for batches in _windows(run.loader, config.optim.accumulate):
+            rate = learning_rate(
+                config.schedule, progress.epoch + progress.batches / run.sampler.steps
+            )
+            _step(run, batches, rate)
+            bar.update(len(batches))
+
+
+def _windows(loader: Iterable[Batch | ToolkitError], size: int) -> Iterator[list[Batch]]:
+    """`size` batches at a time; an error of the loader is raised here."""
+    window: list[Batch] = []
+    for batch in loader:
         if isinstance(batch, ToolkitError):
             raise batch
-        rate = learning_rate(run.config.optim, epoch + batch_index / run.sampler.steps)
-        for group in run.optimizer.param_groups:
-            group["lr"] = rate
-        losses, norm = _step(run, batch)
-        run.step += 1
-        bar.set_postfix(loss=f"{losses['loss']:.3f}")
-        if run.writer:
-            for name, value in losses.items():
-                run.writer.add_scalar(f"loss/{name}", value, run.step)
-            run.writer.add_scalar("optim/learning_rate", rate, run.step)
-            run.writer.add_scalar("optim/gradient_norm", norm, run.step)
+        window.append(batch)
+        if len(window) == size:
+            yield window
+            window = []
 
 
-def _step(run: Run, batch: dict[str, torch.Tensor]) -> tuple[dict[str, float], float]:
-    batch = {name: tensor.to(run.world.device, non_blocking=True) for name, tensor in batch.items()}
-    images = [
-        normalise(batch[name], run.config.model).contiguous(memory_format=torch.channels_last)
-        for name in ("pre", "post")
-    ]
-    outputs = run.parallel(*images)
-    losses = total_loss(outputs, batch["building"], batch["damage"], run.config.loss)
-    if not torch.isfinite(losses["loss"]):
+def _step(run: Run, batches: list[Batch], rate: float) -> None:
+    progress = run.progress
+    try:
+        report = run.learner.step(batches, rate)
+    except ToolkitError as error:
         raise ToolkitError(
-            f"step {run.step}: the loss is {losses['loss'].item()}; the last checkpoint is kept, "
-            "lower optim.learning_rate and start again"
-        )
-    run.optimizer.zero_grad(set_to_none=True)
-    losses["loss"].backward()
-    norm = nn.utils.clip_grad_norm_(run.network.parameters(), run.config.optim.clip_norm)
-    run.optimizer.step()
-    return {name: value.item() for name, value in losses.items()}, norm.item()
+            f"step {progress.step + 1}: {error}; the last checkpoint is kept, lower the "
+            "schedule's rates or look at these tiles"
+        ) from error
+    progress.step += 1
+    progress.batches += len(batches)
+    if run.journal:
+        run.journal.step(progress.step, report, rate)
+    every = run.config.optim.save_every
+    interrupted = run.world.any(run.interrupt.asked)
+    if interrupted or (every and progress.step % every == 0):
+        if run.journal:
+            run.journal.flush()
+        run.save("last.pt")
+    if interrupted:
+        raise Interrupted
 
 
-def _validate(run: Run, epoch: int) -> None:
+def _validate(run: Run) -> None:
     """The official score over the validation split, its tiles dealt out over the ranks."""
-    run.network.eval()
-    run.world.share(list(run.network.buffers()))
-    mine = run.val_tiles[run.world.rank :: run.world.size]
-    counts = score_tiles(run.network, mine)
-    counts = Counts(run.world.sum(counts.localization), run.world.sum(counts.confusion))
-    if not run.world.leads:
-        return
-    if run.writer:
-        run.writer.add_scalar("val/score", counts.score, run.step)
-        run.writer.add_scalar("val/localization_f1", counts.localization_f1, run.step)
-        run.writer.add_scalar("val/damage_f1", counts.damage_f1, run.step)
-    headline = summary(counts).splitlines()[0]
-    cli.note(f"epoch {epoch + 1}/{run.config.optim.epochs}: {headline}")
-    checkpoint = Checkpoint(
-        model=run.config.model,
-        model_state=run.network.state_dict(),
-        config=run.config.model_dump(),
-        epoch=epoch + 1,
-        step=run.step,
-        metrics=counts.as_dict(),
-        optimizer_state=run.optimizer.state_dict(),
-    )
-    save_checkpoint(run.out / "last.pt", checkpoint)
-    if counts.score > run.best_score:
-        run.best_score = counts.score
-        save_checkpoint(run.out / "best.pt", checkpoint)
+    network, world, progress = run.learner.deployed, run.world, run.progress
+    network.eval()
+    world.share(list(network.buffers()))
+    counts = Counts()
+    mine = run.val_tiles[world.rank :: world.size]
+    for index, (tile, damage) in enumerate(damage_maps(network, mine)):
+        truth = run.masks.targets(tile, *damage.shape)
+        counts.add(damage, damage, *truth)
+        if run.journal and index < PANELS:
+            run.journal.panel(progress.step, tile.name, panel(*tile.images(), truth[1], damage))
+    counts = Counts(world.sum(counts.localization), world.sum(counts.confusion))
+    progress.epoch += 1
+    progress.batches = 0
+    better = counts.score > progress.best_score
+    progress.best_score = max(counts.score, progress.best_score)
+    # The best first: if only that is written, going on from the last one writes it again.
+    if better:
+        run.save("best.pt", counts)
+    run.save("last.pt", counts)
+    if run.journal:
+        run.journal.scores(progress.step, counts)
+        run.journal.flush()
+        headline = summary(counts).splitlines()[0]
+        cli.note(f"epoch {progress.epoch}/{run.config.epochs}: {headline}")

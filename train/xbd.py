@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,8 @@ from runtime.images import read_pair
 _STEM = re.compile(r"(?P<disaster>.+)_(?P<number>\d+)_(?P<when>pre|post)_disaster")
 _SUFFIXES = (".png", ".tif", ".tiff")
 _DAMAGE_VALUE = {name: value for value, name in enumerate(CLASS_NAMES) if value > 0}
+_FARTHEST = 1_000_000
+"""Pixels. No tile reaches there, and filling a polygon that does takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,19 @@ class Tile:
         """Pre and post, uint8 [H, W, 3] RGB each."""
         return read_pair(self.pre, self.post)
 
-    @cached_property
-    def buildings(self) -> tuple[list[Footprint], list[Footprint]]:
-        """Footprints of the pre label and of the post label."""
+    @property
+    def labels(self) -> tuple[Path, Path]:
+        """The pre label and the post label."""
         if self.pre_label is None or self.post_label is None:
             raise DataError(f"{self.name}: has no labels; expected a labels/ folder beside images/")
-        return read_label(self.pre_label, damage=False), read_label(self.post_label, damage=True)
+        return self.pre_label, self.post_label
+
+    @property
+    def buildings(self) -> tuple[list[Footprint], list[Footprint]]:
+        """Footprints of the pre label and of the post label, read anew each time: those of a
+        whole data set would fill the memory of every loader process."""
+        before, after = self.labels
+        return read_label(before, damage=False), read_label(after, damage=True)
 
     def targets(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Building target (0, 1; pre footprints) and damage target (0..4, 255), uint8 [H, W]."""
@@ -75,8 +83,22 @@ def find_tiles(root: Path, split: str, *, labelled: bool = True) -> list[Tile]:
     """Every pair of `root/split`, sorted by name.
 
     Raises:
-        DataError: the split is absent or empty, an image lacks its other half, a label
-            lacks its image, or (with `labelled`) an image lacks a label.
+        DataError: the split is absent or empty, or the first problem that `survey` finds.
+    """
+    tiles, problems = survey(root, split, labelled=labelled)
+    if problems:
+        raise DataError(problems[0])
+    return tiles
+
+
+def survey(root: Path, split: str, *, labelled: bool = True) -> tuple[list[Tile], list[str]]:
+    """The whole pairs of `root/split`, sorted by name, and what is wrong with the rest.
+
+    A problem is one line that names the file: a foreign name, an image without its other
+    half, a label without its image, or (with `labelled`) an image without a label.
+
+    Raises:
+        DataError: the split is absent or empty.
     """
     images, labels = Path(root) / split / "images", Path(root) / split / "labels"
     if not images.is_dir():
@@ -85,32 +107,32 @@ def find_tiles(root: Path, split: str, *, labelled: bool = True) -> list[Tile]:
             f"{images}: no such folder; expected an xBD split (found here: "
             f"{', '.join(found) or 'none'})"
         )
-    by_key = {_key(p): p for p in sorted(images.iterdir()) if p.suffix.lower() in _SUFFIXES}
-    label_by_key = {_key(p): p for p in sorted(labels.glob("*.json"))} if labels.is_dir() else {}
+    problems: list[str] = []
+    by_key = _by_key((p for p in images.iterdir() if p.suffix.lower() in _SUFFIXES), problems)
+    label_by_key = _by_key(labels.glob("*.json"), problems)
     for key, label in label_by_key.items():
         if key not in by_key:
-            raise DataError(f"{label}: label without image; expected {images / label.stem}.png")
+            problems.append(f"{label}: label without image; expected {images / label.stem}.png")
     tiles = []
     for (name, when), path in by_key.items():
-        other = (name, "post" if when == "pre" else "pre")
-        if other not in by_key:
-            raise DataError(
-                f"{path}: has no {other[1]}-disaster image beside it; a pair needs both"
-            )
-        if when == "post":
-            continue
+        half = "post" if when == "pre" else "pre"
         pre_label, post_label = label_by_key.get((name, "pre")), label_by_key.get((name, "post"))
-        if labelled and (pre_label is None or post_label is None):
-            raise DataError(
+        if (name, half) not in by_key:
+            problems.append(f"{path}: has no {half}-disaster image beside it; a pair needs both")
+        elif when == "post":
+            continue
+        elif labelled and (pre_label is None or post_label is None):
+            problems.append(
                 f"{path}: has no label; expected {labels / path.stem}.json and its post"
             )
-        disaster = name.rpartition("_")[0]
-        tiles.append(Tile(name, disaster, path, by_key[other], pre_label, post_label))
-    if not tiles:
+        else:
+            disaster, post = name.rpartition("_")[0], by_key[name, "post"]
+            tiles.append(Tile(name, disaster, path, post, pre_label, post_label))
+    if not tiles and not problems:
         raise DataError(
             f"{images}: holds no tile; expected *_pre_disaster.png and *_post_disaster.png"
         )
-    return tiles
+    return tiles, problems
 
 
 def splits(root: Path) -> list[str]:
@@ -137,20 +159,28 @@ def read_label(path: Path, *, damage: bool) -> list[Footprint]:
 
 
 def _building(path: Path, feature: dict[str, Any], damage: bool) -> Footprint:
-    properties = feature.get("properties") or {}
+    properties = feature.get("properties")
+    if not isinstance(properties, dict):
+        properties = {}
     uid = str(properties.get("uid", "?"))
     try:
-        polygon = shapely.from_wkt(feature["wkt"])
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below
+            polygon = shapely.from_wkt(feature["wkt"])
     except (shapely.errors.ShapelyError, KeyError, TypeError) as error:
         raise DataError(f"{path}: building {uid} has an unparsable WKT ({error})") from error
     if polygon is None or polygon.geom_type not in ("Polygon", "MultiPolygon") or polygon.is_empty:
         raise DataError(f"{path}: building {uid} is not a polygon; expected POLYGON ((x y, ...))")
+    if not (abs(shapely.get_coordinates(polygon)) <= _FARTHEST).all():
+        raise DataError(
+            f"{path}: building {uid} has a corner not within {_FARTHEST} pixels; "
+            "expected x and y in pixels"
+        )
     if not damage:
         return Footprint(uid, polygon, None)
     subtype = properties.get("subtype")
     if subtype == UNCLASSIFIED:
         return Footprint(uid, polygon, IGNORE)
-    if subtype not in _DAMAGE_VALUE:
+    if not isinstance(subtype, str) or subtype not in _DAMAGE_VALUE:
         known = ", ".join([*_DAMAGE_VALUE, UNCLASSIFIED])
         raise DataError(f"{path}: building {uid} has subtype {subtype!r}; expected one of {known}")
     return Footprint(uid, polygon, _DAMAGE_VALUE[subtype])
@@ -172,10 +202,16 @@ def rasterise(
     return mask
 
 
-def _key(path: Path) -> tuple[str, str]:
-    match = _STEM.fullmatch(path.stem)
-    if match is None:
-        raise DataError(
-            f"{path}: not an xBD name; expected <disaster>_<number>_pre_disaster or _post_disaster"
-        )
-    return f"{match['disaster']}_{match['number']}", match["when"]
+def _by_key(paths: Iterable[Path], problems: list[str]) -> dict[tuple[str, str], Path]:
+    """Files by (tile, pre or post), sorted; a foreign name becomes a problem."""
+    found = {}
+    for path in sorted(paths):
+        match = _STEM.fullmatch(path.stem)
+        if match is None:
+            problems.append(
+                f"{path}: not an xBD name; "
+                "expected <disaster>_<number>_pre_disaster or _post_disaster"
+            )
+        else:
+            found[f"{match['disaster']}_{match['number']}", match["when"]] = path
+    return dict(sorted(found.items()))

@@ -29,6 +29,23 @@ def test_json_goes_to_stdout_alone(python, engines, tiny_data):
     assert json.loads(result.stdout)["kind"] == "accuracy"
 
 
+def test_the_table_is_the_score_sentence_and_its_classes(
+    python, engines, tiny_data, expected_score
+):
+    result = python("-m", "benchmarks.accuracy", "--engine", engines[0], "--data", tiny_data)
+    assert result.returncode == 0, result.stderr
+    title, headline, *classes = result.stdout.splitlines()
+    assert title.startswith("cpu-fp32: fp32 on onnxruntime")
+    assert title.endswith("2 tiles of tiny-xbd/test")
+    score, *parts = (f"{expected_score[n]:.4f}" for n in ("score", "localization_f1", "damage_f1"))
+    assert headline.split()[:2] == ["score", score]
+    assert [part in headline for part in parts] == [True, True]
+    assert [line.split()[0] for line in classes] == [*expected_score][3:]
+    assert [line.split()[-1] for line in classes] == [
+        f"{f1:.4f}" for f1 in [*expected_score.values()][3:]
+    ]
+
+
 def test_a_tile_of_another_size_is_one_line_naming_both_sizes(python, engines, tiny_data, tmp_path):
     for folder in ("images", "labels"):
         (tmp_path / "test" / folder).mkdir(parents=True)

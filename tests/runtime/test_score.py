@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from runtime.damage import IGNORE, NODATA
-from runtime.score import Counts
+from runtime.score import Counts, Tally
 
 
 def counted(prediction, target, building=None, target_building=None) -> Counts:
@@ -47,6 +47,33 @@ def test_a_case_computed_by_hand():
     assert counts.class_f1 == pytest.approx(expected)
     assert counts.damage_f1 == pytest.approx(harmonic(*expected))
     assert counts.score == pytest.approx(0.3 * 26 / 29 + 0.7 * harmonic(*expected))
+
+
+def test_precision_and_recall_of_the_case_computed_by_hand():
+    counts = counted([1, 1, 1, 2, 0, 2, 2, 1, 3, 3, 4, 4, 4, 3, 0, 1, 0],
+                     [1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 4, 4, 4, 0, 0])  # fmt: skip
+    found = counts.as_dict()
+    assert (found["localization_precision"], found["localization_recall"]) == (13 / 14, 13 / 15)
+    # The false no-damage pixel on background is no damage pixel at all: 3 of 4, not of 5.
+    assert [*found["class_precision"].values()] == [3 / 4, 2 / 3, 2 / 3, 1]
+    assert [*found["class_recall"].values()] == [3 / 5, 2 / 3, 1, 3 / 5]
+
+
+def test_a_tally_tells_truth_from_prediction():
+    confusion = np.array([[0, 0, 0], [2, 5, 1], [4, 3, 0]])
+    one, two = (Tally.of_class(confusion, value) for value in (1, 2))
+    assert one == Tally(true_positive=5, false_positive=3, false_negative=3)
+    assert two == Tally(true_positive=0, false_positive=1, false_negative=7)
+    assert (one.actual, one.precision, one.recall, one.f1) == (8, 5 / 8, 5 / 8, 5 / 8)
+    assert (two.actual, two.precision, two.recall, two.f1) == (7, 0, 0, 0)
+
+
+@given(hits=st.integers(1, 10**12), extra=st.integers(0, 10**12), missed=st.integers(0, 10**12))
+def test_f1_is_the_harmonic_mean_of_precision_and_recall(hits, extra, missed):
+    tally = Tally(hits, extra, missed)
+    assert tally.precision == hits / (hits + extra)
+    assert tally.recall == hits / (hits + missed)
+    assert tally.f1 == pytest.approx(2 / (1 / tally.precision + 1 / tally.recall))
 
 
 def test_a_class_that_no_target_has_scores_zero():

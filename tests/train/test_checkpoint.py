@@ -85,32 +85,6 @@ def test_every_command_refuses_another_architecture_in_one_line(
     assert not out.exists()
 
 
-def test_import_refuses_a_file_that_is_not_the_published_network(
-    small_checkpoint: Path, tmp_path: Path, error_line: Callable
-) -> None:
-    out = tmp_path / "out.pt"
-    line = error_line(
-        "train.import_weights", "--source", "si-analytics", small_checkpoint, "--out", out
-    )
-    assert "not a network published by SI Analytics" in line
-    assert not out.exists()
-
-
-def test_import_names_a_missing_tensor(
-    measurement_data: Path, tmp_path: Path, error_line: Callable
-) -> None:
-    content = torch.load(
-        measurement_data / "si-analytics/dual_hrnet_w8_random.pth", weights_only=True
-    )
-    del content["state_dict"]["cls_net.stage3.1.branches.0.0.conv1.weight"]
-    torch.save(content, tmp_path / "short.pth")
-    line = error_line(
-        "train.import_weights", "--source", "si-analytics", tmp_path / "short.pth",
-        "--out", tmp_path / "out.pt",
-    )  # fmt: skip
-    assert "post.stage3.1.branches.0.0.conv1.weight (found missing" in line
-
-
 def test_newest_checkpoint_is_the_best_of_the_latest_run(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="holds no checkpoint"):
         newest_checkpoint(tmp_path)

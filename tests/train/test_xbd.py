@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from runtime.damage import IGNORE
-from runtime.errors import DataError, ImageError
-from train.xbd import find_tiles, read_label, splits
+from runtime.errors import DataError
+from train.xbd import find_tiles, read_label, splits, survey
 
 SQUARE = "POLYGON ((10 10, 20 10, 20 20, 10 20, 10 10))"
 OTHER = "POLYGON ((30.6 30.4, 40.5 30.4, 40.5 39.5, 30.6 39.5, 30.6 30.4))"
@@ -100,17 +100,75 @@ def test_image_without_label_is_named_unless_labels_are_not_needed(tile_set: Cal
     assert len(find_tiles(root, "train", labelled=False)) == 1
 
 
+def _add_tile(root: Path, name: str) -> list[Path]:
+    """A second tile beside the first: its images and labels."""
+    made = []
+    for path in sorted((root / "train").rglob("town-flood_00000000_p*")):
+        made.append(path.with_name(path.name.replace("town-flood_00000000", name)))
+        made[-1].write_bytes(path.read_bytes())
+    return made
+
+
+def test_survey_finds_every_problem_at_once(tile_set: Callable) -> None:
+    root = tile_set([("a", SQUARE, "no-damage")])
+    images, labels = root / "train/images", root / "train/labels"
+    whole = survey(root, "train")[0]
+    assert [tile.name for tile in whole] == ["town-flood_00000000"]
+    for number, removed in enumerate(("pre", "post"), 1):
+        name = f"quake_0000000{number}"
+        for path in _add_tile(root, name):
+            if path.name.startswith(f"{name}_{removed}") and path.parent == images:
+                path.unlink()
+    for path in _add_tile(root, "quake_00000003"):
+        if path == labels / "quake_00000003_post_disaster.json":
+            path.unlink()
+    (images / "holiday.png").write_bytes(b"")
+    (labels / "notes.json").write_text("{}")
+    tiles, problems = survey(root, "train")
+    assert tiles == whole
+    expected = {
+        (images / "holiday.png", "not an xBD name"),
+        (labels / "notes.json", "not an xBD name"),
+        (labels / "quake_00000001_pre_disaster.json", "label without image"),
+        (labels / "quake_00000002_post_disaster.json", "label without image"),
+        (images / "quake_00000001_post_disaster.png", "has no pre-disaster image"),
+        (images / "quake_00000002_pre_disaster.png", "has no post-disaster image"),
+        (images / "quake_00000003_pre_disaster.png", "has no label"),
+    }
+    assert len(problems) == len(expected)
+    for path, text in expected:
+        assert [line for line in problems if line.startswith(f"{path}: {text}")], path
+    with pytest.raises(DataError) as caught:
+        find_tiles(root, "train")
+    assert str(caught.value) == problems[0]
+    unlabelled, problems = survey(root, "train", labelled=False)
+    assert [tile.name for tile in unlabelled] == ["quake_00000003", "town-flood_00000000"]
+    assert not [line for line in problems if "has no label" in line]
+
+
+def test_tiles_are_sorted_by_name(tile_set: Callable) -> None:
+    root = tile_set([])
+    for name in ("town-flood_00000000_1", "town-flood_00000000-b_2", "a_9", "a_10"):
+        _add_tile(root, name)
+    names = [tile.name for tile in find_tiles(root, "train")]
+    assert len(names) == 5
+    assert names == sorted(names)
+
+
 @pytest.mark.parametrize(
     ("wkt", "subtype", "message"),
     [
         ("POLYGON ((1 1, 2 2", "no-damage", "building a has an unparsable WKT"),
         ("POINT (1 1)", "no-damage", "building a is not a polygon"),
         ("POLYGON EMPTY", "no-damage", "building a is not a polygon"),
+        ("POLYGON ((0 0, 2e9 0, 0 2e9, 0 0))", "no-damage", "building a has a corner not within"),
+        ("POLYGON ((0 0, 1 nan, 2 2, 0 0))", "no-damage", "building a has a corner not within"),
         (SQUARE, "scratched", "subtype 'scratched'; expected one of no-damage, minor-damage"),
+        (SQUARE, ["destroyed"], r"subtype \['destroyed'\]; expected one of"),
     ],
 )
 def test_unusable_label_names_file_and_building(
-    tile_set: Callable, wkt: str, subtype: str, message: str
+    tile_set: Callable, wkt: str, subtype: object, message: str
 ) -> None:
     (tile,) = find_tiles(tile_set([("a", wkt, subtype)]), "train")
     with pytest.raises(DataError, match=message) as caught:
@@ -120,7 +178,15 @@ def test_unusable_label_names_file_and_building(
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", "{", '{"features": {}}', '{"features": {"xy": null}}', '{"features": {"xy": [1]}}'],
+    [
+        "",
+        "[]",
+        "{",
+        '{"features": {}}',
+        '{"features": {"xy": null}}',
+        '{"features": {"xy": [1]}}',
+        '{"features": {"xy": [{"properties": ["uid"]}]}}',
+    ],
 )
 def test_label_that_is_no_xbd_label_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "label.json"
@@ -139,27 +205,6 @@ def test_foreign_file_name_is_refused(tile_set: Callable) -> None:
     (root / "train/images/holiday.png").write_bytes(b"")
     with pytest.raises(DataError, match="holiday.png: not an xBD name"):
         find_tiles(root, "train")
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_truncated_image_is_named_when_training_starts(
-    tile_set: Callable, tmp_path: Path, error_line: Callable, workers: int
-) -> None:
-    root = tile_set([("a", SQUARE, "destroyed")])
-    path = root / "train/images/town-flood_00000000_post_disaster.png"
-    path.write_bytes(path.read_bytes()[:-200])
-    (tile,) = find_tiles(root, "train")
-    with pytest.raises(ImageError, match="post_disaster.png"):
-        tile.images()
-    out = tmp_path / "run"
-    config = "train/configs/demo.yaml"
-    line = error_line(
-        "train", "--config", config, "--data", root, "--out", out,
-        "data.val_split=train", "data.crop=64", "optim.batch_size=1", f"data.workers={workers}",
-    )  # fmt: skip
-    assert "post_disaster.png" in line
-    assert len(line) < 300
-    assert not list(out.glob("*.pt"))
 
 
 def test_json_labels_of_real_tiles_all_parse(xbd_sample: Path) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -13,7 +13,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class ModelConfig(BaseModel):
     """A network's architecture. Defaults are the native network at full depth.
 
-    `dual-hrnet` is this toolkit's own: exchange by squeeze-excitation and joint heads.
+    `dual-hrnet` is this toolkit's own: exchange by squeeze-excitation and joint heads;
+    `streams`, `exchange_stages`, `fusion` and `squeeze_excitation` take parts of it away.
     `si-analytics` is the published xView2 5th-place network: exchange by 1x1
     convolutions, one head a stream, its own order inside the stem.
     """
@@ -21,6 +22,11 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     architecture: Literal["dual-hrnet", "si-analytics"] = "dual-hrnet"
+    streams: Literal["dual", "siamese", "single"] = Field(
+        "dual",
+        description="dual: a backbone for each image; siamese: one backbone, for one image after "
+        "the other; single: one backbone for both images as six channels",
+    )
     width: int = Field(48, ge=4, description="channels of the stride-4 branch; W48 means 48")
     stem_width: int = Field(
         64, ge=4, description="channels of the stem; layer1 puts out 4x as many"
@@ -31,21 +37,55 @@ class ModelConfig(BaseModel):
     )
     blocks: int = Field(4, ge=1, description="basic blocks a branch in every module")
     exchange_stages: tuple[Literal[2, 3, 4], ...] = Field(
-        (2, 3, 4), description="stages before which the two streams exchange features"
+        (2, 3, 4),
+        description="stages before which the two streams exchange features; a single stream has "
+        "none to exchange with",
     )
+    fusion: Literal["se-residual", "conv"] = Field(
+        "se-residual",
+        description="how features of both images become one: a convolution gated by "
+        "squeeze-excitation plus a residual one, or a convolution with batch norm and ReLU",
+    )
+    squeeze_excitation: bool = Field(True, description="the gate of se-residual fusion")
     projection: int = Field(512, ge=8, description="channels the fused branches are projected to")
     head_widths: tuple[int, int] = Field((256, 128), description="hidden channels of each head")
     bn_momentum: float = Field(0.1, gt=0, le=1)
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_single_stream_exchanges_nothing(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and fields.get("streams") == "single":
+            return {"exchange_stages": (), **fields}
+        return fields
+
+    @field_validator("exchange_stages")
+    @classmethod
+    def _stages_are_distinct(cls, stages: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(stages)) < len(stages):
+            raise ValueError("expected each of 2, 3 and 4 at most once")
+        return stages
+
     @model_validator(mode="after")
-    def _published_network_is_complete(self) -> ModelConfig:
+    def _every_option_has_an_effect(self) -> ModelConfig:
         if min(self.modules) < 1:
             raise ValueError(f"modules {self.modules}: every stage needs at least one module")
-        if self.architecture == "si-analytics" and self.exchange_stages != (2, 3, 4):
-            raise ValueError("the si-analytics network exchanges before stages 2, 3 and 4")
+        if self.architecture == "si-analytics":
+            options = ("streams", "exchange_stages", "fusion", "squeeze_excitation")
+            self._leave_out("architecture si-analytics", options)
+        elif self.streams == "single":
+            if self.exchange_stages:
+                raise ValueError("exchange_stages: a single stream has no other to exchange with")
+            self._leave_out("streams single", ("fusion", "squeeze_excitation"))
+        elif self.fusion == "conv":
+            self._leave_out("fusion conv", ("squeeze_excitation",))
         return self
+
+    def _leave_out(self, choice: str, options: tuple[str, ...]) -> None:
+        for name in options:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: not an option with {choice}; leave it out")
 
     @property
     def building_channels(self) -> int:

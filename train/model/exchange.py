@@ -25,25 +25,31 @@ class SqueezeExcitation(nn.Module):
         return weight[:, :, None, None]
 
 
-class SEFusion(nn.Module):
-    """reduce(pair) x squeeze-excitation + 1x1(pair): [N, 2C, H, W] -> [N, C, H, W]."""
+class ResidualFusion(nn.Module):
+    """gate(reduce(pair)) + 1x1(pair): [N, 2C, H, W] -> [N, C, H, W].
 
-    def __init__(self, width: int) -> None:
+    The gate is squeeze-excitation; without it, `reduce(pair)` passes as it is.
+    """
+
+    def __init__(self, width: int, *, gated: bool) -> None:
         super().__init__()
         self.reduce = conv_bn(2 * width, width, 1, relu=True)
-        self.se = SqueezeExcitation(width)
+        self.se = SqueezeExcitation(width) if gated else None
         self.residual = conv_bn(2 * width, width, 1, relu=False)
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, pair: Tensor) -> Tensor:
         reduced = self.reduce(pair)
-        return self.relu(reduced * self.se(reduced) + self.residual(pair))
+        if self.se is not None:
+            reduced = reduced * self.se(reduced)
+        return self.relu(reduced + self.residual(pair))
 
 
 def fusion(config: ModelConfig, width: int) -> nn.Module:
-    if config.architecture == "si-analytics":
+    """What makes one map [N, C, H, W] of a pair's two [N, 2C, H, W]."""
+    if config.architecture == "si-analytics" or config.fusion == "conv":
         return conv_bn(2 * width, width, 1, relu=True)
-    return SEFusion(width)
+    return ResidualFusion(width, gated=config.squeeze_excitation)
 
 
 class PairFusion(nn.Module):
@@ -67,9 +73,9 @@ class Exchange(nn.Module):
         self.to_pre = nn.ModuleList(fusion(config, width) for width in widths)
         self.to_post = nn.ModuleList(fusion(config, width) for width in widths)
 
-    def forward(self, pre: list[Tensor], post: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    def forward(self, pre: list[Tensor], post: list[Tensor]) -> list[list[Tensor]]:
         pairs = [torch.cat([a, b], 1) for a, b in zip(pre, post, strict=True)]
-        return (
-            [fuse(pair) for fuse, pair in zip(self.to_pre, pairs, strict=True)],
-            [fuse(pair) for fuse, pair in zip(self.to_post, pairs, strict=True)],
-        )
+        return [
+            [fuse(pair) for fuse, pair in zip(fusions, pairs, strict=True)]
+            for fusions in (self.to_pre, self.to_post)
+        ]

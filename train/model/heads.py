@@ -31,19 +31,23 @@ class PyramidProjection(nn.Module):
 
 
 class JointHeads(nn.Module):
-    """The native heads: fuse the streams once more, project, then one head a task."""
+    """The native heads: fuse the streams once more, project, then one head a task.
+
+    A single stream holds both images already, so there is nothing to fuse.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.fuse = PairFusion(config, 4)
+        self.fuse = PairFusion(config, 4) if config.streams != "single" else None
         self.project = PyramidProjection(config.branch_widths(4), config.projection)
         self.bn = nn.BatchNorm2d(config.projection)
         self.relu = nn.ReLU(inplace=True)
         self.building = _head(config, config.building_channels)
         self.damage = _head(config, config.damage_channels)
 
-    def forward(self, pre: list[Tensor], post: list[Tensor]) -> tuple[Tensor, Tensor]:
-        x = self.relu(self.bn(self.project(self.fuse(pre, post))))
+    def forward(self, *streams: list[Tensor]) -> tuple[Tensor, Tensor]:
+        features = streams[0] if self.fuse is None else self.fuse(*streams)
+        x = self.relu(self.bn(self.project(features)))
         return self.building(x), self.damage(x)
 
 

@@ -69,7 +69,8 @@ def _exchange_path(widths: list[int], source: int, target: int) -> nn.Module:
 
 class HRNet(nn.Module):
     """The parts of one stream. It has no forward of its own: the dual network walks
-    both streams stage by stage, because they exchange features in between.
+    both streams stage by stage, because they exchange features in between. A single
+    stream takes both images at once, as six channels.
 
     Features are lists [N, width << b, H / (4 << b), W / (4 << b)], b = 0..3.
     """
@@ -77,8 +78,9 @@ class HRNet(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         stem, layer1 = config.stem_width, config.stem_width * Bottleneck.expansion
+        channels = 6 if config.streams == "single" else 3
         self.relu_before_bn2 = config.architecture == "si-analytics"
-        self.conv1 = nn.Conv2d(3, stem, 3, stride=2, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(channels, stem, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
         self.conv2 = nn.Conv2d(stem, stem, 3, stride=2, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(stem)
@@ -101,13 +103,11 @@ class HRNet(nn.Module):
         self.stage4 = _stage(config, 4)
 
     def stem(self, image: Tensor) -> Tensor:
-        """Normalised image [N, 3, H, W] -> [N, 4 * stem_width, H / 4, W / 4]."""
+        """Normalised image [N, 3 or 6, H, W] -> layer1's input [N, stem_width, H / 4, W / 4]."""
         x = self.bn1(self.conv1(image))
         if self.relu_before_bn2:
-            x = self.relu(self.bn2(self.relu(self.conv2(x))))
-        else:
-            x = self.relu(self.bn2(self.conv2(self.relu(x))))
-        return self.layer1(x)
+            return self.relu(self.bn2(self.relu(self.conv2(x))))
+        return self.relu(self.bn2(self.conv2(self.relu(x))))
 
     def enter(self, stage: int, features: list[Tensor]) -> list[Tensor]:
         """Open the stage's new branch, from layer1's output or the coarsest branch so far."""
@@ -116,10 +116,9 @@ class HRNet(nn.Module):
         transition = self.transition2 if stage == 3 else self.transition3
         return [*features, transition[-1](features[-1])]
 
-    def run(self, stage: int, features: list[Tensor]) -> list[Tensor]:
-        for module in {2: self.stage2, 3: self.stage3, 4: self.stage4}[stage]:
-            features = module(features)
-        return features
+    def stage(self, stage: int) -> nn.Sequential:
+        """The exchange modules of stage 2, 3 or 4."""
+        return {2: self.stage2, 3: self.stage3, 4: self.stage4}[stage]
 
 
 def _stage(config: ModelConfig, stage: int) -> nn.Sequential:

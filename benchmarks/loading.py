@@ -1,0 +1,168 @@
+"""Training pairs a second, and what they cost beyond decoding: ``python -m benchmarks.loading``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runtime import cli
+
+if TYPE_CHECKING:
+    from train.config import TrainConfig
+    from train.sampling import Draw
+    from train.xbd import Tile
+
+CONFIG = Path(__file__).parents[1] / "train" / "configs" / "w48.yaml"
+
+DECODING, CACHED, UNCACHED = "decoding alone", "with the mask cache", "without it"
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m benchmarks.loading",
+        description="Pairs a second from one loader process, augmented at the full level: the "
+        "PNG decoding alone, the crops with the mask cache, and without it, in turn over the "
+        "same draws.",
+    )
+    p.add_argument("--data", required=True, type=Path, metavar="DIR", help="xBD data set")
+    p.add_argument("--split", default="train", help="labelled split of it (default: train)")
+    p.add_argument("--config", type=Path, default=CONFIG, metavar="YAML", help="default: w48")
+    p.add_argument("--pairs", type=int, default=16, metavar="N", help="draws a round (16)")
+    p.add_argument("--rounds", type=int, default=7, metavar="N", help="default: 7")
+    p.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    from runtime.errors import ConfigError
+    from train.config import load_config
+    from train.dataset import worker_init
+    from train.xbd import find_tiles
+
+    for name in ("pairs", "rounds"):
+        if getattr(args, name) < 1:
+            raise ConfigError(f"--{name} {getattr(args, name)}: expected 1 or more")
+    config = _at_full_level(load_config(args.config))
+    tiles = find_tiles(args.data, args.split)
+    tiles = tiles[:: max(1, len(tiles) // args.pairs)][: args.pairs]
+    worker_init(0)
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = _jobs(tiles, config, Path(folder), args.pairs)
+        seconds = interleave(jobs, args.rounds)
+    record = _record(args, tiles, seconds)
+    print(json.dumps(record, indent=2) if args.json else _table(record))
+
+
+def _at_full_level(config: TrainConfig) -> TrainConfig:
+    """Every epoch at the full level, every tile decoded at every draw."""
+    from train.config import Phase
+
+    data = config.data.model_copy(update={"cache": False})
+    phase = Phase(epochs=1, rate=1.0, augment="full")
+    return config.model_copy(update={"data": data, "schedule": (phase,)})
+
+
+def _jobs(
+    tiles: Sequence[Tile], config: TrainConfig, folder: Path, pairs: int
+) -> dict[str, Callable[[], object]]:
+    """What is timed, each over the same draws."""
+    from torch.utils.data import DataLoader
+
+    from train.dataset import CropDataset, Reporting, collate
+    from train.masks import MaskCache
+
+    draws: list[Draw] = [(0, position, position % len(tiles)) for position in range(pairs)]
+
+    def load(masks: MaskCache | None) -> None:
+        loader = DataLoader(
+            Reporting(CropDataset(tiles, config, masks)),
+            batch_size=config.optim.batch_size,
+            sampler=draws,
+            collate_fn=collate,
+        )
+        for batch in loader:
+            if isinstance(batch, Exception):
+                raise batch
+
+    cache = MaskCache(folder)
+    return {
+        DECODING: lambda: [_decode(tiles[tile]) for _, _, tile in draws],
+        CACHED: lambda: load(cache),
+        UNCACHED: lambda: load(None),
+    }
+
+
+def _decode(tile: Tile) -> None:
+    """The least that a training pair costs: both files read and decoded, nothing checked."""
+    import cv2
+    import numpy as np
+
+    for path in (tile.pre, tile.post):
+        cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+
+
+def interleave(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each job in each round, after one that warms up.
+
+    Each round runs every job and starts with another one, so that a busy spell of the
+    machine does not fall on one job alone.
+    """
+    names = list(jobs)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for name in names:
+        jobs[name]()
+    for turn in range(rounds):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            start = time.perf_counter()
+            jobs[name]()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def _record(
+    args: argparse.Namespace, tiles: Sequence[Tile], seconds: dict[str, list[float]]
+) -> dict[str, Any]:
+    from benchmarks.dataset import describe_data
+    from benchmarks.machine import describe_machine
+
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    return {
+        "kind": "loading",
+        "config": args.config.stem,
+        "data": describe_data(args.data, args.split, tiles),
+        "machine": describe_machine(),
+        "pairs": args.pairs,
+        "rounds": args.rounds,
+        "figures": {
+            name: {
+                "pairs_per_second": args.pairs / median,
+                "milliseconds": 1000 * median / args.pairs,
+                "beyond_decoding": median / medians[DECODING] - 1,
+            }
+            for name, median in medians.items()
+        },
+    }
+
+
+def _table(record: dict[str, Any]) -> str:
+    lines = [
+        f"{record['config']}, {record['pairs']} pairs of {record['data']['tiles']} tiles of "
+        f"{record['data']['name']}/{record['data']['split']}, median of {record['rounds']} rounds"
+    ]
+    lines += [
+        f"  {name:<20} {figure['pairs_per_second']:6.1f} pairs/s  {figure['milliseconds']:6.1f} ms"
+        f"  {figure['beyond_decoding']:+6.1%} of decoding"
+        for name, figure in record["figures"].items()
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(parser(), main)

@@ -1,0 +1,133 @@
+"""Augmentation: the truth stays true, and all chance comes from the generator given."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from train.augment import PairAugmentation
+from train.config import AugmentLevel
+
+REPOSITORY = Path(__file__).parents[2]
+NOTHING = {"photometry": 0, "colour": 0, "degrade": 0, "shift": 0, "geometry": False}
+
+
+def _level(**changes: object) -> AugmentLevel:
+    return AugmentLevel(**{**NOTHING, **changes})
+
+
+def _sample(side: int = 64) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    image = random.integers(0, 255, (side, side, 3), np.uint8)
+    building, damage = random.integers(0, 5, (2, side, side), np.uint8)
+    return {"pre": image, "post": image.copy(), "building": building, "damage": damage}
+
+
+def _apply(level: AugmentLevel, sample: dict, seed: int = 0) -> dict[str, np.ndarray]:
+    return PairAugmentation(level)(sample, np.random.default_rng(seed))
+
+
+def test_a_level_of_nothing_changes_nothing() -> None:
+    out = _apply(_level(), _sample())
+    for name, array in _sample().items():
+        assert np.array_equal(out[name], array)
+
+
+def test_geometry_is_shared_by_images_and_targets() -> None:
+    marker = np.zeros((64, 64), np.uint8)
+    marker[5:9, 10:30] = 4
+    marker[20:24, 10:14] = 2
+    image = np.repeat(marker[..., None] * 50, 3, 2)
+    augment = PairAugmentation(_level(geometry=True))
+    seen = set()
+    for seed in range(60):
+        sample = {"pre": image, "post": image, "building": marker, "damage": marker}
+        out = augment(sample, np.random.default_rng(seed))
+        assert np.array_equal(out["pre"], out["post"])
+        assert np.array_equal(out["damage"], out["building"])
+        assert np.array_equal(out["pre"][..., 0] // 50, out["damage"])
+        seen.add(out["damage"].tobytes())
+    turned = [np.rot90(flipped, k) for flipped in (marker, marker[::-1]) for k in range(4)]
+    assert seen == {np.ascontiguousarray(each).tobytes() for each in turned}
+
+
+def test_shift_moves_the_post_image_alone() -> None:
+    augment, sample = PairAugmentation(_level(shift=3)), _sample()
+    framed = np.pad(sample["post"], ((3, 3), (3, 3), (0, 0)), "reflect")
+    seen = set()
+    for seed in range(300):
+        out = augment(sample, np.random.default_rng(seed))
+        for name in ("pre", "building", "damage"):
+            assert np.array_equal(out[name], sample[name])
+        (move,) = [
+            (dy, dx)
+            for dy in range(7)
+            for dx in range(7)
+            if np.array_equal(framed[dy : dy + 64, dx : dx + 64], out["post"])
+        ]
+        seen.add(move)
+    assert {dy for dy, _ in seen} == {dx for _, dx in seen} == set(range(7))
+
+
+@pytest.mark.parametrize("change", [{"photometry": 0.2}, {"colour": 0.2}, {"degrade": 1.0}])
+def test_photometry_is_drawn_for_each_image_alone(change: dict) -> None:
+    differing = 0
+    for seed in range(20):
+        out = _apply(_level(**change), _sample(), seed)
+        assert np.array_equal(out["building"], _sample()["building"])
+        differing += not np.array_equal(out["pre"], out["post"])
+    assert differing >= 15  # each image is left as it is with a chance of 0.2 at most
+
+
+def test_colour_keeps_the_brightest_channel_near_its_value() -> None:
+    # Hue and saturation leave V of HSV, the largest channel, where it was (rounding aside).
+    for seed in range(10):
+        out = _apply(_level(colour=0.3), _sample(), seed)
+        for name in ("pre", "post"):
+            moved = out[name].max(2).astype(int) - _sample()[name].max(2)
+            assert abs(moved).max() <= 2
+
+
+def test_degrading_happens_as_often_as_asked() -> None:
+    changed = sum(
+        not np.array_equal(_apply(_level(degrade=0.3), _sample(8), seed)["pre"], _sample(8)["pre"])
+        for seed in range(400)
+    )
+    assert abs(changed - 120) < 5 * np.sqrt(400 * 0.3 * 0.7)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    geometry=st.booleans(),
+    photometry=st.floats(0, 1),
+    colour=st.floats(0, 0.5),
+    degrade=st.floats(0, 1),
+    shift=st.integers(0, 5),
+    seed=st.integers(0, 2**32),
+)
+def test_any_level_keeps_the_truth_and_its_input(seed: int, **options) -> None:
+    level, sample = AugmentLevel(**options), _sample(32)
+    out = _apply(level, sample, seed)
+    for name, array in _sample(32).items():
+        assert np.array_equal(sample[name], array), "the input was written to"
+        assert (out[name].shape, out[name].dtype) == (array.shape, np.uint8)
+    for name in ("building", "damage"):  # flips and turns move pixels, they make none
+        assert np.array_equal(np.bincount(out[name].ravel()), np.bincount(sample[name].ravel()))
+    again = _apply(level, sample, seed)
+    assert all(np.array_equal(out[name], again[name]) for name in out)
+
+
+def test_augmentation_never_calls_home() -> None:
+    code = (
+        "import socket\n"
+        "def refuse(*a, **k): raise SystemExit('network was asked for')\n"
+        "socket.socket.connect = refuse; socket.getaddrinfo = refuse\n"
+        "import train.augment\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)

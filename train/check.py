@@ -1,0 +1,103 @@
+"""Every tile of a split read whole before the first step, as a bad one would stop a long run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from runtime import host
+from runtime.damage import CLASS_NAMES
+from runtime.errors import DataError, ToolkitError
+from train.config import DataConfig
+from train.masks import MaskCache
+from train.xbd import Tile
+
+
+@dataclass(frozen=True)
+class TileFacts:
+    """What was found of a tile that can be used."""
+
+    tile: Tile
+    height: int
+    width: int
+    pixels: np.ndarray
+    """Pixels per damage class, int64 [5]; un-classified ones are not counted."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The tiles that can be used, by name, and one line for each that cannot."""
+
+    good: list[TileFacts]
+    bad: list[str]
+
+
+def smallest_side(data: DataConfig) -> int:
+    """Pixels that a tile needs in height and width."""
+    return data.window[0] if data.window else data.crop
+
+
+def require_side(tile: Tile, height: int, width: int, side: int) -> None:
+    """DataError unless a window of `side` pixels fits into the tile."""
+    if min(height, width) < side:
+        raise DataError(
+            f"{tile.pre}: {height}x{width} (height x width); expected {side} pixels or more each "
+            "way; lower data.window, or data.crop where there is none"
+        )
+
+
+def check_tiles(
+    tiles: Sequence[Tile], masks: MaskCache, side: int, show_progress: bool = False
+) -> Checked:
+    """Decode, parse and rasterise each tile, which fills `masks` as well.
+
+    A tile is bad when one of its images is damaged or no 8-bit RGB, when the two differ in
+    size or are smaller than `side` pixels, or when a label cannot be read.
+    """
+
+    def check(tile: Tile) -> TileFacts | str:
+        return _check(tile, masks, side)
+
+    with ThreadPoolExecutor(host.physical_cores()) as threads:
+        results = threads.map(check, tiles)
+        bar = tqdm(
+            results,
+            desc="check tiles",
+            total=len(tiles),
+            leave=False,
+            disable=None if show_progress else True,
+        )
+        return _in_order(bar)
+
+
+def merge(parts: Sequence[Checked]) -> Checked:
+    """One result of those of several ranks, in the order of one rank that checked all."""
+    return _in_order([each for part in parts for each in (*part.good, *part.bad)])
+
+
+def _in_order(results: Iterable[TileFacts | str]) -> Checked:
+    found = list(results)
+    good = [each for each in found if isinstance(each, TileFacts)]
+    bad = [each for each in found if isinstance(each, str)]
+    return Checked(sorted(good, key=lambda facts: facts.tile.name), sorted(bad))
+
+
+def _check(tile: Tile, masks: MaskCache, side: int) -> TileFacts | str:
+    try:
+        pre, _ = tile.images()
+        height, width = pre.shape[:2]
+        require_side(tile, height, width, side)
+        _, damage = masks.targets(tile, height, width)
+    except ToolkitError as error:
+        return " ".join(str(error).split())
+    except OSError as error:
+        # Writing a mask can fail too, which is no fault of the tile.
+        if error.filename not in map(str, (tile.pre, tile.post, tile.pre_label, tile.post_label)):
+            raise
+        return f"{error.filename}: {error.strerror}; expected a file that can be read"
+    pixels = np.bincount(damage.ravel(), minlength=256)[: len(CLASS_NAMES)]
+    return TileFacts(tile, height, width, pixels.astype(np.int64))

@@ -1,0 +1,1 @@
+"""Weights that others published, under this toolkit's names: one module a source."""

@@ -1,0 +1,147 @@
+"""What every source of weights shares: reading a file, inferring, fitting, accounting."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from runtime.errors import CheckpointError, reason
+from train.config import describe
+from train.model import ModelConfig
+
+COUNTER = "num_batches_tracked"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A complete network, and the account of where its tensors came from.
+
+    `loaded` and `renamed` count tensors of the file; of the loaded ones, renamed are those
+    whose name differs here beyond the stream they belong to. `filled` counts the batch norm
+    counters that the file lacks, `fresh` the tensors of parts that the file does not have.
+    """
+
+    model: ModelConfig
+    weights: dict[str, Tensor]
+    loaded: int
+    renamed: int
+    filled: int
+    fresh: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)  # by the first part of their names
+    unknown: list[str] = field(default_factory=list)  # of the dropped, those of no known part
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The named tensors of a file: at its top level, or under `state_dict` or `model`.
+
+    Raises:
+        CheckpointError: missing, truncated, or not written by `torch.save`.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; expected published weights (.pth)")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged pickle fails in any way it likes
+        raise CheckpointError(
+            f"{path}: not readable as weights ({reason(error)[:120]}); expected a file of "
+            "`torch.save`, this one is damaged or of another program; fetch it again"
+        ) from error
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    named = content.items() if isinstance(content, Mapping) else ()
+    return {name: t for name, t in named if isinstance(name, str) and isinstance(t, Tensor)}
+
+
+def infer_backbone(path: Path, stream: dict[str, Tensor], **fields: Any) -> ModelConfig | None:
+    """The architecture that one stream's names and shapes imply; None if it is no HRNet.
+
+    Widths go by the majority, so that one wrong tensor is named rather than believed.
+    `fields` are the rest of the configuration.
+    """
+    width = _majority(stream, r"stage\d\.\d+\.branches\.0\.\d+\.(?:conv|bn)\d\.weight")
+    stem_width = _majority(stream, r"(?:layer1\.\d+\.)?(?:conv|bn)[12]\.weight")
+    if width is None or stem_width is None:
+        return None
+    try:
+        return ModelConfig(
+            width=width,
+            stem_width=stem_width,
+            bottlenecks=_count(stream, r"layer1\.(\d+)\."),
+            modules=tuple(_count(stream, rf"stage{stage}\.(\d+)\.") for stage in (2, 3, 4)),
+            blocks=_count(stream, r"stage\d\.\d+\.branches\.\d+\.(\d+)\."),
+            **fields,
+        )
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: {describe(error)}") from error
+
+
+def fit(
+    path: Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], int]:
+    """The tensors that `expected` names, in its types; how many counters had to be filled.
+
+    Files of old PyTorch versions lack batch norm's `num_batches_tracked`: those become 0.
+    Each tensor has its own memory.
+
+    Raises:
+        CheckpointError: names the first tensor that is missing or has another shape.
+    """
+    lost = [name for name in expected if name not in tensors and not name.endswith(COUNTER)]
+    if lost:
+        raise CheckpointError(
+            f"{path}: {lost[0]} is missing, {len(lost)} of {len(expected)} tensors in all; "
+            "expected the whole network, take the file as it was published"
+        )
+    wrong = [n for n, wanted in expected.items() if n in tensors and not _fits(tensors[n], wanted)]
+    if wrong:
+        found, wanted = _kind(tensors[wrong[0]]), _kind(expected[wrong[0]])
+        raise CheckpointError(
+            f"{path}: {wrong[0]} is {found}, expected {wanted}; {len(wrong)} of "
+            f"{len(expected)} tensors do not fit, take the file as it was published"
+        )
+    fitted = {
+        name: tensors[name].detach().to(wanted.dtype).clone().contiguous()
+        if name in tensors
+        else wanted.new_zeros((), device="cpu")
+        for name, wanted in expected.items()
+    }
+    return fitted, sum(name not in tensors for name in expected)
+
+
+def first_parts(names: list[str]) -> dict[str, int]:
+    """How many names begin with each part: {"classifier": 2, ...}."""
+    return dict(sorted(Counter(name.partition(".")[0] for name in names).items()))
+
+
+def _majority(state: dict[str, Tensor], pattern: str) -> int | None:
+    """The most frequent first dimension among the tensors of that name."""
+    sizes = Counter(
+        t.shape[0] for name, t in state.items() if t.ndim and re.fullmatch(pattern, name)
+    )
+    return sizes.most_common(1)[0][0] if sizes else None
+
+
+def _count(state: dict[str, Tensor], pattern: str) -> int:
+    """How many different indices the names have; at least one, whose absence is an error later."""
+    return max(1, len({match[1] for name in state if (match := re.match(pattern, name))}))
+
+
+def _fits(tensor: Tensor, wanted: Tensor) -> bool:
+    same_sort = tensor.is_floating_point() == wanted.is_floating_point()
+    return same_sort and tensor.shape == wanted.shape
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"

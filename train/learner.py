@@ -1,0 +1,224 @@
+"""The network and everything that changes it, one optimiser step at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from runtime.errors import ConfigError, ToolkitError
+from train.config import OptimConfig, TrainConfig
+from train.distributed import World
+from train.ema import AveragedWeights
+from train.losses import StepSums, dice_sums, step_losses, target_sums
+from train.model import DualHRNet
+from train.model.dual_hrnet import normalise
+from train.model.statistics import still_statistics
+from train.precision import autocast_dtype
+
+Batch = dict[str, Any]
+"""`pre`, `post` uint8 [N, H, W, 3]; `building`, `damage` uint8 [N, H, W]; `name`, N tiles."""
+
+Outputs = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """Losses of the whole step, over all its pairs and ranks; the gradient before clipping."""
+
+    losses: dict[str, float]
+    gradient_norm: float
+
+
+class Learner:
+    """Steps whose result depends on the pairs alone, not on how they are spread over forward
+    passes and ranks (batch norm's statistics aside, which are those of one forward pass)."""
+
+    def __init__(
+        self,
+        network: DualHRNet,
+        config: TrainConfig,
+        world: World,
+        teacher: DualHRNet | None = None,
+    ) -> None:
+        optim = config.optim
+        self.config, self.world = config, world
+        layout = torch.channels_last if optim.channels_last else torch.contiguous_format
+        self.layout = layout
+        network = network.to(world.device, memory_format=layout)
+        if optim.sync_batch_norm:
+            if world.device.type != "cuda":
+                raise ConfigError("optim.sync_batch_norm: PyTorch has it on GPUs only")
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        network.recompute = optim.checkpointing
+        self.network = network
+        self.teacher = None
+        if teacher:
+            self.teacher = teacher.to(world.device, memory_format=layout).requires_grad_(False)
+        self.average = AveragedWeights(network, optim.ema) if optim.ema else None
+        if optim.compile:
+            network.compile()
+        self.parallel: nn.Module = network
+        if world.size > 1:
+            devices = [world.device.index] if world.device.type == "cuda" else None
+            self.parallel = DistributedDataParallel(network, device_ids=devices)
+        self.optimizer = build_optimizer(network, config)
+        self.autocast = autocast_dtype(optim.precision, world.device)
+        self.scaler = torch.amp.GradScaler(
+            world.device.type, enabled=self.autocast is torch.float16
+        )
+
+    @property
+    def deployed(self) -> DualHRNet:
+        """The network to validate and to save: the averaged one where there is one."""
+        return self.average.network if self.average else self.network
+
+    def step(self, batches: Sequence[Batch], rate: float) -> StepReport:
+        """One optimiser step over `batches`, one forward pass each.
+
+        Raises:
+            ToolkitError: the loss or its gradient is not finite; nothing was changed.
+        """
+        self.network.train()
+        if self.config.optim.freeze_batch_norm:
+            _freeze_batch_norm(self.network)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        sums = self._sums(batches)
+        self.optimizer.zero_grad(set_to_none=True)
+        shares = []
+        for index, batch in enumerate(batches):
+            last = index == len(batches) - 1
+            with self._without_exchange() if not last else contextlib.nullcontext():
+                losses = self._share(batch, sums)
+                # DDP divides by the ranks; the shares are to be added up instead.
+                self.scaler.scale(losses["loss"] * self.world.size).backward()
+            shares.append({name: value.detach() for name, value in losses.items()})
+        report = self._checked(batches, shares)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average:
+            self.average.update(self.network)
+        return report
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs besides the deployed weights and the optimiser's state."""
+        if self.average is None:
+            return {"scaler": self.scaler.state_dict()}
+        return {
+            "scaler": self.scaler.state_dict(),
+            "updates": self.average.updates,
+            "network": self.network.state_dict(),
+        }
+
+    def restore(
+        self, deployed: dict[str, Tensor], optimizer: dict[str, Any], state: dict[str, Any]
+    ) -> None:
+        """Go on exactly where a learner of the same configuration was."""
+        self.network.load_state_dict(state.get("network", deployed))
+        if self.average:
+            self.average.network.load_state_dict(deployed)
+            self.average.updates = state["updates"]
+        self.optimizer.load_state_dict(optimizer)
+        self.scaler.load_state_dict(state["scaler"])
+
+    def _share(self, batch: Batch, sums: StepSums) -> dict[str, Tensor]:
+        images = self._images(batch)
+        with self._autocast():
+            outputs = self.parallel(*images)
+        guide = None
+        if self.teacher and self.config.distill:
+            with self._autocast(), torch.no_grad():
+                guide = (self.teacher(*images), self.config.distill)
+        building, damage = self._targets(batch)
+        if self.config.loss.building.dice and sums.overlap is None:
+            overlap, predicted = self.world.total(dice_sums(outputs[0], building))
+            sums = replace(sums, overlap=overlap, predicted=predicted)
+        return step_losses(outputs, building, damage, self.config.loss, sums, guide)
+
+    def _sums(self, batches: Sequence[Batch]) -> StepSums:
+        """Of all pairs of the step. Dice's depend on the predictions, so that accumulation
+        needs a forward pass ahead; without it they come with the one there is."""
+        loss = self.config.loss
+        targets = [target_sums(*self._targets(batch), loss) for batch in batches]
+        sums = StepSums(
+            *self.world.total(torch.stack(targets).sum(0)), parts=len(batches) * self.world.size
+        )
+        if len(batches) == 1 or not loss.building.dice:
+            return sums
+        ahead = []
+        with torch.no_grad(), still_statistics(self.network), self._autocast():
+            for batch in batches:
+                logits, _ = self.network(*self._images(batch))
+                ahead.append(dice_sums(logits, self._targets(batch)[0]))
+        overlap, predicted = self.world.total(torch.stack(ahead).sum(0))
+        return replace(sums, overlap=overlap, predicted=predicted)
+
+    def _checked(self, batches: Sequence[Batch], shares: list[dict[str, Tensor]]) -> StepReport:
+        """The step's figures, after unscaling and clipping the gradient."""
+        names = list(shares[0])
+        mine = torch.stack([torch.stack([share[name] for name in names]) for share in shares])
+        totals = self.world.total(mine.double().sum(0))
+        if not totals.isfinite().all():
+            finite = mine.isfinite().all(1).tolist()
+            tiles = [n for b, ok in zip(batches, finite, strict=True) if not ok for n in b["name"]]
+            everywhere = sorted({name for rank in self.world.gather(tiles) for name in rank})
+            raise ToolkitError(f"the loss is {totals[0].item()} on {', '.join(everywhere)}")
+        self.scaler.unscale_(self.optimizer)
+        limit = self.config.optim.clip_norm or math.inf
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit).item()
+        if not math.isfinite(norm) and not self.scaler.is_enabled():
+            tiles = [name for batch in batches for name in batch["name"]]
+            raise ToolkitError(f"the gradient's norm is {norm} on {', '.join(tiles)}")
+        return StepReport(dict(zip(names, totals.tolist(), strict=True)), norm)
+
+    def _images(self, batch: Batch) -> list[Tensor]:
+        dtype = next(self.network.parameters()).dtype
+        device = self.world.device
+        images = [batch[name].to(device, non_blocking=True) for name in ("pre", "post")]
+        return [
+            normalise(image, self.network.config).to(dtype).contiguous(memory_format=self.layout)
+            for image in images
+        ]
+
+    def _targets(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        device = self.world.device
+        return batch["building"].to(device), batch["damage"].to(device)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.world.device.type, self.autocast, enabled=self.autocast is not None
+        )
+
+    @contextlib.contextmanager
+    def _without_exchange(self) -> Iterator[None]:
+        """Gradients stay on this rank: the last forward pass of a step exchanges them all."""
+        ddp = self.parallel
+        with (
+            ddp.no_sync() if isinstance(ddp, DistributedDataParallel) else contextlib.nullcontext()
+        ):
+            yield
+
+
+def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    optim: OptimConfig = config.optim
+    rate = config.schedule[0].rates[0]
+    parameters = network.parameters()
+    if optim.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, rate, momentum=optim.momentum, weight_decay=optim.weight_decay
+        )
+    kind = torch.optim.AdamW if optim.optimizer == "adamw" else torch.optim.Adam
+    return kind(parameters, rate, weight_decay=optim.weight_decay)
+
+
+def _freeze_batch_norm(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()

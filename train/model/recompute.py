@@ -1,0 +1,34 @@
+"""Less memory for more time: activations that are computed again when the gradient needs them.
+
+Chen et al., "Training Deep Nets with Sublinear Memory Cost" (2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TypeVar
+
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from train.model.statistics import still_statistics
+
+T = TypeVar("T")
+
+
+def recomputed(part: nn.Module, work: Callable[..., T], *inputs: object) -> T:
+    """`work(*inputs)`, of which only inputs and result are kept for the backward pass.
+
+    Args:
+        part: holds every batch norm that `work` uses; a batch counts once in its running
+            statistics, although it passes twice.
+    """
+    return checkpoint(
+        work,
+        *inputs,
+        use_reentrant=False,
+        # No layer draws random numbers; saving their state would wait for the GPU.
+        preserve_rng_state=False,
+        context_fn=lambda: (nullcontext(), still_statistics(part)),
+    )

@@ -1,0 +1,142 @@
+"""From a configuration and a data set to what a run needs: tiles, loader, learner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch.utils.data import DataLoader
+
+from runtime import cli
+from runtime.errors import CheckpointError, ConfigError, DataError
+from runtime.files import write_bytes
+from runtime.manifest import STRIDE
+from train.check import TileFacts, check_tiles, merge, smallest_side
+from train.checkpoint import load_checkpoint
+from train.config import DistillConfig, TrainConfig
+from train.dataset import CropDataset, Reporting, collate, worker_init
+from train.distributed import World
+from train.learner import Learner
+from train.masks import MaskCache
+from train.model import DualHRNet, ModelConfig, build_network
+from train.sampling import EpochSampler, group_by_rarest_class
+from train.xbd import survey
+
+
+def usable_tiles(
+    data: Path, config: TrainConfig, masks: MaskCache, out: Path, world: World, *, skip_bad: bool
+) -> tuple[list[TileFacts], list[TileFacts]]:
+    """The tiles to train on and those to validate on, each decoded and rasterised once.
+
+    Raises:
+        DataError: tiles that cannot be used, unless they are to be skipped, or none that
+            can. The whole list is in `out/bad-tiles.txt`.
+    """
+    train_tiles, bad_train = _check(
+        data, config.data.train_split, smallest_side(config.data), masks, world
+    )
+    val_tiles, bad_val = _check(data, config.data.val_split, STRIDE, masks, world)
+    odd = [fact for fact in val_tiles if fact.height % STRIDE or fact.width % STRIDE]
+    val_tiles = [fact for fact in val_tiles if fact not in odd]
+    bad = bad_train + bad_val
+    bad += [
+        f"{fact.tile.pre}: {fact.height}x{fact.width} (height x width); tiles are validated "
+        f"whole, expected multiples of {STRIDE}"
+        for fact in odd
+    ]
+    if bad:
+        listing = out / "bad-tiles.txt"
+        if world.leads:
+            write_bytes(listing, ("\n".join(bad) + "\n").encode())
+        if not skip_bad:
+            raise DataError(
+                f"{data}: {len(bad)} tiles cannot be used, all named in {listing}; first: "
+                f"{bad[0]}; repair them, or train on the rest with --skip-bad"
+            )
+        if world.leads:
+            cli.note(f"skipping {len(bad)} tiles, see {listing}")
+    for split, facts in (
+        (config.data.train_split, train_tiles),
+        (config.data.val_split, val_tiles),
+    ):
+        if not facts:
+            raise DataError(f"{data / split}: holds no usable tile")
+    return train_tiles, val_tiles
+
+
+def _check(
+    data: Path, split: str, side: int, masks: MaskCache, world: World
+) -> tuple[list[TileFacts], list[str]]:
+    """A split's tiles, read by all ranks together, and a line for each that cannot be used."""
+    tiles, problems = survey(data, split)
+    mine = tiles[world.rank :: world.size]
+    checked = merge(world.gather(check_tiles(mine, masks, side, show_progress=world.leads)))
+    return checked.good, [*problems, *checked.bad]
+
+
+def build_loader(
+    facts: list[TileFacts], config: TrainConfig, masks: MaskCache, world: World
+) -> tuple[DataLoader, EpochSampler]:
+    data, optim = config.data, config.optim
+    balanced = data.sampling == "balanced"
+    groups = group_by_rarest_class([fact.pixels for fact in facts]) if balanced else None
+    sampler = EpochSampler(
+        len(facts),
+        data.crops_per_tile,
+        optim.batch_size,
+        config.seed,
+        world.rank,
+        world.size,
+        groups=groups,
+        accumulate=optim.accumulate,
+    )
+    loader = DataLoader(
+        Reporting(CropDataset([fact.tile for fact in facts], config, masks)),
+        batch_size=optim.batch_size,
+        collate_fn=collate,
+        sampler=sampler,
+        num_workers=data.workers,
+        worker_init_fn=worker_init,
+        persistent_workers=data.workers > 0,
+        # A fork would copy OpenCV's locks while validation's threads hold them.
+        multiprocessing_context="spawn" if data.workers else None,
+        pin_memory=world.device.type == "cuda",
+    )
+    return loader, sampler
+
+
+def build_learner(config: TrainConfig, world: World) -> Learner:
+    """A fresh network, or the one of `init`, with its teacher if it has one.
+
+    Raises:
+        CheckpointError: `init` is of another architecture.
+        ConfigError: the teacher sees its images otherwise.
+    """
+    network = build_network(config.model, config.seed)
+    if config.init:
+        given = load_checkpoint(config.init)
+        _same_architecture(config.init, given.model, config.model)
+        network = given.network()
+    teacher = _teacher(config.distill, config.model) if config.distill else None
+    return Learner(network, config, world, teacher)
+
+
+def _same_architecture(path: Path, given: ModelConfig, wanted: ModelConfig) -> None:
+    before, now = given.model_dump(), wanted.model_dump()
+    changed = [
+        f"model.{key} (is {before[key]}, config says {now[key]})"
+        for key in now
+        if before[key] != now[key]
+    ]
+    if changed:
+        raise CheckpointError(f"init={path}: another architecture: {'; '.join(changed)}")
+
+
+def _teacher(distill: DistillConfig, student: ModelConfig) -> DualHRNet:
+    teacher = load_checkpoint(distill.checkpoint)
+    if (teacher.model.mean, teacher.model.std) != (student.mean, student.std):
+        raise ConfigError(
+            f"distill.checkpoint={distill.checkpoint}: normalises images by mean "
+            f"{teacher.model.mean} and std {teacher.model.std}, the student by {student.mean} "
+            f"and {student.std}; give both the same"
+        )
+    return teacher.network()

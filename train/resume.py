@@ -1,0 +1,105 @@
+"""A run that goes on as if it had never stopped.
+
+Which tiles, crops and augmentations a step sees depends on (seed, epoch, position) alone,
+so the sampler's place is a number of batches and the loader has nothing to save.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from runtime.errors import CheckpointError
+from train.checkpoint import Checkpoint, load_checkpoint
+from train.config import TrainConfig
+from train.distributed import World
+from train.learner import Learner
+
+FREE = (("data", "workers"), ("data", "cache"), ("data", "masks"), ("optim", "save_every"))
+"""Keys that may change between a run's parts: no figure depends on them."""
+
+
+@dataclass
+class Progress:
+    """How far a run has come. `batches`: of the epoch that is under way."""
+
+    epoch: int = 0
+    batches: int = 0
+    step: int = 0
+    best_score: float = -1.0
+
+
+def checkpoint_of(
+    learner: Learner, progress: Progress, metrics: dict[str, Any] | None = None
+) -> Checkpoint:
+    """Everything to go on from here; on every rank, because each one's random state is in it."""
+    device = learner.world.device
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return Checkpoint(
+        model=learner.network.config,
+        model_state=learner.deployed.state_dict(),
+        config=learner.config.model_dump(mode="json"),
+        epoch=progress.epoch,
+        step=progress.step,
+        metrics=metrics or {},
+        optimizer_state=learner.optimizer.state_dict(),
+        resume={
+            "batches": progress.batches,
+            "best_score": progress.best_score,
+            "world_size": learner.world.size,
+            "random_states": learner.world.gather(states),
+            "learner": learner.state(),
+        },
+    )
+
+
+def restore(path: Any, learner: Learner) -> Progress:
+    """Put `learner` where the run behind `path` was.
+
+    Raises:
+        CheckpointError: no training run's checkpoint, or one of another configuration or
+            number of processes.
+    """
+    checkpoint = load_checkpoint(path)
+    if checkpoint.resume is None or checkpoint.optimizer_state is None:
+        raise CheckpointError(f"{path}: holds weights alone; a run resumes from its last.pt")
+    saved, world = checkpoint.resume, learner.world
+    if saved["world_size"] != world.size:
+        raise CheckpointError(
+            f"{path}: written by {saved['world_size']} processes, this run has {world.size}; "
+            f"start it with as many, or train anew from it with init={path}"
+        )
+    _same_config(path, checkpoint.config or {}, learner.config)
+    learner.restore(checkpoint.model_state, checkpoint.optimizer_state, saved["learner"])
+    _restore_random_states(saved["random_states"][world.rank], world)
+    return Progress(checkpoint.epoch, saved["batches"], checkpoint.step, saved["best_score"])
+
+
+def _same_config(path: Any, saved: dict[str, Any], config: TrainConfig) -> None:
+    before, now = _flat(saved), _flat(config.model_dump(mode="json"))
+    changed = [
+        f"{'.'.join(key)} (was {before.get(key)}, is {now.get(key)})"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and key not in FREE
+    ]
+    if changed:
+        raise CheckpointError(
+            f"{path}: the run was started with another configuration: {'; '.join(changed)}; "
+            "resume it with the same, or start another one elsewhere"
+        )
+
+
+def _flat(content: Any, key: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    if not isinstance(content, dict):
+        return {key: content}
+    return {k: v for name, each in content.items() for k, v in _flat(each, (*key, name)).items()}
+
+
+def _restore_random_states(states: dict[str, torch.Tensor], world: World) -> None:
+    torch.set_rng_state(states["cpu"])
+    if world.device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], world.device)
