@@ -17,7 +17,7 @@ from train.masks import MaskCache
 from train.xbd import Tile
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # an array in it has no single truth value
 class TileFacts:
     """What was found of a tile that can be used."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -122,7 +123,8 @@ def _decode(path: Path) -> np.ndarray:
     """uint8 [H, W, 3] RGB.
 
     The check before training has unpacked every PNG to see that nothing is missing. That
-    costs as much as decoding, so a draw looks only for an end: a file cut off since has none.
+    costs nearly as much as decoding, so a draw looks only for the end, which a file cut off
+    since has lost: some versions of OpenCV fill the rest with black (see runtime/png.py).
     """
     content = path.read_bytes()
     bits_and_colours = content[24:26]
@@ -159,5 +161,9 @@ def collate(items: list[Item | ToolkitError]) -> dict[str, Tensor | list[str]] |
 
 
 def worker_init(worker: int) -> None:
-    """For a loader process: each has one core, which OpenCV's own threads would crowd."""
+    """For a loader process: each has one core, which OpenCV's own threads would crowd.
+
+    A SIGTERM to the whole process group is for the training process to answer.
+    """
     cv2.setNumThreads(0)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

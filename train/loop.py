@@ -74,6 +74,9 @@ def train(
             f"--out {out}: holds a run already; go on with it (--resume), choose another "
             "folder, or remove it"
         )
+    if world.leads:
+        for left_over in out.glob(".*.partial*"):  # of a process killed while it wrote
+            left_over.unlink()
     masks = MaskCache(config.data.masks or out / "masks")
     train_tiles, val_tiles = usable_tiles(data, config, masks, out, world, skip_bad=skip_bad)
     loader, sampler = build_loader(train_tiles, config, masks, world)

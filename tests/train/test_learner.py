@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import socket
 from pathlib import Path
 
 import numpy as np
@@ -83,22 +82,18 @@ def _learn_on_rank(rank: int, port: int, config: TrainConfig, accumulate: int, o
         torch.save(_learn(config, group, accumulate), Path(out) / f"{rank}.pt")
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 @pytest.mark.parametrize(
     ("accumulate", "loss"),
     [(1, {}), (1, EVERY_LOSS), (2, EVERY_LOSS)],
     ids=["default-losses", "every-loss", "every-loss-in-two-passes"],
 )
-def test_two_processes_learn_what_one_does(tmp_path: Path, accumulate: int, loss: dict) -> None:
+def test_two_processes_learn_what_one_does(
+    tmp_path: Path, free_port: int, accumulate: int, loss: dict
+) -> None:
     config = _config(loss, **EXACT)
     alone, losses = _learn(config)
     torch.multiprocessing.spawn(
-        _learn_on_rank, (free_port(), config, accumulate, str(tmp_path)), nprocs=2
+        _learn_on_rank, (free_port, config, accumulate, str(tmp_path)), nprocs=2
     )
     for rank in (0, 1):
         together, shared_losses = torch.load(tmp_path / f"{rank}.pt")
@@ -223,3 +218,25 @@ def test_a_compiled_network_keeps_its_names_and_learns_the_same() -> None:
     (eager, eager_state), (found, state) = results
     assert found == pytest.approx(eager, rel=1e-4)
     assert list(state) == list(eager_state)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_step_on_a_gpu_is_that_of_the_processor(precision: str) -> None:
+    losses = []
+    for place in (ALONE, World(0, 1, torch.device("cuda", 0))):
+        network = build_network(ModelConfig.model_validate(MODEL), 0)
+        config = _config(precision=precision if place is not ALONE else "fp32")
+        learner = Learner(network, config, place)
+        losses.append([learner.step([batch], 1e-3).losses["loss"] for batch in _batches()[:2]])
+    tolerance = 1e-4 if precision == "fp32" else 0.05
+    assert losses[1] == pytest.approx(losses[0], rel=tolerance)
+
+
+@pytest.mark.gpu
+def test_synchronised_batch_norm_keeps_the_official_names() -> None:
+    network = build_network(ModelConfig.model_validate(MODEL), 0)
+    names = list(network.state_dict())
+    learner = Learner(network, _config(sync_batch_norm=True), World(0, 1, torch.device("cuda", 0)))
+    assert list(learner.network.state_dict()) == names
+    assert any(isinstance(m, torch.nn.SyncBatchNorm) for m in learner.network.modules())

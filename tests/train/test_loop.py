@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import socket
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,91 +19,281 @@ from train.evaluate import score_tiles
 from train.xbd import find_tiles
 
 REPOSITORY = Path(__file__).parents[2]
+EPOCHS, STEPS = 2, 6
 OVERRIDES = (
     "model.width=8", "model.stem_width=8", "model.blocks=1", "model.projection=16",
-    "model.head_widths=[16,8]", "data.crop=64", "optim.batch_size=2", "optim.epochs=2",
-    "optim.warmup_epochs=0", "data.building_crops=1.0",
+    "model.head_widths=[16,8]", "data.crop=64", "data.building_crops=1.0", "optim.batch_size=2",
+    "optim.ema=0.9", "optim.save_every=2",
+    "schedule=[{epochs: 1, rate: [0.001, 0.01]}, {epochs: 1, rate: 0.01, augment: light}]",
 )  # fmt: skip
-
-
-def _arguments(data: Path, out: Path, *more: str) -> list[object]:
-    config = REPOSITORY / "train" / "configs" / "demo.yaml"
-    return ["--config", config, "--data", data, "--out", out, *OVERRIDES, *more]
+"""Twelve tiles: six steps an epoch, a save every second one."""
 
 
 @pytest.fixture(scope="module")
-def trained(synthetic: Path, tmp_path_factory: pytest.TempPathFactory, command: Callable) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory, command: Callable) -> Path:
+    """Twelve tiles to train on, three to validate on."""
+    out = tmp_path_factory.mktemp("data") / "synthetic"
+    result = command("train.synthesize", "--out", out, "--tiles", 15, "--size", 96)
+    assert result.returncode == 0, result.stderr
+    return out
+
+
+def _arguments(data: Path, out: Path, *more: object) -> list[str]:
+    config = REPOSITORY / "train" / "configs" / "demo.yaml"
+    line = ["--config", config, "--data", data, "--out", out, *OVERRIDES, *more]
+    return [str(part) for part in line]
+
+
+def _torchrun(free_port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port}"]
+    line = [sys.executable, *launch, "-m", "train", *arguments]
+    return subprocess.run(line, capture_output=True, text=True, cwd=REPOSITORY)
+
+
+def _curve(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """Every scalar that TensorBoard shows, by name."""
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    return {
+        name: [(event.step, event.value) for event in events.Scalars(name)]
+        for name in events.Tags()["scalars"]
+    }
+
+
+def _same_end(first: Path, second: Path) -> None:
+    """Weights, averaged weights, optimiser and curves, to the last bit."""
+    one, two = (load_checkpoint(run / "last.pt") for run in (first, second))
+    assert (one.epoch, one.step, one.metrics) == (two.epoch, two.step, two.metrics)
+    for state in (
+        lambda c: c.model_state,
+        lambda c: c.resume["learner"]["network"],
+        lambda c: {
+            f"{index}.{name}": value
+            for index, slots in c.optimizer_state["state"].items()
+            for name, value in slots.items()
+        },
+    ):
+        before, after = state(one), state(two)
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+    assert _curve(first) == _curve(second)
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory, command: Callable) -> Path:
     out = tmp_path_factory.mktemp("run")
-    result = command("train", *_arguments(synthetic, out))
+    result = command("train", *_arguments(data, out))
     assert result.returncode == 0, result.stderr
     return out
 
 
 def test_a_run_leaves_checkpoints_and_curves(trained: Path) -> None:
     last = load_checkpoint(trained / "last.pt")
-    assert (last.epoch, last.step) == (2, 8)
+    assert (last.epoch, last.step) == (EPOCHS, EPOCHS * STEPS)
     assert set(last.optimizer_state) == {"state", "param_groups"}
-    assert last.config["optim"]["epochs"] == 2
-    events = EventAccumulator(str(trained / "tensorboard"))
-    events.Reload()
-    wanted = {"loss/loss", "optim/learning_rate", "optim/gradient_norm", "val/score"}
-    assert wanted <= set(events.Tags()["scalars"])
-    assert len(events.Scalars("loss/loss")) == 8
+    assert last.config["optim"]["ema"] == 0.9
+    curve = _curve(trained)
+    wanted = {"loss/loss", "loss/building", "loss/damage", "optim/learning_rate"}
+    wanted |= {"optim/gradient_norm", "val/score", "val/f1_destroyed"}
+    assert wanted <= set(curve)
+    assert [step for step, _ in curve["loss/loss"]] == list(range(1, EPOCHS * STEPS + 1))
+    rates = [rate for _, rate in curve["optim/learning_rate"]]
+    assert rates[:3] == pytest.approx([0.001, 0.0025, 0.004])
+    assert rates[STEPS:] == pytest.approx([0.01] * STEPS)
     assert not list(trained.rglob("*.partial*"))
 
 
-def test_the_stored_score_is_that_of_the_stored_weights(trained: Path, synthetic: Path) -> None:
+def test_tensorboard_shows_example_panels(trained: Path) -> None:
+    events = EventAccumulator(str(trained / "tensorboard"))
+    events.Reload()
+    assert len(events.Tags()["images"]) == 2
+
+
+def test_the_stored_score_is_that_of_the_stored_averaged_weights(trained, data) -> None:
     best = load_checkpoint(trained / "best.pt")
-    counts = score_tiles(best.network(), find_tiles(synthetic, "test"))
+    counts = score_tiles(best.network(), find_tiles(data, "test"))
     assert counts.as_dict() == best.metrics
+    last = load_checkpoint(trained / "last.pt")
+    raw = last.resume["learner"]["network"]
+    assert any(not torch.equal(last.model_state[name], raw[name]) for name in raw)
 
 
-def test_a_folder_that_holds_a_run_is_not_overwritten(trained, synthetic, error_line) -> None:
+def test_a_folder_that_holds_a_run_is_not_overwritten(trained, data, error_line) -> None:
     before = (trained / "last.pt").stat().st_mtime_ns
-    assert "holds a run already" in error_line("train", *_arguments(synthetic, trained))
+    assert "holds a run already" in error_line("train", *_arguments(data, trained))
     assert (trained / "last.pt").stat().st_mtime_ns == before
 
 
-def test_training_is_reproducible(trained: Path, synthetic: Path, tmp_path: Path, command) -> None:
-    result = command("train", *_arguments(synthetic, tmp_path))
+def _started(data: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    """A run that has saved in the middle of its first epoch."""
+    line = [sys.executable, "-m", "train", *_arguments(data, out, *more)]
+    process = subprocess.Popen(line, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    while not (out / "last.pt").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+    return process
+
+
+def test_a_killed_run_resumes_to_the_same_bits(trained, data, tmp_path, command) -> None:
+    process = _started(data, tmp_path)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    saved = load_checkpoint(tmp_path / "last.pt")
+    assert saved.step < EPOCHS * STEPS
+    assert saved.resume["batches"] % 2 == 0
+    (tmp_path / ".last.xyz.partial.pt").write_bytes(b"cut off")
+    result = command("train", *_arguments(data, tmp_path, "--resume"))
     assert result.returncode == 0, result.stderr
-    first, second = (load_checkpoint(p / "last.pt").model_state for p in (trained, tmp_path))
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    _same_end(trained, tmp_path)
+    assert not list(tmp_path.rglob("*.partial*"))
 
 
-def test_two_processes_train_and_score_the_whole_split(synthetic: Path, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
-    line = [sys.executable, *launch, "-m", "train", *_arguments(synthetic, tmp_path)]
-    result = subprocess.run(
-        [str(part) for part in line], capture_output=True, text=True, cwd=REPOSITORY
-    )
+def test_sigterm_saves_and_exits_with_0(trained, data, tmp_path, command) -> None:
+    more = ("optim.save_every=1", "data.workers=1")  # neither changes what is learnt
+    process = _started(data, tmp_path, *more)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "stopped and saved" in errors
+    assert load_checkpoint(tmp_path / "last.pt").step < EPOCHS * STEPS
+    result = command("train", *_arguments(data, tmp_path, "--resume", "data.workers=0"))
+    assert result.returncode == 0, result.stderr
+    _same_end(trained, tmp_path)
+
+
+def test_resuming_a_finished_run_changes_nothing(trained, data, tmp_path, command) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    result = command("train", *_arguments(data, run, "--resume"))
+    assert result.returncode == 0, result.stderr
+    assert (run / "last.pt").read_bytes() == (trained / "last.pt").read_bytes()
+
+
+def test_resume_without_a_run_starts_one(data, tmp_path, command) -> None:
+    more = ("--resume", "schedule=[{epochs: 1, rate: 0.001}]")
+    result = command("train", *_arguments(data, tmp_path / "run", *more))
+    assert result.returncode == 0, result.stderr
+    assert load_checkpoint(tmp_path / "run" / "last.pt").epoch == 1
+
+
+def test_another_configuration_cannot_resume(trained, data, error_line) -> None:
+    more = ("--resume", "optim.weight_decay=0.5", "data.crop=96")
+    line = error_line("train", *_arguments(data, trained, *more))
+    assert "optim.weight_decay (was 0.0001, is 0.5)" in line
+    assert "data.crop (was 64, is 96)" in line
+
+
+def test_best_alone_cannot_resume(trained, data, tmp_path, error_line, small_checkpoint) -> None:
+    shutil.copy(small_checkpoint, tmp_path / "last.pt")
+    line = error_line("train", *_arguments(data, tmp_path, "--resume"))
+    assert "holds weights alone" in line
+
+
+def test_two_processes_train_and_score_the_whole_split(
+    data: Path, tmp_path: Path, free_port: int, error_line: Callable
+) -> None:
+    result = _torchrun(free_port, *_arguments(data, tmp_path))
     assert result.returncode == 0, result.stderr
     last = load_checkpoint(tmp_path / "last.pt")
-    assert last.step == 4  # eight tiles: two steps of 2 x 2 an epoch
-    counts = score_tiles(last.network(), find_tiles(synthetic, "test"))
+    assert last.step == EPOCHS * STEPS / 2
+    # Three tiles on two ranks; the score of all in one process, to the last pixel.
+    counts = score_tiles(last.network(), find_tiles(data, "test"))
     assert counts.as_dict() == last.metrics
+    line = error_line("train", *_arguments(data, tmp_path, "--resume"))
+    assert "written by 2 processes, this run has 1" in line
 
 
-def test_learning_on_few_tiles_finds_buildings(synthetic: Path, tmp_path: Path, command) -> None:
-    more = ("optim.epochs=20", "optim.learning_rate=0.01", "data.val_split=train")
-    result = command("train", *_arguments(synthetic, tmp_path, *more))
+def test_learning_on_few_tiles_finds_buildings(data: Path, tmp_path: Path, command) -> None:
+    more = ("schedule=[{epochs: 15, rate: [0.01, 0.001]}]", "data.val_split=train")
+    result = command("train", *_arguments(data, tmp_path, *more))
     assert result.returncode == 0, result.stderr
     assert load_checkpoint(tmp_path / "best.pt").metrics["localization_f1"] > 0.3
 
 
-def test_a_gpu_that_is_absent_is_an_error(synthetic: Path, tmp_path: Path, error_line) -> None:
+def test_training_starts_from_given_weights(data, trained, tmp_path, command) -> None:
+    more = (f"init={trained / 'best.pt'}", "schedule=[{epochs: 1, rate: 1.0e-12}]")
+    more += ("optim.freeze_batch_norm=true", "optim.weight_decay=0")
+    result = command("train", *_arguments(data, tmp_path, *more))
+    assert result.returncode == 0, result.stderr
+    start, end = (load_checkpoint(run / "best.pt").model_state for run in (trained, tmp_path))
+    for name, value in start.items():
+        torch.testing.assert_close(end[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_weights_of_another_architecture_are_no_start(data, trained, tmp_path, error_line) -> None:
+    more = (f"init={trained / 'best.pt'}", "model.width=12")
+    line = error_line("train", *_arguments(data, tmp_path / "run", *more))
+    assert "another architecture: model.width (is 8, config says 12)" in line
+
+
+def test_a_student_learns_from_a_teacher(data, trained, tmp_path, command) -> None:
+    more = (f"distill={{checkpoint: {trained / 'best.pt'}}}", "model.width=4")
+    result = command("train", *_arguments(data, tmp_path, *more))
+    assert result.returncode == 0, result.stderr
+    curve = _curve(tmp_path)
+    assert len(curve["loss/teacher"]) == EPOCHS * STEPS
+    step, total = curve["loss/loss"][0]
+    parts = {name: curve[f"loss/{name}"][0] for name in ("building", "damage", "teacher")}
+    assert {each for each, _ in parts.values()} == {step}
+    expected = 0.3 * parts["building"][1] + 0.7 * parts["damage"][1] + 0.5 * parts["teacher"][1]
+    assert total == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_teacher_that_is_no_checkpoint_is_named(data, tmp_path, error_line) -> None:
+    more = (f"distill={{checkpoint: {tmp_path / 'none.pt'}}}",)
+    assert "none.pt: no such checkpoint" in error_line("train", *_arguments(data, tmp_path, *more))
+
+
+def test_a_gpu_that_is_absent_is_an_error(data: Path, tmp_path: Path, error_line) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    line = error_line("train", *_arguments(synthetic, tmp_path / "run"), "--device", "cuda")
+    line = error_line("train", *_arguments(data, tmp_path / "run"), "--device", "cuda")
     assert "PyTorch sees no GPU here" in line
 
 
-def test_a_diverging_loss_stops_and_keeps_the_checkpoint(
-    synthetic: Path, tmp_path: Path, error_line: Callable
+def test_a_diverging_loss_names_step_and_tiles_and_keeps_the_checkpoint(
+    data: Path, tmp_path: Path, error_line: Callable
 ) -> None:
-    more = ("optim.learning_rate=1e30", "optim.min_learning_rate=1e30", "optim.epochs=4")
-    line = error_line("train", *_arguments(synthetic, tmp_path / "run", *more))
-    assert "the loss is nan" in line or "the loss is inf" in line
+    more = ("optim.ema=null", "schedule=[{epochs: 4, rate: 1.0e+30}]", "optim.save_every=1")
+    line = error_line("train", *_arguments(data, tmp_path, *more))
+    assert "step 2: the loss is nan on " in line or "step 2: the loss is inf on " in line
+    assert "synthetic" in line or any(t.name in line for t in find_tiles(data, "train"))
+    assert load_checkpoint(tmp_path / "last.pt").step == 1
+
+
+@pytest.fixture
+def spoilt(data: Path, tmp_path: Path) -> tuple[Path, list[str]]:
+    """The data set with three bad tiles, and their names."""
+    root = shutil.copytree(data, tmp_path / "spoilt")
+    truncated, garbled, lonely = (t.name for t in find_tiles(root, "train")[:3])
+    image = root / "train" / "images" / f"{truncated}_post_disaster.png"
+    image.write_bytes(image.read_bytes()[:-200])
+    (root / "train" / "labels" / f"{garbled}_post_disaster.json").write_text("{")
+    (root / "train" / "images" / f"{lonely}_pre_disaster.png").unlink()
+    return root, [truncated, garbled, lonely]
+
+
+def test_every_bad_tile_is_reported_before_the_first_step(spoilt, tmp_path, error_line) -> None:
+    root, names = spoilt
+    run = tmp_path / "run"
+    line = error_line("train", *_arguments(root, run))
+    listing = (run / "bad-tiles.txt").read_text()
+    assert "--skip-bad" in line
+    assert str(run / "bad-tiles.txt") in line
+    assert all(name in listing for name in names)
+    assert not (run / "last.pt").exists()
+
+
+def test_skip_bad_trains_on_the_rest(spoilt, tmp_path, command) -> None:
+    root, _ = spoilt
+    result = command("train", *_arguments(root, tmp_path / "run", "--skip-bad"))
+    assert result.returncode == 0, result.stderr
+    assert load_checkpoint(tmp_path / "run" / "last.pt").step == EPOCHS * 4  # of nine tiles
+    assert "skipping" in result.stderr
+
+
+def test_an_empty_split_is_an_error(data: Path, tmp_path: Path, error_line: Callable) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(data / "test", root / "test")
+    (root / "train" / "images").mkdir(parents=True)
+    assert "holds no tile" in error_line("train", *_arguments(root, tmp_path / "run"))
