@@ -127,7 +127,8 @@ class Demo:
         overrides = [f"data.val_split={self.split}"]
         if self.quick:
             crop = min(QUICK_SIZE, *self.size)
-            overrides += [f"optim.epochs={QUICK_EPOCHS}", f"data.crop={crop}"]
+            phases = f"[{{epochs: {QUICK_EPOCHS}, rate: 0.003}}]"
+            overrides += [f"schedule={phases}", f"data.crop={crop}"]
         return _step(
             "train",
             "train",

@@ -29,7 +29,7 @@ def run(
     becomes one line on stderr; with ``--debug`` it keeps its traceback.
     """
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)  # options may stand between key=value pairs
     if args.debug:
         sys.exit(main(args) or 0)
     try:

@@ -19,11 +19,15 @@ def test_shipped_configs_load(path: Path) -> None:
 
 
 def test_overrides_are_typed() -> None:
-    overrides = ["optim.epochs=3", "loss.class_weights=[1,1,1,1,1]", "augment.geometry=false"]
+    overrides = [
+        "schedule.1.epochs=3", "loss.class_weights=[1,1,1,1,1]", "augment.full.geometry=false",
+        "init=weights.pt",
+    ]  # fmt: skip
     config = load_config(CONFIGS / "demo.yaml", overrides)
-    assert config.optim.epochs == 3
+    assert config.epochs == 4
+    assert config.init == Path("weights.pt")
     assert config.loss.class_weights == (1, 1, 1, 1, 1)
-    assert config.augment.geometry is False
+    assert config.augment.full.geometry is False
 
 
 @pytest.mark.parametrize(
@@ -31,9 +35,19 @@ def test_overrides_are_typed() -> None:
     [
         ("optim.speed=3", "optim.speed: unknown key"),
         ("model.depth=3", "model.depth: unknown key"),
-        ("optim.epochs=0", "optim.epochs: Input should be greater than or equal to 1"),
+        ("schedule.0.epochs=0", "schedule.0.epochs: Input should be greater than or equal to 1"),
         ("data.crop=100", "data.crop: Input should be a multiple of 32"),
-        ("optim.epochs=many", "optim.epochs: Input should be a valid integer"),
+        ("schedule.0.epochs=many", "schedule.0.epochs: Input should be a valid integer"),
+        ("schedule.0.rate=0", "schedule.0: Value error, rate 0.0: expected above 0"),
+        ("schedule.2.epochs=1", "2 is no item of a list of 2"),
+        ("schedule.first.epochs=1", "first is no item of a list of 2"),
+        ("schedule=[]", "schedule: Tuple should have at least 1 item"),
+        ("data.window=[512,256]", "data: Value error, window"),
+        ("augment.full.scale=[0,1]", "augment.full: Value error, scale"),
+        ("optim.precision=int8", "optim.precision: Input should be 'auto', 'fp32'"),
+        ("optim.ema=1", "optim.ema: Input should be less than 1"),
+        ("loss.class_weights=[1,0,0,0,0]", "loss: Value error, class_weights"),
+        ("distill.weight=1", "distill.checkpoint: Field required"),
         ("epochs", "expected key=value"),
     ],
 )
@@ -54,7 +68,7 @@ def test_missing_and_garbled_files(tmp_path: Path) -> None:
 
 def test_command_reports_an_unknown_key_in_one_line(error_line: Callable, tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
-    config.write_text("model: {width: 8, fusion: none}\n")
+    config.write_text("model: {width: 8, depth: 3}\n")
     line = error_line("train", "--config", config, "--data", tmp_path, "--out", tmp_path / "run")
-    assert "model.fusion: unknown key" in line
+    assert "model.depth: unknown key" in line
     assert not (tmp_path / "run").exists()

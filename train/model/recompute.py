@@ -24,6 +24,8 @@ def recomputed(part: nn.Module, work: Callable[..., T], *inputs: object) -> T:
         part: holds every batch norm that `work` uses; a batch counts once in its running
             statistics, although it passes twice.
     """
+    import torch
+    if torch.compiler.is_compiling(): return checkpoint(work,*inputs,use_reentrant=False,preserve_rng_state=False)
     return checkpoint(
         work,
         *inputs,
