@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import statistics
 import subprocess
 import sys
@@ -45,6 +46,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="'NAME key=value ...'",
         help="a change of each configuration, trained too; may be given several times",
     )
+    p.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="changes that every line shares"
+    )
     p.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N")
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p
@@ -52,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     found = {}
-    for variant in variants(args.config, args.variant):
+    for variant in variants(args.config, args.variant, args.overrides):
         runs = [args.out / variant.name / f"seed-{seed}" for seed in args.seeds]
         for run, seed in zip(runs, args.seeds, strict=True):
             cli.note(f"{variant.name}, seed {seed}")
@@ -61,7 +65,7 @@ def main(args: argparse.Namespace) -> None:
     print(json.dumps(found, indent=2) if args.json else table(found))
 
 
-def variants(configs: list[Path], changes: list[str]) -> list[Variant]:
+def variants(configs: list[Path], changes: list[str], shared: list[str]) -> list[Variant]:
     """Every configuration as it is, then with each change.
 
     Raises:
@@ -69,10 +73,10 @@ def variants(configs: list[Path], changes: list[str]) -> list[Variant]:
     """
     found = []
     for config in configs:
-        found.append(Variant(config.stem, config, ()))
+        found.append(Variant(config.stem, config, tuple(shared)))
         for change in changes:
-            name, *overrides = change.split()
-            found.append(Variant(f"{config.stem}-{name}", config, tuple(overrides)))
+            name, *overrides = shlex.split(change)
+            found.append(Variant(f"{config.stem}-{name}", config, (*shared, *overrides)))
     names = [variant.name for variant in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -112,6 +116,8 @@ def _figures(run: Path) -> dict[str, float]:
     from train.checkpoint import load_checkpoint
 
     metrics = load_checkpoint(run / "last.pt").metrics
+    if not metrics:
+        raise ToolkitError(f"{run}: was stopped before its end; run the same command to go on")
     return {name: metrics[name] for name in FIGURES} | metrics["class_f1"]
 
 

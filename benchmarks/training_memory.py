@@ -83,7 +83,8 @@ def main(args: argparse.Namespace) -> None:
     if args.variant:
         found = [measure(args.variant, args.config, args.size, args.batch)]
     else:
-        found = [_in_a_process(name, args) for name in tqdm(VARIANTS, unit="variant")]
+        with tqdm(VARIANTS, unit="variant") as names:
+            found = [_in_a_process(name, args) for name in names]
     what = {"config": args.config.stem, "size": args.size, "batch": args.batch}
     record = {**what, "machine": describe_machine(), "variants": [asdict(each) for each in found]}
     print(json.dumps(record, indent=2) if args.json else _table(found))
@@ -139,10 +140,8 @@ def _state(optimizer: torch.optim.Optimizer) -> int:
 def _in_a_process(name: str, args: argparse.Namespace) -> Measurement:
     command = [sys.executable, "-m", "benchmarks.training_memory", "--json", "--variant", name]
     command += ["--config", str(args.config), "--size", str(args.size), "--batch", str(args.batch)]
-    result = subprocess.run(
-        command, env={**os.environ, **MALLOC}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
+    environment = {**os.environ, **MALLOC}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
     if result.returncode:
         last = result.stderr.strip().splitlines()[-1:] or [f"exit code {result.returncode}"]
         raise ToolkitError(f"{name}: {last[0].removeprefix('error: ')}")
@@ -156,7 +155,9 @@ def _table(found: Sequence[Measurement]) -> str:
         lines.append(
             f"{each.variant:<16}{each.peak / GIB:>9.2f}{ratio:>14.0%}{each.seconds:>16.2f}"
         )
-    lines.append(f"parameters, gradients and optimiser state: {found[0].state / GIB:.2f} GiB of each")
+    lines.append(
+        f"parameters, gradients and optimiser state: {found[0].state / GIB:.2f} GiB of each"
+    )
     return "\n".join(lines)
 
 

@@ -39,6 +39,7 @@ def observe(
         config: says how images are normalised.
     """
     placed = sites(graph)
+    # Sites of one name share one observer, whose range covers them all.
     observers = {site.name: METHODS[method]() for site in placed}
     watch = _Watch(graph, {site.producer: observers[site.name] for site in placed})
     device = next(graph.parameters()).device

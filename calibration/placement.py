@@ -21,6 +21,7 @@ class Site:
 
     `name` is the module path of its first reader, such as `pre.layer1.0.conv2`; a skip
     that no convolution reads is named after its producer, with `:skip`.
+    A siamese network calls its modules twice: the two sites of one name share one range.
     """
 
     name: str

@@ -13,9 +13,12 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+_UMASK = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -120,6 +123,7 @@ def _sync(path: Path) -> None:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _UMASK:  # it can only be read by setting it, for all threads
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ def check_tiles(
     def check(tile: Tile) -> TileFacts | str:
         return _check(tile, masks, side)
 
-    with ThreadPoolExecutor(host.physical_cores()) as threads:
+    ranks_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    with ThreadPoolExecutor(max(1, host.physical_cores() // ranks_here)) as threads:
         results = threads.map(check, tiles)
         bar = tqdm(
             results,
@@ -86,9 +88,18 @@ def _in_order(results: Iterable[TileFacts | str]) -> Checked:
     return Checked(sorted(good, key=lambda facts: facts.tile.name), sorted(bad))
 
 
+def _images(tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        return tile.images()
+    except OSError as error:  # of a failing disk, it names no file
+        raise DataError(
+            f"{error.filename or tile.pre}: {error.strerror}; expected a file that can be read"
+        ) from error
+
+
 def _check(tile: Tile, masks: MaskCache, side: int) -> TileFacts | str:
     try:
-        pre, _ = tile.images()
+        pre, _ = _images(tile)
         height, width = pre.shape[:2]
         require_side(tile, height, width, side)
         _, damage = masks.targets(tile, height, width)

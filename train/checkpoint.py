@@ -75,7 +75,13 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "resume": checkpoint.resume,
     }
     with replacing(path) as temporary:
-        torch.save(content, temporary)
+        try:
+            torch.save(content, temporary)
+        except RuntimeError as error:  # the writer's own, for a full disk too
+            raise CheckpointError(
+                f"{path}: cannot be written ({reason(error)[:120]}); see to the disk's space, the "
+                "checkpoint that was there before is kept"
+            ) from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -89,7 +95,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(content, dict) or not {"format", "model", "model_state"} <= content.keys():
         raise CheckpointError(
             f"{path}: not a checkpoint of this toolkit; for published weights run "
-            f"`python -m train.import_weights --source si-analytics {path} --out CKPT`"
+            f"`python -m train.import_weights --source si-analytics|hrnet {path} --out CKPT`"
         )
     if content["format"] != FORMAT:
         raise CheckpointError(

@@ -36,7 +36,10 @@ class DataConfig(_Section):
     masks: Path | None = Field(
         None, description="folder of rasterised masks, by the labels' content; default: RUN/masks"
     )
-    cache: bool = Field(False, description="keep decoded tiles in memory")
+    cache: bool = Field(
+        False,
+        description="keep decoded tiles in memory, 8 MB for 1024x1024, in every loader process",
+    )
     workers: int = Field(2, ge=0, description="loader processes a rank")
 
     @model_validator(mode="after")

@@ -152,7 +152,8 @@ class Reporting(Dataset[Item | ToolkitError]):
         except ToolkitError as error:
             return error
         except OSError as error:
-            return DataError(f"{error.filename}: {error.strerror}; see to the disk and resume")
+            name = error.filename or self.dataset.tiles[draw[2]].pre
+            return DataError(f"{name}: {error.strerror}; see to the disk and resume")
 
 
 def collate(items: list[Item | ToolkitError]) -> dict[str, Tensor | list[str]] | ToolkitError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +18,7 @@ import torch.distributed as dist
 from runtime.errors import ConfigError, ToolkitError, reason
 
 _FAILURE = "dual-hrnet-edge/failure"
+_WATCH_SECONDS, _GRACE_SECONDS = 1.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,9 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
 def world(device: str = "auto") -> Iterator[World]:
     """Join the group named by torchrun's environment; nccl on GPUs, gloo on CPUs.
 
-    An exception on one rank ends the others, too: they stop with its message, not with
-    the broken connection that they notice first.
+    An exception on one rank ends the others, too, with its message, and not with the broken
+    connection that they notice first. One that is stuck is ended by a watching thread: a
+    rank that waits for another's GPU never raises.
     """
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     place = pick_device(device, int(os.environ.get("LOCAL_RANK", "0")))
@@ -98,17 +102,33 @@ def world(device: str = "auto") -> Iterator[World]:
         return
     dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
     store = dist.distributed_c10d._get_default_store()
+    ended = threading.Event()
+    threading.Thread(target=_watch, args=(store, ended), daemon=True).start()
     try:
         yield World(rank, size, place)
     except BaseException as error:
-        # A collective whose peer has gone raises a RuntimeError of its own.
-        if isinstance(error, RuntimeError) and (first := _first_failure(store)):
-            raise ToolkitError(first) from error
-        with contextlib.suppress(RuntimeError):
-            store.compare_set(_FAILURE, "", f"stopped, because rank {rank} failed: {reason(error)}")
-        raise
-    finally:
+        # The group is left as it is: to destroy it would wait for ranks that never answer.
+        raise _explained(error, store, rank) from error
+    else:
         dist.destroy_process_group()
+    finally:
+        ended.set()
+
+
+def _explained(error: BaseException, store: dist.Store, rank: int) -> BaseException:
+    """`error`, told to the other ranks; or theirs, if it is their end that was noticed."""
+    if isinstance(error, RuntimeError):
+        # A collective whose peer has gone raises a RuntimeError of its own.
+        if first := _first_failure(store):
+            return ToolkitError(first)
+        if isinstance(error, dist.DistError) or "onnection" in str(error):
+            error = ToolkitError(
+                "another process went away without a message (killed, or out of memory?): "
+                f"{reason(error)[:120]}"
+            )
+    with contextlib.suppress(RuntimeError):
+        store.compare_set(_FAILURE, "", f"stopped, because rank {rank} failed: {reason(error)}")
+    return error
 
 
 def _first_failure(store: dist.Store) -> str | None:
@@ -117,3 +137,17 @@ def _first_failure(store: dist.Store) -> str | None:
         store.wait([_FAILURE], datetime.timedelta(seconds=2))
         return store.get(_FAILURE).decode()
     return None
+
+
+def _watch(store: dist.Store, ended: threading.Event) -> None:
+    """End this process some seconds after another has failed, if it has not ended by then."""
+    while not ended.wait(_WATCH_SECONDS):
+        try:
+            failed = store.check([_FAILURE])
+        except RuntimeError:  # the store went with the process that held it
+            return
+        if failed:
+            if not ended.wait(_GRACE_SECONDS):
+                print(f"error: {store.get(_FAILURE).decode()}", file=sys.stderr, flush=True)
+                os._exit(1)
+            return

@@ -83,7 +83,7 @@ class Learner:
         """One optimiser step over `batches`, one forward pass each.
 
         Raises:
-            ToolkitError: the loss or its gradient is not finite; nothing was changed.
+            ToolkitError: the loss or its gradient is not finite; no weight was changed.
         """
         self.network.train()
         if self.config.optim.freeze_batch_norm:
@@ -92,18 +92,20 @@ class Learner:
             group["lr"] = rate
         sums = self._sums(batches)
         self.optimizer.zero_grad(set_to_none=True)
-        shares = []
+        shares, sound = [], []
         for index, batch in enumerate(batches):
             last = index == len(batches) - 1
             with self._without_exchange() if not last else contextlib.nullcontext():
-                losses = self._share(batch, sums)
+                losses, finite = self._share(batch, sums)
                 # DDP divides by the ranks; the shares are to be added up instead.
                 self.scaler.scale(losses["loss"] * self.world.size).backward()
             shares.append({name: value.detach() for name, value in losses.items()})
-        report = self._checked(batches, shares)
+            sound.append(finite)
+        report = self._checked(batches, shares, sound)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        if self.average:
+        # With loss scaling, a step whose gradient overflows is left out.
+        if self.average and math.isfinite(report.gradient_norm):
             self.average.update(self.network)
         return report
 
@@ -128,7 +130,8 @@ class Learner:
         self.optimizer.load_state_dict(optimizer)
         self.scaler.load_state_dict(state["scaler"])
 
-    def _share(self, batch: Batch, sums: StepSums) -> dict[str, Tensor]:
+    def _share(self, batch: Batch, sums: StepSums) -> tuple[dict[str, Tensor], Tensor]:
+        """Losses of one forward pass, and whether its logits are finite."""
         images = self._images(batch)
         with self._autocast():
             outputs = self.parallel(*images)
@@ -140,7 +143,8 @@ class Learner:
         if self.config.loss.building.dice and sums.overlap is None:
             overlap, predicted = self.world.total(dice_sums(outputs[0], building))
             sums = replace(sums, overlap=overlap, predicted=predicted)
-        return step_losses(outputs, building, damage, self.config.loss, sums, guide)
+        finite = torch.stack([logits.isfinite().all() for logits in outputs]).all()
+        return step_losses(outputs, building, damage, self.config.loss, sums, guide), finite
 
     def _sums(self, batches: Sequence[Batch]) -> StepSums:
         """Of all pairs of the step. Dice's depend on the predictions, so that accumulation
@@ -160,23 +164,33 @@ class Learner:
         overlap, predicted = self.world.total(torch.stack(ahead).sum(0))
         return replace(sums, overlap=overlap, predicted=predicted)
 
-    def _checked(self, batches: Sequence[Batch], shares: list[dict[str, Tensor]]) -> StepReport:
+    def _checked(
+        self, batches: Sequence[Batch], shares: list[dict[str, Tensor]], sound: list[Tensor]
+    ) -> StepReport:
         """The step's figures, after unscaling and clipping the gradient."""
         names = list(shares[0])
         mine = torch.stack([torch.stack([share[name] for name in names]) for share in shares])
         totals = self.world.total(mine.double().sum(0))
         if not totals.isfinite().all():
-            finite = mine.isfinite().all(1).tolist()
-            tiles = [n for b, ok in zip(batches, finite, strict=True) if not ok for n in b["name"]]
-            everywhere = sorted({name for rank in self.world.gather(tiles) for name in rank})
-            raise ToolkitError(f"the loss is {totals[0].item()} on {', '.join(everywhere)}")
+            # Dice's sums carry one bad number to every pass, so the logits are asked.
+            bad = [batch for batch, ok in zip(batches, sound, strict=True) if not ok]
+            raise ToolkitError(f"the loss is {totals[0].item()} on {self._tiles(bad, batches)}")
         self.scaler.unscale_(self.optimizer)
         limit = self.config.optim.clip_norm or math.inf
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit).item()
-        if not math.isfinite(norm) and not self.scaler.is_enabled():
-            tiles = [name for batch in batches for name in batch["name"]]
-            raise ToolkitError(f"the gradient's norm is {norm} on {', '.join(tiles)}")
+        scale = self.scaler.get_scale() if self.scaler.is_enabled() else 0
+        if not math.isfinite(norm) and scale < 1:
+            raise ToolkitError(f"the gradient's norm is {norm} on {self._tiles(batches, batches)}")
         return StepReport(dict(zip(names, totals.tolist(), strict=True)), norm)
+
+    def _tiles(self, bad: Sequence[Batch], batches: Sequence[Batch]) -> str:
+        """Names of the tiles of `bad` on all ranks; of the whole step if there is none."""
+        found = [
+            self.world.gather([name for batch in each for name in batch["name"]])
+            for each in (bad, batches)
+        ]
+        chosen = next((names for names in found if any(names)), [])
+        return ", ".join(sorted({name for rank in chosen for name in rank}))
 
     def _images(self, batch: Batch) -> list[Tensor]:
         dtype = next(self.network.parameters()).dtype

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -21,8 +22,8 @@ from train.journal import Journal
 from train.learner import Batch, Learner
 from train.masks import MaskCache
 from train.panels import panel
-from train.prepare import build_learner, build_loader, usable_tiles
-from train.resume import Progress, checkpoint_of, restore
+from train.prepare import build_learner, build_loader, fingerprint, usable_tiles
+from train.resume import Progress, checkpoint_of, find_run, restore
 from train.sampling import EpochSampler
 from train.schedule import learning_rate
 from train.xbd import Tile
@@ -41,6 +42,8 @@ class Run:
     learner: Learner
     sampler: EpochSampler
     loader: DataLoader
+    tiles: str
+    """Fingerprint of what is trained and validated on."""
     val_tiles: list[Tile]
     masks: MaskCache
     progress: Progress
@@ -50,7 +53,7 @@ class Run:
     def save(self, name: str, counts: Counts | None = None) -> None:
         """Write a checkpoint; its scores are those of `counts`."""
         metrics = counts.as_dict() if counts else None
-        checkpoint = checkpoint_of(self.learner, self.progress, metrics)
+        checkpoint = checkpoint_of(self.learner, self.progress, self.tiles, metrics)
         if self.world.leads:
             save_checkpoint(self.out / name, checkpoint)
 
@@ -77,20 +80,25 @@ def train(
     if world.leads:
         for left_over in out.glob(".*.partial*"):  # of a process killed while it wrote
             left_over.unlink()
+    before = find_run(last, config, world)
     masks = MaskCache(config.data.masks or out / "masks")
     train_tiles, val_tiles = usable_tiles(data, config, masks, out, world, skip_bad=skip_bad)
+    torch.manual_seed(config.seed)  # PyTorch starts every process with another
+    used = fingerprint(train_tiles, val_tiles)
     loader, sampler = build_loader(train_tiles, config, masks, world)
-    learner = build_learner(config, world)
-    progress = restore(last, learner) if last.exists() else Progress()
+    learner = build_learner(config, world, resumed=before is not None)
+    progress = restore(before, learner, used) if before else Progress()
     with on_sigterm() as interrupt:
         journal = Journal(out / "tensorboard", progress.step + 1) if world.leads else None
-        tiles = [fact.tile for fact in val_tiles]
         run = Run(
-            config, world, out, learner, sampler, loader, tiles, masks, progress, interrupt, journal
-        )
+            config, world, out, learner, sampler, loader, used,
+            [fact.tile for fact in val_tiles], masks, progress, interrupt, journal,
+        )  # fmt: skip
         try:
             while progress.epoch < config.epochs:
                 _train_epoch(run)
+                # Validation may take longer than whoever sends a SIGTERM is ready to wait.
+                _save_within_epoch(run)
                 _validate(run)
         finally:
             if journal:
@@ -136,20 +144,30 @@ def _step(run: Run, batches: list[Batch], rate: float) -> None:
         report = run.learner.step(batches, rate)
     except ToolkitError as error:
         raise ToolkitError(
-            f"step {progress.step + 1}: {error}; the last checkpoint is kept, lower the "
-            "schedule's rates or look at these tiles"
+            f"step {progress.step + 1}: {error}; what was saved is kept, lower the schedule's "
+            "rates or look at these tiles"
+        ) from error
+    except torch.OutOfMemoryError as error:
+        raise ToolkitError(
+            f"step {progress.step + 1}: the GPU's memory does not hold it; lower optim.batch_size "
+            "(and raise optim.accumulate), or set optim.checkpointing=true"
         ) from error
     progress.step += 1
     progress.batches += len(batches)
     if run.journal:
         run.journal.step(progress.step, report, rate)
     every = run.config.optim.save_every
-    interrupted = run.world.any(run.interrupt.asked)
-    if interrupted or (every and progress.step % every == 0):
-        if run.journal:
-            run.journal.flush()
-        run.save("last.pt")
-    if interrupted:
+    due = every is not None and progress.step % every == 0
+    if run.world.any(run.interrupt.asked) or due:
+        _save_within_epoch(run)
+
+
+def _save_within_epoch(run: Run) -> None:
+    """So that nothing done is lost; and the end of the run, if SIGTERM has come."""
+    if run.journal:
+        run.journal.flush()
+    run.save("last.pt")
+    if run.world.any(run.interrupt.asked):
         raise Interrupted
 
 

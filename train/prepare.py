@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
+import torch
 from torch.utils.data import DataLoader
 
 from runtime import cli
@@ -37,23 +39,25 @@ def usable_tiles(
     val_tiles, bad_val = _check(data, config.data.val_split, STRIDE, masks, world)
     odd = [fact for fact in val_tiles if fact.height % STRIDE or fact.width % STRIDE]
     val_tiles = [fact for fact in val_tiles if fact not in odd]
-    bad = bad_train + bad_val
+    bad = list(dict.fromkeys(bad_train + bad_val))  # both may be one split
     bad += [
         f"{fact.tile.pre}: {fact.height}x{fact.width} (height x width); tiles are validated "
         f"whole, expected multiples of {STRIDE}"
         for fact in odd
     ]
+    listing = out / "bad-tiles.txt"
+    if world.leads:
+        listing.unlink(missing_ok=True)  # of an earlier attempt
     if bad:
-        listing = out / "bad-tiles.txt"
         if world.leads:
             write_bytes(listing, ("\n".join(bad) + "\n").encode())
         if not skip_bad:
             raise DataError(
-                f"{data}: {len(bad)} tiles cannot be used, all named in {listing}; first: "
+                f"{data}: {len(bad)} problems with its tiles, all named in {listing}; first: "
                 f"{bad[0]}; repair them, or train on the rest with --skip-bad"
             )
         if world.leads:
-            cli.note(f"skipping {len(bad)} tiles, see {listing}")
+            cli.note(f"skipping tiles with {len(bad)} problems, see {listing}")
     for split, facts in (
         (config.data.train_split, train_tiles),
         (config.data.val_split, val_tiles),
@@ -100,19 +104,33 @@ def build_loader(
         # A fork would copy OpenCV's locks while validation's threads hold them.
         multiprocessing_context="spawn" if data.workers else None,
         pin_memory=world.device.type == "cuda",
+        # Its own, so that it does not draw from the run's random state, which is saved.
+        generator=torch.Generator(),
     )
     return loader, sampler
 
 
-def build_learner(config: TrainConfig, world: World) -> Learner:
+def fingerprint(train_tiles: list[TileFacts], val_tiles: list[TileFacts]) -> str:
+    """Of what is trained and validated on: names and damage pixels, in their order."""
+    digest = hashlib.sha256()
+    for facts in (train_tiles, val_tiles):
+        for fact in facts:
+            digest.update(f"{fact.tile.name} {fact.pixels.tolist()}\n".encode())
+        digest.update(b"--\n")
+    return digest.hexdigest()
+
+
+def build_learner(config: TrainConfig, world: World, *, resumed: bool) -> Learner:
     """A fresh network, or the one of `init`, with its teacher if it has one.
+
+    With `resumed`, its weights are about to be replaced, and `init` need not be there.
 
     Raises:
         CheckpointError: `init` is of another architecture.
         ConfigError: the teacher sees its images otherwise.
     """
     network = build_network(config.model, config.seed)
-    if config.init:
+    if config.init and not resumed:
         given = load_checkpoint(config.init)
         _same_architecture(config.init, given.model, config.model)
         network = given.network()

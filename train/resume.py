@@ -6,7 +6,8 @@ so the sampler's place is a number of batches and the loader has nothing to save
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,9 +33,12 @@ class Progress:
 
 
 def checkpoint_of(
-    learner: Learner, progress: Progress, metrics: dict[str, Any] | None = None
+    learner: Learner, progress: Progress, tiles: str, metrics: dict[str, Any] | None = None
 ) -> Checkpoint:
-    """Everything to go on from here; on every rank, because each one's random state is in it."""
+    """Everything to go on from here; on every rank, because each one's random state is in it.
+
+    tiles: the fingerprint of what is trained and validated on.
+    """
     device = learner.world.device
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
@@ -51,35 +55,77 @@ def checkpoint_of(
             "batches": progress.batches,
             "best_score": progress.best_score,
             "world_size": learner.world.size,
+            "tiles": tiles,
+            "precision": str(learner.autocast),
             "random_states": learner.world.gather(states),
             "learner": learner.state(),
         },
     )
 
 
-def restore(path: Any, learner: Learner) -> Progress:
-    """Put `learner` where the run behind `path` was.
+def find_run(path: Path, config: TrainConfig, world: World) -> Checkpoint | None:
+    """The checkpoint to go on from, where there is one.
 
     Raises:
-        CheckpointError: no training run's checkpoint, or one of another configuration or
-            number of processes.
+        CheckpointError: not every process finds it; it is no training run's, or one of
+            another configuration or number of processes.
     """
+    found = world.gather(path.exists())
+    if not all(found):
+        if any(found):
+            raise CheckpointError(
+                f"{path}: some of the {world.size} processes find it and others do not; --out has "
+                "to be on storage that all nodes share"
+            )
+        return None
     checkpoint = load_checkpoint(path)
-    if checkpoint.resume is None or checkpoint.optimizer_state is None:
+    saved = checkpoint.resume
+    if saved is None or checkpoint.optimizer_state is None:
         raise CheckpointError(f"{path}: holds weights alone; a run resumes from its last.pt")
-    saved, world = checkpoint.resume, learner.world
     if saved["world_size"] != world.size:
         raise CheckpointError(
             f"{path}: written by {saved['world_size']} processes, this run has {world.size}; "
             f"start it with as many, or train anew from it with init={path}"
         )
-    _same_config(path, checkpoint.config or {}, learner.config)
+    _same_config(path, checkpoint.config or {}, config)
+    return checkpoint
+
+
+def restore(checkpoint: Checkpoint, learner: Learner, tiles: str) -> Progress:
+    """Put `learner` where the run was.
+
+    Raises:
+        CheckpointError: the tiles or the number format are not the run's, or the processes
+            read different checkpoints.
+    """
+    saved, world, path = checkpoint.resume, learner.world, checkpoint.path
+    assert saved is not None
+    assert checkpoint.optimizer_state is not None
+    if saved["tiles"] != tiles:
+        raise CheckpointError(
+            f"{path}: the run was started with other tiles than the usable ones of --data now; "
+            f"restore them, or train anew from it with init={path}"
+        )
+    if saved["precision"] != str(learner.autocast):
+        raise CheckpointError(
+            f"{path}: the run's number format is {saved['precision']}, here it would be "
+            f"{learner.autocast}; resume it on the same kind of device"
+        )
     learner.restore(checkpoint.model_state, checkpoint.optimizer_state, saved["learner"])
-    _restore_random_states(saved["random_states"][world.rank], world)
-    return Progress(checkpoint.epoch, saved["batches"], checkpoint.step, saved["best_score"])
+    states = saved["random_states"][world.rank]
+    torch.set_rng_state(states["cpu"])
+    if world.device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], world.device)
+    progress = Progress(checkpoint.epoch, saved["batches"], checkpoint.step, saved["best_score"])
+    if len({astuple(each) for each in world.gather(progress)}) > 1:
+        raise CheckpointError(
+            f"{path}: is not the same for all processes; --out has to be on storage that all "
+            "nodes share"
+        )
+    return progress
 
 
-def _same_config(path: Any, saved: dict[str, Any], config: TrainConfig) -> None:
+def _same_config(path: Path, saved: dict[str, Any], config: TrainConfig) -> None:
     before, now = _flat(saved), _flat(config.model_dump(mode="json"))
     changed = [
         f"{'.'.join(key)} (was {before.get(key)}, is {now.get(key)})"
@@ -97,9 +143,3 @@ def _flat(content: Any, key: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]
     if not isinstance(content, dict):
         return {key: content}
     return {k: v for name, each in content.items() for k, v in _flat(each, (*key, name)).items()}
-
-
-def _restore_random_states(states: dict[str, torch.Tensor], world: World) -> None:
-    torch.set_rng_state(states["cpu"])
-    if world.device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], world.device)

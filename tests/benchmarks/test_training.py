@@ -45,9 +45,16 @@ def test_variants_are_compared_over_seeds(
     assert (run / "seed-0" / "last.pt").stat().st_mtime_ns == before
 
 
+def test_lines_share_overrides_and_add_their_own() -> None:
+    plain, changed = variants([Path("a.yaml")], ["b 'loss.damage={focal: 1}' seed=2"], ["seed=1"])
+    assert (plain.name, plain.overrides) == ("a", ("seed=1",))
+    assert changed.name == "a-b"
+    assert changed.overrides == ("seed=1", "loss.damage={focal: 1}", "seed=2")
+
+
 def test_a_name_stands_for_one_line() -> None:
     with pytest.raises(ConfigError, match="a: named twice"):
-        variants([Path("x/a.yaml"), Path("y/a.yaml")], [])
+        variants([Path("x/a.yaml"), Path("y/a.yaml")], [], [])
 
 
 def test_means_are_over_the_seeds() -> None:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import fx, nn
 
+from calibration.observe import observe
 from calibration.placement import convolutions, sites
 from calibration.quantizer import QuantizedConv2d, Range, quantise
 from runtime.errors import CalibrationError
+from train.model import ModelConfig
+from train.model.dual_hrnet import normalise
 from train.model.inference_form import inference_form
+from train.xbd import find_tiles
+
+SIAMESE = {"streams": "siamese"}
+OPTIONS = [
+    {}, {"exchange_stages": ()}, {"fusion": "conv"}, {"squeeze_excitation": False},
+    SIAMESE, {"streams": "single"},
+]  # fmt: skip
 
 
 class _Recorder(fx.Interpreter):
@@ -23,10 +36,14 @@ class _Recorder(fx.Interpreter):
         return self.env_kept[node]
 
 
-def _true_ranges(graph: fx.GraphModule, images: torch.Tensor) -> dict[str, Range]:
+def _true_ranges(graph: fx.GraphModule, images: Iterable[torch.Tensor]) -> dict[str, Range]:
+    """By brute force: every value of every tensor of a name, put together."""
     recorder = _Recorder(graph)
     recorder.run(*images)
-    values = {site.name: recorder.env_kept[site.producer] for site in sites(graph)}
+    values: dict[str, torch.Tensor] = {}
+    for site in sites(graph):
+        value = recorder.env_kept[site.producer].flatten()
+        values[site.name] = torch.cat([values.get(site.name, value[:0]), value])
     return {name: Range(v.abs().max().item(), bool(v.min() >= 0)) for name, v in values.items()}
 
 
@@ -35,15 +52,47 @@ def graph(plausible: Callable) -> fx.GraphModule:
     return inference_form(plausible())
 
 
-def test_every_convolution_reads_a_quantised_tensor(graph: fx.GraphModule) -> None:
+@pytest.fixture
+def graph_of(plausible: Callable, small_config: ModelConfig) -> Callable[..., fx.GraphModule]:
+    """The inference form of the small network with other options."""
+
+    def make(**options: object) -> fx.GraphModule:
+        given = small_config.model_dump(exclude_defaults=True)
+        return inference_form(plausible(ModelConfig.model_validate({**given, **options})))
+
+    return make
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_every_convolution_reads_a_quantised_tensor(graph_of: Callable, options: dict) -> None:
+    graph = graph_of(**options)
     modules = dict(graph.named_modules())
-    convs = {
+    convs = [
         n for n in graph.graph.nodes
         if n.op == "call_module" and isinstance(modules[n.target], nn.Conv2d)
-    }  # fmt: skip
+    ]  # fmt: skip
     read = {reader for site in sites(graph) for reader in site.readers}
-    assert convs <= read
-    assert len(convs) == len(convolutions(graph))
+    assert set(convs) <= read
+    assert {n.target for n in convs} == set(convolutions(graph))
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_only_a_siamese_stream_has_two_sites_of_a_name(graph_of: Callable, options: dict) -> None:
+    names = Counter(site.name for site in sites(graph_of(**options)))
+    assert "pre.conv1" in names
+    for name, count in names.items():
+        assert count == (2 if options == SIAMESE and name.startswith("pre.") else 1), name
+
+
+def test_fusion_without_a_gate_quantises_its_skip_not_what_feeds_its_add(
+    graph_of: Callable,
+) -> None:
+    placed = {s.name: s for s in sites(graph_of(squeeze_excitation=False))}
+    fuse = "exchange.stage2.to_pre.0"
+    (reader,) = placed[f"{fuse}.reduce.2:skip"].readers
+    assert reader.target is operator.add
+    producers = {str(site.producer.target) for site in placed.values()}
+    assert f"network.{fuse}.residual.0" not in producers
 
 
 def test_sites_have_distinct_telling_names(graph: fx.GraphModule) -> None:
@@ -80,10 +129,24 @@ def test_quantising_needs_a_range_for_every_site(graph: fx.GraphModule) -> None:
         quantise(graph, ranges, "signed")
 
 
-@pytest.mark.parametrize("form", ["signed", "unsigned"])
-def test_quantised_graph_is_close_and_weights_are_int8(
-    graph: fx.GraphModule, plausible: Callable, form: str
+def test_a_range_covers_both_calls_of_a_siamese_module(
+    graph_of: Callable, small_config: ModelConfig, synthetic: Path
 ) -> None:
+    graph = graph_of(**SIAMESE)
+    tile = find_tiles(synthetic, "train")[0]
+    found = observe(graph, small_config, [tile], "minmax")
+    images = [normalise(torch.from_numpy(image)[None], small_config) for image in tile.images()]
+    for name, span in _true_ranges(graph, images).items():
+        assert found[name].amax() == pytest.approx(span.amax, rel=1e-6), name
+        assert (found[name].minimum >= 0) == span.non_negative, name
+
+
+@pytest.mark.parametrize("form", ["signed", "unsigned"])
+@pytest.mark.parametrize("options", OPTIONS)
+def test_quantised_graph_is_close_and_weights_are_int8(
+    graph_of: Callable, options: dict, form: str
+) -> None:
+    graph = graph_of(**options)
     images = torch.randn(2, 1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = graph(*images)

@@ -9,14 +9,19 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 
-from calibration.artefact import read_artefact
-from export.deploy import DeployOptions, deploy_graph
+from calibration.artefact import Artefact, read_artefact
+from calibration.observe import observe
+from calibration.quantizer import Range
+from export.deploy import DeployGraph, DeployOptions, deploy_graph
 from export.onnx_graph import OPSET, export_onnx
 from runtime.errors import ConfigError
 from train.checkpoint import load_checkpoint
 from train.inference import predict_maps
-from train.model import ModelConfig
+from train.model import DualHRNet, ModelConfig
+from train.model.inference_form import inference_form
+from train.xbd import find_tiles
 
 SIDE = 64
 
@@ -63,8 +68,24 @@ def test_rectangular_graph_gives_pytorchs_maps(plausible: Callable) -> None:
     assert np.abs(confidence[0].astype(int) - expected[2])[agreeing].max() <= 1
 
 
-def test_published_architecture_exports_too(plausible: Callable, small_config: ModelConfig) -> None:
-    network = plausible(small_config.model_copy(update={"architecture": "si-analytics"}))
+def _with(config: ModelConfig, **options: object) -> ModelConfig:
+    given = config.model_dump(exclude_defaults=True)
+    return ModelConfig.model_validate({**given, **options})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"architecture": "si-analytics"},
+        {"fusion": "conv"},
+        {"streams": "siamese"},
+        {"streams": "single"},
+    ],
+)
+def test_every_architecture_exports(
+    plausible: Callable, small_config: ModelConfig, fields: dict
+) -> None:
+    network = plausible(_with(small_config, **fields))
     options = DeployOptions(height=SIDE, width=SIDE)
     random = np.random.default_rng(1)
     pre, post = random.integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
@@ -99,8 +120,22 @@ def test_int8_graph_rounds_as_the_fake_quantised_network_does(
     weights = {n.input[0] for n in model.graph.node if n.op_type == "DequantizeLinear"}
     assert {stored[w] for w in weights if w in stored} == {onnx.TensorProto.INT8}
 
-    import torch
+    _assert_rounds_alike(model, graph, network, pair)
 
+
+def test_int8_graph_of_a_siamese_network_too(plausible, small_config, synthetic, pair) -> None:
+    network = plausible(_with(small_config, streams="siamese"))
+    tiles = find_tiles(synthetic, "train")[:4]
+    observers = observe(inference_form(network), network.config, tiles, "minmax")
+    ranges = {name: Range(o.amax(), o.minimum >= 0) for name, o in observers.items()}
+    options = DeployOptions(height=SIDE, width=SIDE, precision="int8", int8_form="unsigned")
+    graph = deploy_graph(network, options, Artefact("", {}, [], "minmax", ranges))
+    _assert_rounds_alike(export_onnx(graph, options), graph, network, pair)
+
+
+def _assert_rounds_alike(
+    model: onnx.ModelProto, graph: DeployGraph, network: DualHRNet, pair: tuple
+) -> None:
     with torch.inference_mode():
         expected = graph(*[torch.from_numpy(image)[None] for image in pair])
     # The optimiser may fuse; what is asked for is the same rounding, not the same kernels.

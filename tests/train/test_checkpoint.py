@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +17,8 @@ import torch
 from runtime.errors import CheckpointError
 from train.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, save_checkpoint
 from train.model import ModelConfig
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def test_round_trip_keeps_everything(small_checkpoint: Path, tmp_path: Path) -> None:
@@ -95,3 +101,58 @@ def test_newest_checkpoint_is_the_best_of_the_latest_run(tmp_path: Path) -> None
         path.touch()
         os.utime(path, (now - age, now - age))
     assert newest_checkpoint(tmp_path) == tmp_path / "new" / "best.pt"
+
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from train.checkpoint import load_checkpoint, save_checkpoint
+
+path = Path(sys.argv[1])
+whole = load_checkpoint(path)
+write = torch.save
+
+def cut_off(content, file):
+    write(content, file)
+    os.truncate(file, Path(file).stat().st_size // 2)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+torch.save = cut_off
+whole.step = 99
+save_checkpoint(path, whole)
+"""
+
+
+def test_a_process_killed_while_it_writes_leaves_the_previous_checkpoint(
+    small_checkpoint: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "last.pt"
+    shutil.copy(small_checkpoint, path)
+    line = [sys.executable, "-c", KILLED_WHILE_WRITING, str(path)]
+    result = subprocess.run(line, cwd=REPOSITORY)
+    assert result.returncode == -signal.SIGKILL
+    assert list(tmp_path.glob(".last.*.partial.pt"))  # it was in the middle of it
+    assert path.read_bytes() == small_checkpoint.read_bytes()
+    assert load_checkpoint(path).step == 0
+
+
+def test_a_full_disk_leaves_the_previous_checkpoint(small_checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    shutil.copy(small_checkpoint, path)
+    # Files of this process may not grow beyond 4 KiB, which writes meet like a full disk.
+    code = (
+        "import resource, signal, sys; from pathlib import Path;"
+        "from train.checkpoint import load_checkpoint, save_checkpoint;"
+        "path = Path(sys.argv[1]); whole = load_checkpoint(path);"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
+        "save_checkpoint(path, whole)"
+    )
+    line = [sys.executable, "-c", code, str(path)]
+    result = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True)
+    assert result.returncode != 0
+    assert "CheckpointError" in result.stderr
+    assert "last.pt: cannot be written" in result.stderr
+    assert path.read_bytes() == small_checkpoint.read_bytes()
+    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]

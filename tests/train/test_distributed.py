@@ -73,6 +73,30 @@ def test_a_failure_on_one_rank_ends_the_other_with_its_message(
     assert "tile x: is gone" in (tmp_path / "1.txt").read_text()
 
 
+def _fail_while_the_other_sleeps(rank: int, port: int) -> None:
+    _join(rank, port, 2)
+    with world("cpu") as group:
+        group.any(False)
+        if rank == 1:
+            raise DataError("tile x: is gone; restore it")
+        time.sleep(120)  # like a rank that waits for a GPU's answer
+
+
+def test_a_stuck_rank_is_ended_when_another_fails(free_port: int) -> None:
+    context = torch.multiprocessing.get_context("spawn")
+    ranks = [
+        context.Process(target=_fail_while_the_other_sleeps, args=(rank, free_port))
+        for rank in (0, 1)
+    ]
+    start = time.monotonic()
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join()
+    assert [process.exitcode for process in ranks] == [1, 1]
+    assert time.monotonic() - start < 110
+
+
 def test_a_world_of_one_needs_no_group() -> None:
     alone = World(0, 1, torch.device("cpu"))
     assert alone.gather(3) == [3]

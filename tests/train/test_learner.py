@@ -201,6 +201,31 @@ def test_a_loss_that_is_no_number_names_the_tiles_and_changes_nothing() -> None:
     assert torch.equal(before, network.pre.conv1.weight)
 
 
+def test_of_several_passes_the_one_with_the_bad_number_is_named() -> None:
+    network = build_network(ModelConfig.model_validate(MODEL), 0).eval()
+    learner = Learner(network, _config(freeze_batch_norm=True), ALONE)
+    batch = _batches()[0]
+    broken = _part(batch, slice(2, 3))
+    normal = learner._images
+    learner._images = lambda b: [x * float("nan") for x in normal(b)] if b is broken else normal(b)
+    with pytest.raises(ToolkitError, match="the loss is nan on t2$"):
+        learner.step([_part(batch, slice(0, 2)), broken], 1e-3)
+
+
+def test_a_gradient_that_stays_unusable_in_fp16_ends_the_run() -> None:
+    network = build_network(ModelConfig.model_validate(MODEL), 0)
+    learner = Learner(network, _config(precision="fp16", ema=0.5), ALONE)
+    learner.scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    network.pre.conv1.weight.register_hook(lambda gradient: gradient * float("inf"))
+    batch = _batches()[:1]
+    for scale in (1.0, 0.5):  # left out, and the scale is halved
+        learner.step(batch, 1e-3)
+        assert learner.scaler.get_scale() == scale
+    with pytest.raises(ToolkitError, match="the gradient's norm is (nan|inf) on t0, t1, t2, t3"):
+        learner.step(batch, 1e-3)
+    assert learner.average.updates == 0  # a step left out moves no average
+
+
 def test_synchronised_batch_norm_needs_gpus() -> None:
     network = build_network(ModelConfig.model_validate(MODEL), 0)
     with pytest.raises(ConfigError, match=r"optim\.sync_batch_norm: PyTorch has it on GPUs only"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -44,9 +45,13 @@ def _arguments(data: Path, out: Path, *more: object) -> list[str]:
     return [str(part) for part in line]
 
 
-def _torchrun(free_port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _torchrun_line(free_port: int, *arguments: str) -> list[str]:
     launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port}"]
-    line = [sys.executable, *launch, "-m", "train", *arguments]
+    return [sys.executable, *launch, "-m", "train", *arguments]
+
+
+def _torchrun(free_port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    line = _torchrun_line(free_port, *arguments)
     return subprocess.run(line, capture_output=True, text=True, cwd=REPOSITORY)
 
 
@@ -64,6 +69,11 @@ def _same_end(first: Path, second: Path) -> None:
     """Weights, averaged weights, optimiser and curves, to the last bit."""
     one, two = (load_checkpoint(run / "last.pt") for run in (first, second))
     assert (one.epoch, one.step, one.metrics) == (two.epoch, two.step, two.metrics)
+    for name in ("batches", "best_score", "tiles"):
+        assert one.resume[name] == two.resume[name]
+    assert one.resume["learner"]["updates"] == two.resume["learner"]["updates"]
+    states = zip(one.resume["random_states"], two.resume["random_states"], strict=True)
+    assert all(torch.equal(a["cpu"], b["cpu"]) for a, b in states)
     for state in (
         lambda c: c.model_state,
         lambda c: c.resume["learner"]["network"],
@@ -183,23 +193,45 @@ def test_another_configuration_cannot_resume(trained, data, error_line) -> None:
     assert "data.crop (was 64, is 96)" in line
 
 
-def test_best_alone_cannot_resume(trained, data, tmp_path, error_line, small_checkpoint) -> None:
+def test_other_tiles_cannot_resume(trained, data, tmp_path, error_line) -> None:
+    run, fewer = shutil.copytree(trained, tmp_path / "run"), shutil.copytree(data, tmp_path / "d")
+    name = find_tiles(fewer, "train")[0].name
+    for path in (fewer / "train").rglob(f"{name}_*"):
+        path.unlink()
+    line = error_line("train", *_arguments(fewer, run, "--resume"))
+    assert "started with other tiles" in line
+
+
+def test_weights_alone_cannot_resume(trained, data, tmp_path, error_line, small_checkpoint) -> None:
     shutil.copy(small_checkpoint, tmp_path / "last.pt")
     line = error_line("train", *_arguments(data, tmp_path, "--resume"))
     assert "holds weights alone" in line
 
 
-def test_two_processes_train_and_score_the_whole_split(
+def test_two_processes_score_the_whole_split_and_resume_to_the_same_bits(
     data: Path, tmp_path: Path, free_port: int, error_line: Callable
 ) -> None:
-    result = _torchrun(free_port, *_arguments(data, tmp_path))
+    more = ("data.sampling=balanced", "optim.batch_size=1", "optim.accumulate=2")
+    result = _torchrun(free_port, *_arguments(data, tmp_path, *more))
     assert result.returncode == 0, result.stderr
     last = load_checkpoint(tmp_path / "last.pt")
     assert last.step == EPOCHS * STEPS / 2
     # Three tiles on two ranks; the score of all in one process, to the last pixel.
     counts = score_tiles(last.network(), find_tiles(data, "test"))
     assert counts.as_dict() == last.metrics
-    line = error_line("train", *_arguments(data, tmp_path, "--resume"))
+    again = tmp_path / "again"
+    line = _torchrun_line(free_port, *_arguments(data, again, *more))
+    process = subprocess.Popen(line, cwd=REPOSITORY, start_new_session=True)
+    while not (again / "last.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert load_checkpoint(again / "last.pt").step < last.step
+    result = _torchrun(free_port, *_arguments(data, again, *more, "--resume"))
+    assert result.returncode == 0, result.stderr
+    _same_end(tmp_path, again)
+    line = error_line("train", *_arguments(data, tmp_path, "--resume", *more))
     assert "written by 2 processes, this run has 1" in line
 
 

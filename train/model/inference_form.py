@@ -48,6 +48,7 @@ def inference_form(network: DualHRNet) -> fx.GraphModule:
 
 
 def _fold_batch_norms(graph: fx.GraphModule) -> None:
+    # As they were: a convolution that a siamese network calls twice is folded once.
     modules = dict(graph.named_modules())
     for node in list(graph.graph.nodes):
         norm = modules.get(node.target) if node.op == "call_module" else None

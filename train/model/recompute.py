@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TypeVar
 
+import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -24,13 +25,8 @@ def recomputed(part: nn.Module, work: Callable[..., T], *inputs: object) -> T:
         part: holds every batch norm that `work` uses; a batch counts once in its running
             statistics, although it passes twice.
     """
-    import torch
-    if torch.compiler.is_compiling(): return checkpoint(work,*inputs,use_reentrant=False,preserve_rng_state=False)
-    return checkpoint(
-        work,
-        *inputs,
-        use_reentrant=False,
-        # No layer draws random numbers; saving their state would wait for the GPU.
-        preserve_rng_state=False,
-        context_fn=lambda: (nullcontext(), still_statistics(part)),
-    )
+    # A compiler replays a part without its side effects, and takes no context of ours.
+    compiling = torch.compiler.is_compiling()
+    options = {} if compiling else {"context_fn": lambda: (nullcontext(), still_statistics(part))}
+    # No layer draws random numbers; saving their state would wait for the GPU.
+    return checkpoint(work, *inputs, use_reentrant=False, preserve_rng_state=False, **options)
