@@ -32,7 +32,10 @@ STEPS = 2
 """The second finds the optimiser's state in place, as every later one does; it is timed."""
 
 MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "0"}
-"""With these glibc gives freed memory back at once: a peak is what was in use, not kept."""
+"""With these glibc gives freed memory back at once: a peak is what was in use, not kept.
+
+It costs time, every variant alike: the seconds are there to be compared with each other.
+"""
 
 
 @dataclass(frozen=True)

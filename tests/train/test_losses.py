@@ -239,11 +239,11 @@ def test_a_student_that_is_its_teacher_has_nothing_to_gain() -> None:
     damage = torch.randint(0, 5, (2, 4, 4), dtype=torch.uint8)
     sums = StepSums(*target_sums((damage > 0).byte(), damage, LossConfig()))
     student = tuple(t.clone().requires_grad_() for t in teacher)
-    same = teacher_loss(student, teacher, damage, 2.0, sums)
+    same = teacher_loss(student, teacher, damage, LossConfig(), 2.0, sums)
     for gradient in torch.autograd.grad(same, student):
         assert gradient.abs().max() < 1e-6
     moved = tuple(t + torch.randn_like(t) for t in teacher)
-    assert teacher_loss(moved, teacher, damage, 2.0, sums) > same
+    assert teacher_loss(moved, teacher, damage, LossConfig(), 2.0, sums) > same
 
 
 def test_a_student_may_have_another_head_than_its_teacher() -> None:
@@ -251,7 +251,9 @@ def test_a_student_may_have_another_head_than_its_teacher() -> None:
     damage = torch.full((1, 4, 4), 3, dtype=torch.uint8)
     sums = StepSums(*target_sums((damage > 0).byte(), damage, LossConfig()))
     alike = teacher[0][:, 1:] - teacher[0][:, :1], F.pad(teacher[1], (0, 0, 0, 0, 1, 0))
-    found, same = (teacher_loss(s, teacher, damage, 3.0, sums) for s in (alike, teacher))
+    found, same = (
+        teacher_loss(s, teacher, damage, LossConfig(), 3.0, sums) for s in (alike, teacher)
+    )
     assert torch.allclose(found, same)
 
 

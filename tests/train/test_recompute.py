@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from train.model import DualHRNet, ModelConfig, build_network
 from train.model.inference_form import inference_form
+from train.model.recompute import recomputed
 from train.model.statistics import still_statistics
 
 NETWORKS = [{}, {"architecture": "si-analytics"}, {"streams": "siamese"}, {"streams": "single"}]
@@ -101,6 +102,19 @@ def test_data_parallel_gradients_are_the_same(small_config: ModelConfig, options
     parallel = DistributedDataParallel(network)
     for _ in range(2):
         assert _all_equal(_gradients(parallel, images), expected)
+
+
+def test_a_compiled_part_counts_a_batch_once_too() -> None:
+    part = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    eager = copy.deepcopy(part)
+    compiled = torch.compile(lambda x: recomputed(part, part, x), backend="aot_eager")
+    batch = torch.randn(2, 3, 8, 8)
+    for forward in (compiled, eager):
+        forward(batch).square().mean().backward()
+    for ours, expected in zip(part.state_dict().values(), eager.state_dict().values(), strict=True):
+        torch.testing.assert_close(ours, expected)
+    for ours, expected in zip(part.parameters(), eager.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, expected.grad)
 
 
 def test_inference_does_not_recompute(small_config: ModelConfig) -> None:

@@ -35,7 +35,7 @@ def step_losses(
     total = config.building_weight * parts["building"] + config.damage_weight * parts["damage"]
     if teacher:
         guide, distill = teacher
-        parts["teacher"] = teacher_loss(outputs, guide, damage, distill.temperature, sums)
+        parts["teacher"] = teacher_loss(outputs, guide, damage, config, distill.temperature, sums)
         total = total + distill.weight * parts["teacher"]
     return {"loss": total, **parts}
 
