@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,14 +54,11 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class Measurement:
-    """One variant; sizes in bytes.
-
-    `peak` is of the whole process, `state` of parameters, gradients and optimiser state.
-    """
+    """Of one variant: the whole process at its peak; parameters, gradients and optimiser state."""
 
     variant: str
-    peak: int
-    state: int
+    peak_bytes: int
+    state_bytes: int
     seconds: float
 
 
@@ -89,7 +86,8 @@ def main(args: argparse.Namespace) -> None:
         with tqdm(VARIANTS, unit="variant") as names:
             found = [_in_a_process(name, args) for name in names]
     what = {"config": args.config.stem, "size": args.size, "batch": args.batch}
-    record = {**what, "machine": describe_machine(), "variants": [asdict(each) for each in found]}
+    figures = [{**asdict(each), "ratio": each.peak_bytes / found[0].peak_bytes} for each in found]
+    record = {**what, "machine": describe_machine(), "variants": figures}
     print(json.dumps(record, indent=2) if args.json else _table(found))
 
 
@@ -148,18 +146,19 @@ def _in_a_process(name: str, args: argparse.Namespace) -> Measurement:
     if result.returncode:
         last = result.stderr.strip().splitlines()[-1:] or [f"exit code {result.returncode}"]
         raise ToolkitError(f"{name}: {last[0].removeprefix('error: ')}")
-    return Measurement(**json.loads(result.stdout)["variants"][0])
+    (figures,) = json.loads(result.stdout)["variants"]
+    return Measurement(**{field.name: figures[field.name] for field in fields(Measurement)})
 
 
 def _table(found: Sequence[Measurement]) -> str:
-    lines = [f"{'variant':<16}{'peak GiB':>9}{'of the first':>14}{'seconds a step':>16}"]
+    lines = [f"{'variant':<16}{'peak GiB':>9}{'ratio':>8}{'seconds a step':>16}"]
     for each in found:
-        ratio = each.peak / found[0].peak
+        ratio = each.peak_bytes / found[0].peak_bytes
         lines.append(
-            f"{each.variant:<16}{each.peak / GIB:>9.2f}{ratio:>14.0%}{each.seconds:>16.2f}"
+            f"{each.variant:<16}{each.peak_bytes / GIB:>9.2f}{ratio:>8.2f}{each.seconds:>16.2f}"
         )
     lines.append(
-        f"parameters, gradients and optimiser state: {found[0].state / GIB:.2f} GiB of each"
+        f"parameters, gradients and optimiser state: {found[0].state_bytes / GIB:.2f} GiB of each"
     )
     return "\n".join(lines)
 

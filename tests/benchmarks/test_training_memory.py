@@ -37,9 +37,12 @@ def test_recomputation_and_bf16_lower_the_peak(python: Callable, config: Path) -
     assert (record["config"], record["size"], record["batch"]) == ("small", 256, 2)
     found = {each["variant"]: each for each in record["variants"]}
     assert list(found) == list(VARIANTS)
-    assert found["recompute"]["peak"] < found["plain"]["peak"]
-    assert found["bf16"]["peak"] < found["plain"]["peak"]
-    assert found["bf16+recompute"]["peak"] < found["bf16"]["peak"]
+    assert found["recompute"]["peak_bytes"] < found["plain"]["peak_bytes"]
+    assert found["bf16"]["peak_bytes"] < found["plain"]["peak_bytes"]
+    assert found["bf16+recompute"]["peak_bytes"] < found["bf16"]["peak_bytes"]
+    assert found["recompute"]["ratio"] == pytest.approx(
+        found["recompute"]["peak_bytes"] / found["plain"]["peak_bytes"]
+    )
     assert min(each["seconds"] for each in found.values()) > 0
 
 
@@ -53,7 +56,7 @@ def test_state_is_four_floats_a_parameter(python: Callable, config: Path) -> Non
     tensors = sum(1 for _ in network.parameters())
     # Value, gradient and two moments; and one counter a tensor.
     expected = 4 * 4 * sum(p.numel() for p in network.parameters()) + 4 * tensors
-    assert found["state"] == expected
+    assert found["state_bytes"] == expected
 
 
 @pytest.mark.parametrize(
