@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -53,6 +54,14 @@ def _torchrun_line(free_port: int, *arguments: str) -> list[str]:
 def _torchrun(free_port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     line = _torchrun_line(free_port, *arguments)
     return subprocess.run(line, capture_output=True, text=True, cwd=REPOSITORY)
+
+
+def _kill_all(run: Path) -> None:
+    """The launcher and its processes, which it gives sessions of their own."""
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if str(run).encode() in line.read_bytes():
+                os.kill(int(line.parent.name), signal.SIGKILL)
 
 
 def _curve(run: Path) -> dict[str, list[tuple[int, float]]]:
@@ -221,11 +230,11 @@ def test_two_processes_score_the_whole_split_and_resume_to_the_same_bits(
     assert counts.as_dict() == last.metrics
     again = tmp_path / "again"
     line = _torchrun_line(free_port, *_arguments(data, again, *more))
-    process = subprocess.Popen(line, cwd=REPOSITORY, start_new_session=True)
+    process = subprocess.Popen(line, cwd=REPOSITORY)
     while not (again / "last.pt").exists():
         assert process.poll() is None
         time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
+    _kill_all(again)
     process.wait()
     assert load_checkpoint(again / "last.pt").step < last.step
     result = _torchrun(free_port, *_arguments(data, again, *more, "--resume"))
