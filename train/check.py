@@ -107,7 +107,7 @@ def _check(tile: Tile, masks: MaskCache, side: int) -> TileFacts | str:
         return " ".join(str(error).split())
     except OSError as error:
         # Writing a mask can fail too, which is no fault of the tile.
-        if error.filename not in map(str, (tile.pre, tile.post, tile.pre_label, tile.post_label)):
+        if error.filename not in map(str, tile.labels):
             raise
         return f"{error.filename}: {error.strerror}; expected a file that can be read"
     pixels = np.bincount(damage.ravel(), minlength=256)[: len(CLASS_NAMES)]

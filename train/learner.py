@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -95,7 +95,7 @@ class Learner:
         shares, sound = [], []
         for index, batch in enumerate(batches):
             last = index == len(batches) - 1
-            with self._without_exchange() if not last else contextlib.nullcontext():
+            with self._exchange(last=last):
                 losses, finite = self._share(batch, sums)
                 # DDP divides by the ranks; the shares are to be added up instead.
                 self.scaler.scale(losses["loss"] * self.world.size).backward()
@@ -210,14 +210,11 @@ class Learner:
             self.world.device.type, self.autocast, enabled=self.autocast is not None
         )
 
-    @contextlib.contextmanager
-    def _without_exchange(self) -> Iterator[None]:
-        """Gradients stay on this rank: the last forward pass of a step exchanges them all."""
+    def _exchange(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
+        """Gradients stay on this rank until the last forward pass of a step exchanges them all."""
         ddp = self.parallel
-        with (
-            ddp.no_sync() if isinstance(ddp, DistributedDataParallel) else contextlib.nullcontext()
-        ):
-            yield
+        waits = isinstance(ddp, DistributedDataParallel) and not last
+        return ddp.no_sync() if waits else contextlib.nullcontext()
 
 
 def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
