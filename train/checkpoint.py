@@ -119,21 +119,21 @@ def load_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def read_torch_file(path: Path) -> Any:
-    """`torch.load` with `weights_only=True`, its failures as one line."""
+def read_torch_file(
+    path: Path,
+    absent: str = "no such checkpoint; expected a file written by `python -m train`",
+    unreadable: str = "not a readable checkpoint",
+    advice: str = "it is truncated or of another program",
+) -> Any:
+    """`torch.load` with `weights_only=True`, its failures as one line in the caller's words."""
     if not path.is_file():
-        raise CheckpointError(
-            f"{path}: no such checkpoint; expected a file written by `python -m train`"
-        )
+        raise CheckpointError(f"{path}: {absent}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # the unpickler fails in whatever way the bytes suggest
-        raise CheckpointError(
-            f"{path}: not a readable checkpoint ({reason(error)[:120]}); "
-            "it is truncated or of another program"
-        ) from error
+        raise CheckpointError(f"{path}: {unreadable} ({reason(error)[:120]}); {advice}") from error
 
 
 def newest_checkpoint(runs: Path) -> Path:

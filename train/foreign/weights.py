@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from runtime.errors import CheckpointError, reason
+from runtime.errors import CheckpointError
+from train.checkpoint import read_torch_file
 from train.config import describe
 from train.model import ModelConfig
 
@@ -45,17 +45,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: missing, truncated, or not written by `torch.save`.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; expected published weights (.pth)")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # a damaged pickle fails in any way it likes
-        raise CheckpointError(
-            f"{path}: not readable as weights ({reason(error)[:120]}); expected a file of "
-            "`torch.save`, this one is damaged or of another program; fetch it again"
-        ) from error
+    content = read_torch_file(
+        path,
+        absent="no such file; expected published weights (.pth)",
+        unreadable="not readable as weights",
+        advice="expected a file of `torch.save`, this one is damaged or of another program; "
+        "fetch it again",
+    )
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
