@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from calibration.artefact import Artefact, preprocessing_of
 from calibration.observe import observe
-from calibration.quantizer import Range
 from calibration.tiles import choose, content_hashes
 from runtime.files import sha256
 from train.checkpoint import load_checkpoint
 from train.model.inference_form import inference_form
+from train.quantisation.artefact import Artefact, preprocessing_of
+from train.quantisation.fake import Range
 from train.xbd import Tile, find_tiles
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import fx
 
 from calibration.observers import METHODS, MinMaxObserver
-from calibration.placement import sites
 from train.model.config import ModelConfig
 from train.model.dual_hrnet import normalise
+from train.quantisation.placement import sites
 from train.xbd import Tile
 
 

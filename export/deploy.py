@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
-from calibration.artefact import Artefact
-from calibration.quantizer import Form, quantise
 from runtime.errors import CalibrationError, ConfigError
 from runtime.manifest import DEFAULT_THRESHOLD, STRIDE, Precision
 from train.model import DualHRNet
 from train.model.decode import check_threshold, decode
 from train.model.hrnet import upsample
 from train.model.inference_form import inference_form
+from train.quantisation.artefact import Artefact
+from train.quantisation.fake import Form, quantise
 
 
 @dataclass(frozen=True)

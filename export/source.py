@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from calibration.artefact import Artefact, preprocessing_of, read_artefact
 from calibration.tiles import content_hashes
 from export.deploy import DeployOptions
 from runtime.errors import CalibrationError, ConfigError
 from runtime.files import sha256
 from train.checkpoint import load_checkpoint, newest_checkpoint
 from train.model import DualHRNet
+from train.quantisation.artefact import Artefact, preprocessing_of, read_artefact
 from train.xbd import find_tiles
 
 RUNS = Path("runs")

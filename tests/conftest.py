@@ -18,6 +18,7 @@ import torch
 from train.checkpoint import Checkpoint, save_checkpoint
 from train.model import DualHRNet, ModelConfig, build_network
 from train.model.dual_hrnet import normalise
+from train.quantisation.artefact import Artefact, read_artefact
 from train.synthetic.scene import make_scene
 
 REPOSITORY = Path(__file__).parents[1]
@@ -127,6 +128,11 @@ def calibration_file(
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     return out
+
+
+@pytest.fixture
+def artefact(calibration_file: Path) -> Artefact:
+    return read_artefact(calibration_file)
 
 
 @pytest.fixture

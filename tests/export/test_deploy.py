@@ -11,9 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-from calibration.artefact import Artefact, read_artefact
 from calibration.observe import observe
-from calibration.quantizer import Range
 from export.deploy import DeployGraph, DeployOptions, deploy_graph
 from export.onnx_graph import OPSET, export_onnx
 from runtime.errors import ConfigError
@@ -21,6 +19,8 @@ from train.checkpoint import load_checkpoint
 from train.inference import predict_maps
 from train.model import DualHRNet, ModelConfig
 from train.model.inference_form import inference_form
+from train.quantisation.artefact import Artefact, read_artefact
+from train.quantisation.fake import Range
 from train.xbd import find_tiles
 
 SIDE = 64

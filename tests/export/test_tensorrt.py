@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from onnx import TensorProto, helper
 
-from calibration.artefact import read_artefact
 from export.builders import tensorrt as builder
 from export.deploy import DeployOptions, deploy_graph
 from export.onnx_graph import export_onnx
 from runtime.errors import BackendError, ConfigError, ExportError
 from train.checkpoint import load_checkpoint
+from train.quantisation.artefact import read_artefact
 
 trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed")
 

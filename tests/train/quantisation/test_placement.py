@@ -12,12 +12,12 @@ import torch
 from torch import fx, nn
 
 from calibration.observe import observe
-from calibration.placement import convolutions, sites
-from calibration.quantizer import QuantizedConv2d, Range, quantise
 from runtime.errors import CalibrationError
 from train.model import ModelConfig
 from train.model.dual_hrnet import normalise
 from train.model.inference_form import inference_form
+from train.quantisation.fake import QuantizedConv2d, Range, quantise
+from train.quantisation.placement import convolutions, sites
 from train.xbd import find_tiles
 
 SIAMESE = {"streams": "siamese"}

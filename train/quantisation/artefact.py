@@ -14,16 +14,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from calibration.quantizer import Range
 from runtime.errors import CalibrationError
 from runtime.files import write_json
+from train.quantisation.fake import Range
 
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """Everything in the file; `ranges` by site name (see `calibration.placement`)."""
+    """Everything in the file; `ranges` by site name (see `train.quantisation.placement`)."""
 
     checkpoint_sha256: str
     preprocessing: dict[str, Any]

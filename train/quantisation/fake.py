@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.onnx.ops import symbolic as onnx_op
 
-from calibration.placement import Site, convolutions, sites
 from runtime.errors import CalibrationError
+from train.quantisation.placement import Site, convolutions, sites
 
 Form = Literal["signed", "unsigned"]
 """How activations are stored. `signed`: s8, zero-point 0, what TensorRT takes. `unsigned`:

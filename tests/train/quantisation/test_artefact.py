@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from calibration.artefact import Artefact, preprocessing_of, read_artefact
 from calibration.observe import observe
-from calibration.placement import sites
-from calibration.quantizer import Range
 from calibration.tiles import choose, content_hashes
 from runtime.errors import CalibrationError
 from runtime.files import sha256
 from train.checkpoint import load_checkpoint
 from train.model.dual_hrnet import normalise
 from train.model.inference_form import inference_form
+from train.quantisation.artefact import Artefact, preprocessing_of, read_artefact
+from train.quantisation.fake import Range
+from train.quantisation.placement import sites
 from train.xbd import find_tiles
 
 
