@@ -15,7 +15,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", required=True, type=Path, metavar="calibration.json")
     p.add_argument("--split", default="train", help="split the tiles come from (default: train)")
     p.add_argument("--tiles", type=int, default=16, help="how many tiles to observe (default: 16)")
-    p.add_argument("--method", choices=["minmax", "entropy"], default="minmax")
+    p.add_argument(
+        "--method",
+        choices=["minmax", "percentile", "entropy", "mse"],
+        default="minmax",
+        help="the range: all values, 99.99%% of them, the least loss of information, or the "
+        "least squared error (default: minmax)",
+    )
     return p
 
 

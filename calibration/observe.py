@@ -15,10 +15,13 @@ from train.xbd import Tile
 
 
 class _Watch(fx.Interpreter):
-    """Runs the graph and shows each site's tensor to its observer, then lets it go."""
+    """Runs the graph and shows each site's tensor to its observer.
+
+    A tensor goes when its last reader has run, so that the peak is that of a forward pass.
+    """
 
     def __init__(self, graph: fx.GraphModule, observers: dict[fx.Node, MinMaxObserver]) -> None:
-        super().__init__(graph)
+        super().__init__(graph, garbage_collect_values=True)
         self.observers = observers
 
     def run_node(self, node: fx.Node) -> torch.Tensor:

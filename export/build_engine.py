@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from export.options import add_graph_options, deploy_options
+from export.options import add_graph_options, add_precisions, deploy_options
 from runtime import cli
 from runtime.errors import ConfigError
-from runtime.manifest import FILE_NAME
+from runtime.manifest import FILE_NAME, Manifest
 
 if TYPE_CHECKING:
     from export.deploy import DeployOptions
+    from export.request import EngineRequest, Proof
+    from export.source import Ranges
     from export.targets import Target
     from train.model import ModelConfig
+
+BEST = "best"
 
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m export.build_engine", description=__doc__)
     add_graph_options(p)
+    add_precisions(p).add_argument(
+        "--best",
+        dest="precision",
+        action="store_const",
+        const=BEST,
+        help="build what the target offers, keep the fastest that is accurate enough, and say "
+        "why the others lost",
+    )
     p.add_argument(
         "--target",
         default="auto",
@@ -33,42 +46,149 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--out", type=Path, metavar="DIR", help="engine folder (default: artifacts/NAME)"
     )
-    p.add_argument("--data", type=Path, help="xBD data set to measure parity on")
-    p.add_argument("--split", default="test", help="split of --data (default: test)")
-    p.add_argument("--parity-pairs", type=int, default=2, help="pairs to compare (default: 2)")
     p.add_argument("--json", action="store_true", help="print the manifest as JSON")
+    _add_proof(p.add_argument_group("proof"))
+    ranges = p.add_argument_group("INT8 without --calibration")
+    ranges.add_argument(
+        "--calibration-tiles", type=int, default=16, metavar="N", help="default: 16"
+    )
+    ranges.add_argument(
+        "--method", choices=["minmax", "percentile", "entropy", "mse"], default="minmax"
+    )
     return p
 
 
-def main(args: argparse.Namespace) -> None:
-    if args.parity_pairs < 1:
-        raise ConfigError(f"--parity-pairs {args.parity_pairs}: expected at least 1")
+def _add_proof(group: Any) -> None:
+    group.add_argument("--data", type=Path, help="xBD data set to calibrate and to compare on")
+    group.add_argument("--split", default="test", help="split to compare on (default: test)")
+    group.add_argument(
+        "--parity-pairs", type=int, default=2, metavar="N", help="pairs to compare (default: 2)"
+    )
+    group.add_argument(
+        "--gate-tiles",
+        type=int,
+        default=16,
+        metavar="N",
+        help="labelled tiles to measure accuracy on; 0: no accuracy gate (default: 16)",
+    )
+    group.add_argument(
+        "--gate-score",
+        type=float,
+        default=0.005,
+        metavar="LOSS",
+        help="most that the xView2 score may lose against FP32 (default: 0.005)",
+    )
+    group.add_argument(
+        "--gate-f1",
+        type=float,
+        default=0.01,
+        metavar="LOSS",
+        help="most that any F1 may lose against FP32 (default: 0.01)",
+    )
+    group.add_argument(
+        "--allow-mixed",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="modules or ONNX nodes that may be compiled in another precision",
+    )
 
+
+def main(args: argparse.Namespace) -> None:
+    _check(args)
+    if args.out is not None:
+        _check_out(args.out)
+    manifest, out = _best(args) if args.precision == BEST else _one(args)
+    if args.json:
+        print((out / FILE_NAME).read_text(), end="")
+    for line in report(manifest.verification):
+        cli.note(line)
+    size = sum(entry.size for entry in manifest.payload)
+    cli.note(f"{out}: {manifest.precision} engine, {size / 1e6:.1f} MB")
+
+
+def _one(args: argparse.Namespace) -> tuple[Manifest, Path]:
     from export.targets import choose
 
     target = choose(args.target, args.precision, args.compute_capability)
+    request = _request(args, target)
+    out = args.out or _default_out(request)
+
+    from export.engine import build_engine
+
+    return build_engine(request, out), out
+
+
+def _best(args: argparse.Namespace) -> tuple[Manifest, Path]:
+    from export.best import Candidate, build_best
+    from export.targets import offers
+
+    candidates = []
+    for target, precision in offers(args.target, args.compute_capability):
+        calibration = args.calibration if precision == "int8" else None
+        chosen = {**vars(args), "precision": precision, "calibration": calibration}
+        open_request = functools.partial(_request, argparse.Namespace(**chosen), target)
+        candidates.append(Candidate(f"{target.name} {precision}", open_request))
+    return build_best(candidates, lambda request: args.out or _default_out(request))
+
+
+def _default_out(request: EngineRequest) -> Path:
+    model = request.source.network.config
+    out = Path("artifacts") / default_name(model, request.options, request.target)
+    _check_out(out)
+    return out
+
+
+def _request(args: argparse.Namespace, target: Target) -> EngineRequest:
     options = deploy_options(args, nvidia=target.nvidia)
     capability = f" for compute capability {target.capability}" if target.capability else ""
     cli.note(f"target {target.name}{capability} ({target.why})")
 
-    from export.engine import EngineRequest, build_engine, check_target
+    from export.engine import check_target
+    from export.request import EngineRequest
     from export.source import open_source
 
     check_target(target)
-    source = open_source(args.checkpoint, args.calibration, options, args.data)
-    out = args.out or Path("artifacts") / default_name(source.network.config, options, target)
+    source = open_source(args.checkpoint, options.precision, _ranges(args))
+    return EngineRequest(source, options, target, _proof(args))
+
+
+def _ranges(args: argparse.Namespace) -> Ranges:
+    from export.source import Ranges
+
+    return Ranges(args.calibration, args.data, args.method, args.calibration_tiles)
+
+
+def _proof(args: argparse.Namespace) -> Proof:
+    from calibration.gate import Limits
+    from export.request import Proof
+
+    return Proof(
+        args.data,
+        args.split,
+        args.parity_pairs,
+        args.gate_tiles,
+        Limits(args.gate_score, args.gate_f1),
+        frozenset(args.allow_mixed),
+    )
+
+
+def _check(args: argparse.Namespace) -> None:
+    for name, lowest in (("parity_pairs", 1), ("gate_tiles", 0), ("calibration_tiles", 1)):
+        value = getattr(args, name)
+        if value < lowest:
+            raise ConfigError(f"--{name.replace('_', '-')} {value}: expected at least {lowest}")
+    for name in ("gate_score", "gate_f1"):
+        value = getattr(args, name)
+        if not 0 <= value <= 1:
+            raise ConfigError(f"--{name.replace('_', '-')} {value}: expected between 0 and 1")
+
+
+def _check_out(out: Path) -> None:
     if out.exists() and not is_engine_folder(out):
         raise ConfigError(
             f"--out {out}: exists and is no engine folder; choose another, or remove it"
         )
-    request = EngineRequest(source, options, target, args.data, args.split, args.parity_pairs)
-    manifest = build_engine(request, out)
-    if args.json:
-        print((out / "manifest.json").read_text(), end="")
-    for line in report(manifest.verification):
-        cli.note(line)
-    size = sum(entry.size for entry in manifest.payload)
-    cli.note(f"{out}: {options.precision} engine, {size / 1e6:.1f} MB")
 
 
 def default_name(model: ModelConfig, options: DeployOptions, target: Target) -> str:
@@ -82,6 +202,8 @@ def default_name(model: ModelConfig, options: DeployOptions, target: Target) -> 
     ]
     if target.capability:
         parts.append("sm" + target.capability.replace(".", ""))
+    if options.tta != "none":
+        parts.append(options.tta)
     return "-".join(parts)
 
 
@@ -90,14 +212,27 @@ def is_engine_folder(path: Path) -> bool:
     return path.is_dir() and ((path / FILE_NAME).is_file() or not any(path.iterdir()))
 
 
-def report(verification: dict) -> list[str]:
+def report(verification: dict[str, Any]) -> list[str]:
     """The verification in words."""
-    parity = verification["parity"]
+    parity, gate = verification["parity"], verification["gate"]
     lines = [
         f"{verification['status']}; {parity['what']} agrees with PyTorch FP32 on "
         f"{parity['label_agreement']:.4%} of {parity['pixels']} labels ({parity['pairs']})"
     ]
     lines += [f"  {name:<13} F1 {f1:.4f}" for name, f1 in parity["class_f1"].items()]
+    precision = verification["precision"]
+    flops = precision["flops_by_precision"].items()
+    shares = ", ".join(f"{name} {count / 1e9:.1f} GFLOP" for name, count in flops)
+    lines.append(f"compiled: {precision['convolutions']} convolutions, {shares}")
+    if gate:
+        before, after = gate["reference"], gate["candidate"]
+        lines.append(f"accuracy on {gate['scenes']} scenes, FP32 -> this engine:")
+        lines += [f"  {name:<13} {before[name]:.4f} -> {after[name]:.4f}" for name in before]
+    if verification["high_precision"]:
+        lines.append(f"left in floating point: {', '.join(verification['high_precision'])}")
+    if "chosen" in verification:
+        lines.append(f"chosen: {verification['chosen']}")
+    lines += [f"rejected: {reason}" for reason in verification.get("rejected", [])]
     return lines
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
+from export.rewrites import rewrite
+from export.tta import NO_TTA, Tta, check_tta, transformed, views_of
 from runtime.errors import CalibrationError, ConfigError
 from runtime.manifest import DEFAULT_THRESHOLD, STRIDE, Precision
 from train.model import DualHRNet
@@ -31,12 +33,19 @@ class DeployOptions:
     int8_form: Form = "signed"
     half_around: bool = False
     """With int8: FP16 instead of FP32 for what is not quantised."""
+    rewrites: tuple[str, ...] = ()
+    """Names of `export.rewrites`; an INT8 graph takes none, Q/DQ stands between."""
+    tta: Tta = NO_TTA
+    """Test-time augmentation inside the graph."""
+    high_precision: tuple[str, ...] = ()
+    """With int8: HRNet units that stay in floating point (see `train.quantisation.units`)."""
 
     def __post_init__(self) -> None:
         for name, value in (("height", self.height), ("width", self.width)):
             if value < STRIDE or value % STRIDE:
                 raise ConfigError(f"--size: {name} {value} is not a positive multiple of {STRIDE}")
         check_threshold(self.threshold)
+        check_tta(self.tta, self.height, self.width)
         low, best, high = self.batch
         if not 1 <= low <= best <= high:
             raise ConfigError(f"--batch {self.batch}: expected 1 <= min <= opt <= max")
@@ -63,17 +72,22 @@ class DeployGraph(nn.Module):
         self.core = core.half() if options.half else core
         self.half = options.half
         self.threshold = options.threshold
+        self.views = views_of(options.tta)
         mean, std = torch.tensor(network.config.mean), torch.tensor(network.config.std)
         self.register_buffer("gain", (1 / (255.0 * std)).view(1, 3, 1, 1))
         self.register_buffer("offset", (-mean / std).view(1, 3, 1, 1))
 
     def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
-        logits = self.core(self._normalise(pre), self._normalise(post)).float()
-        full = upsample(logits, 4)
+        images = self._normalise(pre), self._normalise(post)
+        full = upsample(transformed(self._logits, self.views, *images), 4)
         return decode(full[:, :1], full[:, 1:], self.threshold)
 
+    def _logits(self, pre: Tensor, post: Tensor) -> Tensor:
+        return self.core(pre, post).float()
+
     def _normalise(self, image: Tensor) -> Tensor:
-        # Cast first: TensorRT takes uint8 as a network input and nowhere else.
+        # Cast first: TensorRT takes uint8 as a network input and nowhere else. Before the
+        # network's zero padding, so that the border is padded with the mean colour.
         x = image.float().permute(0, 3, 1, 2) * self.gain + self.offset
         return x.half() if self.half else x
 
@@ -86,5 +100,7 @@ def deploy_graph(
     if options.precision == "int8":
         if calibration is None:
             raise CalibrationError("an INT8 graph needs a calibration artefact")
-        quantise(core, calibration.ranges, options.int8_form)
+        quantise(core, calibration.ranges, options.int8_form, options.high_precision)
+    else:
+        rewrite(core, options.rewrites, options.height, options.width)
     return DeployGraph(core, network, options).eval()

@@ -1,39 +1,35 @@
-"""From a source to a complete engine folder: export, compile, prove, write the manifest."""
+"""From a request to a complete engine folder: export, compile, prove, write the manifest."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+import shutil
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
+from export.accuracy import Gate, open_gate
 from export.builders import onnxruntime as onnxruntime_builder
 from export.builders import openvino as openvino_builder
 from export.builders import tensorrt as tensorrt_builder
-from export.deploy import DeployOptions, deploy_graph
+from export.deploy import deploy_graph
 from export.onnx_graph import OPSET, export_onnx
-from export.source import Source
+from export.precision import prove_precision
+from export.request import EngineRequest
 from export.targets import Target
-from export.verify import Maps, Pair, Runner, graph_runner, parity_pairs, prove
+from export.verify import Pair, engine_runner, graph_runner, parity_pairs, prove
 from runtime import cli, manifest
 from runtime.damage import CLASS_NAMES
-from runtime.engine import Engine, load_engine
+from runtime.engine import load_engine
 from runtime.files import replacing_folder
 from runtime.host import platform_name
+from train.inference import Runner
 
-
-@dataclass(frozen=True)
-class EngineRequest:
-    source: Source
-    options: DeployOptions
-    target: Target
-    parity_data: Path | None = None
-    parity_split: str = "test"
-    parity_count: int = 2
+CALIBRATION = "calibration.json"
+"""The ranges that an INT8 engine was built with, in its folder."""
 
 
 def check_target(target: Target) -> None:
@@ -54,41 +50,81 @@ def check_target(target: Target) -> None:
 def build_engine(request: EngineRequest, out: Path) -> manifest.Manifest:
     """Build the engine folder `out`; it appears complete and verified, or not at all.
 
+    INT8 that fails the accuracy gate is built again with its most harmful units left in
+    floating point, until it holds.
+
     Raises:
-        ExportError: the compiler refused the graph, or an FP32 engine disagrees with PyTorch.
+        ExportError: the compiler refused the graph or compiled it in another precision, or
+            the engine disagrees with PyTorch, or loses more accuracy than it may.
     """
-    source, options = request.source, request.options
-    graph = deploy_graph(source.network, options, source.calibration)
-    pairs, description = parity_pairs(
-        options.height,
-        options.width,
-        request.parity_count,
-        request.parity_data,
-        request.parity_split,
-    )
-    cli.note(f"exporting {source.checkpoint} at {options.height}x{options.width}")
-    model = export_onnx(graph, options)
+    pairs, where = parity_pairs(request.options, request.proof)
+    gate = open_gate(request)
     with replacing_folder(out) as folder:
-        cli.note(f"building for {request.target.name}")
-        names, version = _compile(model, folder, request)
-        built = _manifest(request, model, version, manifest.payload_of(folder, names))
-        cli.note(f"comparing with PyTorch on {description}")
-        verification = _verify(built, folder, model, request, pairs, description)
-        complete = replace(built, verification=verification)
-        complete.write(folder)
-    return complete
+        while True:
+            complete, spared = _attempt(request, folder, gate, pairs, where)
+            if spared is None:
+                return complete
+            request = request.sparing(spared)
+            _empty(folder)
+
+
+def _attempt(
+    request: EngineRequest, folder: Path, gate: Gate | None, pairs: list[Pair], where: str
+) -> tuple[manifest.Manifest, tuple[str, ...] | None]:
+    """One engine in `folder`, and the units to spare where it fails the gate."""
+    source, options, target = request.source, request.options, request.target
+    cli.note(f"exporting {source.checkpoint} at {options.height}x{options.width}")
+    model = export_onnx(deploy_graph(source.network, options, source.calibration), options)
+    cli.note(f"building {options.precision} for {target.name}")
+    names, version = _compile(model, folder, request)
+    proved = prove_precision(folder, model, request)
+    built = _manifest(request, model, version, manifest.payload_of(folder, names))
+    built.write(folder)
+    cli.note(f"comparing with PyTorch on {where}")
+    if target.nvidia:
+        what = "its ONNX graph on ONNX Runtime"
+        verified = _verified(what, graph_runner(model, options), request, gate, pairs)
+    else:
+        with load_engine(folder) as engine:
+            verified = _verified("the engine", engine_runner(engine), request, gate, pairs)
+    parity, comparison = verified
+    if gate and comparison and comparison.broken(request.proof.limits):
+        return built, gate.rescue(comparison, options.high_precision)
+    verification = {
+        "status": manifest.COMPILED_NOT_RUN if target.nvidia else manifest.RAN,
+        "parity": {**parity, "pairs": where},
+        "precision": proved,
+        "high_precision": list(options.high_precision),
+        "gate": comparison.as_dict() if comparison else None,
+    }
+    complete = replace(built, verification=verification)
+    complete.write(folder)
+    return complete, None
+
+
+def _verified(
+    what: str, run: Runner, request: EngineRequest, gate: Gate | None, pairs: list[Pair]
+) -> tuple[dict[str, Any], Any]:
+    """Parity with PyTorch, and the comparison of accuracy where there is a gate."""
+    parity = prove(what, run, request.source.network, pairs, request.options)
+    return {"what": what, **parity}, gate.compare(run) if gate else None
 
 
 def _compile(model: onnx.ModelProto, folder: Path, request: EngineRequest) -> tuple[list[str], str]:
     """Payload file names, and the version of the library that made them."""
-    name = request.target.name
+    name, calibration = request.target.name, request.source.calibration
     if name == "onnxruntime":
-        return onnxruntime_builder.build(model, folder), onnxruntime_builder.version()
-    if name == "openvino":
-        return openvino_builder.build(model, folder), openvino_builder.version()
-    capability = request.target.capability
-    names = tensorrt_builder.build(model, folder, request.options, name, capability)
-    return names, tensorrt_builder.version(name)
+        names, version = onnxruntime_builder.build(model, folder), onnxruntime_builder.version()
+    elif name == "openvino":
+        names, version = openvino_builder.build(model, folder), openvino_builder.version()
+    else:
+        capability = request.target.capability
+        names = tensorrt_builder.build(model, folder, request.options, name, capability)
+        version = tensorrt_builder.version(name)
+    if calibration is not None:
+        calibration.write(folder / CALIBRATION)
+        names = [*names, CALIBRATION]
+    return names, version
 
 
 def _manifest(
@@ -119,30 +155,6 @@ def _manifest(
     )
 
 
-def _verify(
-    built: manifest.Manifest,
-    folder: Path,
-    model: onnx.ModelProto,
-    request: EngineRequest,
-    pairs: list[Pair],
-    description: str,
-) -> dict[str, Any]:
-    """Run the engine where it can run; elsewhere its ONNX graph, and say so."""
-    source, options = request.source, request.options
-    if request.target.nvidia:
-        status, what = manifest.COMPILED_NOT_RUN, "its ONNX graph on ONNX Runtime"
-        parity = prove(what, graph_runner(model, options), source.network, pairs, options)
-    else:
-        status, what = manifest.RAN, "the engine"
-        built.write(folder)
-        with load_engine(folder) as engine:
-            parity = prove(what, _engine_runner(engine), source.network, pairs, options)
-    return {"status": status, "parity": {"what": what, "pairs": description, **parity}}
-
-
-def _engine_runner(engine: Engine) -> Runner:
-    def run(pre: np.ndarray, post: np.ndarray) -> Maps:
-        maps = engine.predict(pre, post)
-        return maps.damage, maps.building, maps.confidence
-
-    return run
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

@@ -37,18 +37,31 @@ def add_graph_options(parser: argparse.ArgumentParser) -> None:
         default=0.5,
         help="building probability from which a pixel is building (default: 0.5)",
     )
-    precision = parser.add_mutually_exclusive_group()
-    for name in ("fp32", "fp16", "int8"):
-        precision.add_argument(f"--{name}", dest="precision", action="store_const", const=name)
-    parser.set_defaults(precision="fp32")
+    parser.add_argument(
+        "--tta",
+        default="none",
+        metavar="NAME",
+        help="average over views of the pair, inside the graph: flips (4 passes), rotate180 (2), "
+        "d4 (8, square sizes) (default: none)",
+    )
     parser.add_argument(
         "--calibration", type=Path, metavar="FILE", help="calibration.json, for --int8"
     )
 
 
+def add_precisions(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """--fp32 (default), --fp16 or --int8; the caller may add to the group."""
+    precision = parser.add_mutually_exclusive_group()
+    for name in ("fp32", "fp16", "int8"):
+        precision.add_argument(f"--{name}", dest="precision", action="store_const", const=name)
+    parser.set_defaults(precision="fp32")
+    return precision
+
+
 def deploy_options(args: argparse.Namespace, *, nvidia: bool) -> DeployOptions:
-    """What was asked for; the INT8 form follows from where the graph will run."""
+    """What was asked for; INT8's form and the rewrites follow from where the graph will run."""
     from export.deploy import DeployOptions
+    from export.rewrites import FOR_CPU, FOR_NVIDIA
     from runtime.errors import ConfigError
 
     if len(args.batch) not in (1, 3):
@@ -63,4 +76,6 @@ def deploy_options(args: argparse.Namespace, *, nvidia: bool) -> DeployOptions:
         precision=precision,
         int8_form="signed" if nvidia else "unsigned",
         half_around=nvidia,
+        rewrites=FOR_NVIDIA if nvidia else FOR_CPU,
+        tta=args.tta,
     )

@@ -5,16 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tqdm import tqdm
+
+from calibration.calibrate import calibrate
 from calibration.tiles import content_hashes
-from export.deploy import DeployOptions
+from runtime import cli
 from runtime.errors import CalibrationError, ConfigError
 from runtime.files import sha256
+from runtime.manifest import Precision
 from train.checkpoint import load_checkpoint, newest_checkpoint
 from train.model import DualHRNet
 from train.quantisation.artefact import Artefact, preprocessing_of, read_artefact
 from train.xbd import find_tiles
 
 RUNS = Path("runs")
+CALIBRATION_SPLIT = "train"
 
 
 @dataclass(frozen=True)
@@ -29,38 +34,63 @@ class Source:
         return sum(p.numel() for p in self.network.parameters())
 
 
-def open_source(
-    checkpoint: Path | None,
-    calibration: Path | None,
-    options: DeployOptions,
-    data: Path | None = None,
-) -> Source:
-    """Load and check before anything slow starts.
+@dataclass(frozen=True)
+class Ranges:
+    """Where INT8's ranges come from: a file, or tiles of a data set to observe now."""
 
-    Where `data` holds the tiles that the ranges were observed on, they must not have changed.
+    file: Path | None = None
+    data: Path | None = None
+    method: str = "minmax"
+    tiles: int = 16
+
+
+def open_source(checkpoint: Path | None, precision: Precision, ranges: Ranges) -> Source:
+    """Load and check before anything slow starts, calibration aside.
+
+    Where `ranges.data` holds the tiles that the file's ranges were observed on, they must not
+    have changed. Without a file, the ranges are observed on its `train` split (or the first
+    there is), and the user is told.
 
     Raises:
         CheckpointError: no such checkpoint, or one that cannot be used.
         CalibrationError: missing for INT8, unusable, or made for another checkpoint.
     """
-    artefact = None
-    if options.precision == "int8":
-        if calibration is None:
-            raise CalibrationError(
-                "--int8 needs ranges: run `python -m calibration --checkpoint CKPT --data DIR "
-                "--out calibration.json`, then pass --calibration calibration.json"
-            )
-        artefact = read_artefact(calibration)
-    elif calibration is not None:
-        raise ConfigError(f"--calibration {calibration}: only --int8 uses ranges")
+    if precision != "int8" and ranges.file is not None:
+        raise ConfigError(f"--calibration {ranges.file}: only --int8 uses ranges")
+    if precision == "int8" and ranges.file is None and ranges.data is None:
+        raise CalibrationError(
+            "--int8 needs ranges: pass --data DIR to calibrate now, or run `python -m calibration "
+            "--checkpoint CKPT --data DIR --out calibration.json` and pass --calibration"
+        )
+    artefact = None if ranges.file is None else read_artefact(ranges.file)
     path = checkpoint or newest_checkpoint(RUNS)
     loaded = load_checkpoint(path)
     digest = sha256(path)
     if artefact is not None:
         artefact.check_belongs(digest, preprocessing_of(loaded.model.mean, loaded.model.std))
-        if data is not None:
-            _check_tiles(artefact, data)
+        if ranges.data is not None:
+            _check_tiles(artefact, ranges.data)
+    elif precision == "int8":
+        artefact = _observe(path, ranges)
     return Source(path, digest, loaded.network(), artefact)
+
+
+def _observe(checkpoint: Path, ranges: Ranges) -> Artefact:
+    assert ranges.data is not None
+    found = sorted(folder.parent.name for folder in ranges.data.glob("*/images"))
+    split = CALIBRATION_SPLIT if CALIBRATION_SPLIT in found or not found else found[0]
+    cli.note(
+        f"no --calibration given: observing {ranges.method} ranges on {ranges.tiles} tiles of "
+        f"{ranges.data / split}"
+    )
+    return calibrate(
+        checkpoint,
+        ranges.data,
+        split,
+        ranges.tiles,
+        ranges.method,
+        lambda tiles: tqdm(tiles, desc="calibrate"),
+    )
 
 
 def _check_tiles(artefact: Artefact, data: Path) -> None:

@@ -65,6 +65,29 @@ def choose(requested: str, precision: Precision, capability: str | None) -> Targ
     raise ConfigError(f"no target here can build {precision}: {'; '.join(passed_over)}")
 
 
+def offers(requested: str, capability: str | None) -> list[tuple[Target, Precision]]:
+    """Everything to compare for the best engine: of one target, or, with "auto", of the GPU's
+    target where there is a GPU (or a capability is named), else of both processor targets.
+
+    Raises: as `choose`.
+    """
+    if requested == "auto":
+        first = choose("auto", "fp16" if capability or compute_capability() else "fp32", capability)
+        names = [first.name] if first.nvidia else ["openvino", "onnxruntime"]
+        names = [name for name in names if _installed(name)]
+    else:
+        names = [requested]
+    found = []
+    for name in names:
+        for precision in _PRECISIONS[_named(name)]:
+            found.append((choose(name, precision, capability), precision))
+    return found
+
+
+def _installed(name: BackendName) -> bool:
+    return importlib.util.find_spec(name.replace("-", "_")) is not None
+
+
 def _unfit(
     name: BackendName, precision: Precision, capability: str | None, gpu: str | None
 ) -> str | None:
@@ -75,7 +98,7 @@ def _unfit(
         return "no GPU"
     if name == "tensorrt" and capability not in (None, gpu):
         return f"compiles for the GPU here ({gpu}) alone"
-    if importlib.util.find_spec(name.replace("-", "_")) is None:
+    if not _installed(name):
         return "not installed"
     cpu_can = precision in _PRECISIONS["openvino"]
     if name == "tensorrt-rtx" and gpu is None and capability is None and cpu_can:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from export.options import add_graph_options, deploy_options
+from export.options import add_graph_options, add_precisions, deploy_options
 from runtime import cli
 
 
@@ -13,6 +13,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m export.to_onnx", description=__doc__)
     p.add_argument("--out", required=True, type=Path, metavar="model.onnx")
     add_graph_options(p)
+    add_precisions(p)
     p.add_argument(
         "--for-cpu",
         action="store_true",
@@ -26,14 +27,15 @@ def main(args: argparse.Namespace) -> None:
 
     from export.deploy import deploy_graph
     from export.onnx_graph import OPSET, export_onnx, save_onnx
-    from export.source import open_source
+    from export.request import Proof
+    from export.source import Ranges, open_source
     from export.verify import graph_runner, parity_pairs, prove
     from runtime.files import replacing
 
-    source = open_source(args.checkpoint, args.calibration, options)
+    source = open_source(args.checkpoint, options.precision, Ranges(args.calibration))
     cli.note(f"exporting {source.checkpoint} ({source.parameters / 1e6:.1f} M parameters)")
     model = export_onnx(deploy_graph(source.network, options, source.calibration), options)
-    pairs, description = parity_pairs(options.height, options.width, 1, None, "")
+    pairs, description = parity_pairs(options, Proof(parity_pairs=1))
     parity = prove("the graph", graph_runner(model, options), source.network, pairs, options)
     with replacing(args.out) as temporary:
         save_onnx(model, temporary)

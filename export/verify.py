@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,19 +9,17 @@ import onnx
 import onnxruntime
 
 from export.deploy import DeployOptions
+from export.request import Proof
 from runtime.backends.contract import OUTPUTS
 from runtime.damage import CLASS_NAMES
+from runtime.engine import Engine
 from runtime.errors import DataError, ExportError
-from train.inference import predict_maps
+from train.inference import Maps, Runner, predict_maps
 from train.model import DualHRNet
 from train.synthetic.scene import make_scene
 from train.xbd import find_tiles
 
 Pair = tuple[np.ndarray, np.ndarray]
-Maps = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-Runner = Callable[[np.ndarray, np.ndarray], Maps]
-"""One pair of images, uint8 [H, W, 3] each, in; its three maps, uint8 [H, W], out."""
 
 MIN_FP32_AGREEMENT = 0.9999
 """Share of labels on which an FP32 graph must agree with PyTorch, or nothing is written."""
@@ -32,16 +28,15 @@ PARITY_SEED = 20_260
 """Of the synthetic scenes that parity is measured on where no data set is given."""
 
 
-def parity_pairs(
-    height: int, width: int, count: int, data: Path | None, split: str
-) -> tuple[list[Pair], str]:
+def parity_pairs(options: DeployOptions, proof: Proof) -> tuple[list[Pair], str]:
     """Image pairs of the engine's size, and a description of where they come from.
 
-    Tiles of `data` are cut at their top left corner; a smaller tile is passed over.
+    Tiles of `proof.data` are cut at their top left corner; a smaller tile is passed over.
     """
+    height, width, count, data = options.height, options.width, proof.parity_pairs, proof.data
     if data is not None:
         pairs = []
-        for tile in find_tiles(data, split, labelled=False):
+        for tile in find_tiles(data, proof.split, labelled=False):
             pre, post = tile.images()
             if pre.shape[0] >= height and pre.shape[1] >= width:
                 pairs.append((pre[:height, :width], post[:height, :width]))
@@ -49,10 +44,10 @@ def parity_pairs(
                 break
         if not pairs:
             raise DataError(
-                f"--data {data}: no tile of split {split} is {height}x{width} or larger; "
+                f"--data {data}: no tile of split {proof.split} is {height}x{width} or larger; "
                 "choose a smaller --size, or leave --data out to compare on synthetic scenes"
             )
-        return pairs, f"{len(pairs)} tiles of split {split}"
+        return pairs, f"{len(pairs)} tiles of split {proof.split}"
     side = max(height, width)
     scenes = [make_scene(PARITY_SEED, index, side) for index in range(count)]
     pairs = [(s.pre[:height, :width], s.post[:height, :width]) for s in scenes]
@@ -74,6 +69,14 @@ def graph_runner(model: onnx.ModelProto, options: DeployOptions) -> Runner:
         batch = {"pre": np.stack([pre] * count), "post": np.stack([post] * count)}
         damage, building, confidence = session.run(list(OUTPUTS), batch)
         return damage[0], building[0], confidence[0]
+
+    return run
+
+
+def engine_runner(engine: Engine) -> Runner:
+    def run(pre: np.ndarray, post: np.ndarray) -> Maps:
+        maps = engine.predict(pre, post)
+        return maps.damage, maps.building, maps.confidence
 
     return run
 

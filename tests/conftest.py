@@ -13,13 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
+from benchmarks.plausible import plausible_network
 from train.checkpoint import Checkpoint, save_checkpoint
-from train.model import DualHRNet, ModelConfig, build_network
-from train.model.dual_hrnet import normalise
+from train.model import DualHRNet, ModelConfig
 from train.quantisation.artefact import Artefact, read_artefact
-from train.synthetic.scene import make_scene
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -55,33 +53,12 @@ def small_config() -> ModelConfig:
 
 @pytest.fixture(scope="session")
 def plausible() -> Callable[..., DualHRNet]:
-    """A random network whose batch norms have seen scenes, so that its labels vary on them."""
+    """`plausible_network`, of the small configuration unless another is given."""
 
     def make(config: ModelConfig = SMALL, seed: int = 0) -> DualHRNet:
-        network = build_network(config, seed)
-        random = torch.Generator().manual_seed(seed)
-        for norm in network.modules():
-            if isinstance(norm, torch.nn.BatchNorm2d):
-                norm.momentum = None
-                norm.weight.data.uniform_(0.5, 1.5, generator=random)
-                norm.bias.data.normal_(0, 0.3, generator=random)
-        scenes = [make_scene(seed, index, 128) for index in (0, 1)]
-        pre, post = (np.stack([getattr(s, when) for s in scenes]) for when in ("pre", "post"))
-        images = [normalise(torch.from_numpy(image), config) for image in (pre, post)]
-        with torch.no_grad():
-            network.train()(*images)
-            building, damage = network.eval()(*images)
-            # Centre the logits, so that every label occurs.
-            _last(network, "building").bias -= building.mean((0, 2, 3))
-            _last(network, "damage").bias -= damage.mean((0, 2, 3))
-        return network
+        return plausible_network(config, seed)
 
     return make
-
-
-def _last(network: DualHRNet, head: str) -> torch.nn.Conv2d:
-    layers = getattr(network.heads, head)
-    return layers.classify if hasattr(layers, "classify") else layers[-1]
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from runtime.errors import ConfigError
 from runtime.manifest import STRIDE
@@ -165,6 +173,12 @@ class DistillConfig(_Section):
     temperature: float = Field(2, gt=0)
 
 
+class QatConfig(_Section):
+    """Training through the rounding of the INT8 engine, to win back what INT8 costs."""
+
+    calibration: Path = Field(description="calibration.json of the checkpoint given as init")
+
+
 SOURCE_SCHEDULE = (
     Phase(epochs=5, rate=(1e-5, 1e-3), shape="linear", augment="light"),
     Phase(epochs=70, rate=(1e-3, 1e-4), shape="cosine", augment="full"),
@@ -184,7 +198,25 @@ class TrainConfig(_Section):
     optim: OptimConfig = OptimConfig()
     loss: LossConfig = LossConfig()
     distill: DistillConfig | None = None
+    qat: QatConfig | None = None
     seed: int = Field(0, ge=0)
+
+    @field_validator("qat")
+    @classmethod
+    def _qat_has_what_it_needs(
+        cls, qat: QatConfig | None, others: ValidationInfo
+    ) -> QatConfig | None:
+        if qat and others.data.get("init") is None:
+            raise ValueError("needs the calibrated checkpoint to start from; add init=CKPT")
+        optim = others.data.get("optim")
+        if qat and optim and optim.checkpointing:
+            raise ValueError(
+                "rounds in a graph that cannot be recomputed stage by stage; set "
+                "optim.checkpointing=false (and a smaller optim.batch_size, more optim.accumulate)"
+            )
+        if qat and optim and optim.compile:
+            raise ValueError("its rounding takes compilers very long; set optim.compile=false")
+        return qat
 
     @property
     def epochs(self) -> int:

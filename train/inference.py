@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -11,11 +13,17 @@ from train.model import DualHRNet
 from train.model.decode import building_logit, class_logits, decode
 from train.model.dual_hrnet import normalise
 
+Maps = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Damage, building and confidence map, uint8 [H, W] each."""
+
+Runner = Callable[[np.ndarray, np.ndarray], Maps]
+"""One pair of images, uint8 [H, W, 3] each, in; its three maps out."""
+
 
 @torch.inference_mode()
 def predict_maps(
     network: DualHRNet, pre: np.ndarray, post: np.ndarray, threshold: float = 0.5
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> Maps:
     """Damage, building and confidence map of one pair.
 
     Args:

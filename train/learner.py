@@ -21,6 +21,8 @@ from train.model import DualHRNet
 from train.model.dual_hrnet import normalise
 from train.model.statistics import still_statistics
 from train.precision import autocast_dtype
+from train.quantisation.artefact import Artefact
+from train.quantisation.qat import quantised_training_graph
 
 Batch = dict[str, Any]
 """`pre`, `post` uint8 [N, H, W, 3]; `building`, `damage` uint8 [N, H, W]; `name`, N tiles."""
@@ -46,7 +48,9 @@ class Learner:
         config: TrainConfig,
         world: World,
         teacher: DualHRNet | None = None,
+        calibration: Artefact | None = None,
     ) -> None:
+        """calibration: with it, forward passes round as the INT8 engine of these ranges does."""
         optim = config.optim
         self.config, self.world = config, world
         layout = torch.channels_last if optim.channels_last else torch.contiguous_format
@@ -62,12 +66,14 @@ class Learner:
         if teacher:
             self.teacher = teacher.to(world.device, memory_format=layout).requires_grad_(False)
         self.average = AveragedWeights(network, optim.ema) if optim.ema else None
+        self.calibration = calibration
+        self.forward = self._as_computed(network)
         if optim.compile:
-            network.compile()
-        self.parallel: nn.Module = network
+            self.forward.compile()
+        self.parallel: nn.Module = self.forward
         if world.size > 1:
             devices = [world.device.index] if world.device.type == "cuda" else None
-            self.parallel = DistributedDataParallel(network, device_ids=devices)
+            self.parallel = DistributedDataParallel(self.forward, device_ids=devices)
         self.optimizer = build_optimizer(network, config)
         self.autocast = autocast_dtype(optim.precision, world.device)
         self.scaler = torch.amp.GradScaler(
@@ -76,8 +82,13 @@ class Learner:
 
     @property
     def deployed(self) -> DualHRNet:
-        """The network to validate and to save: the averaged one where there is one."""
+        """The network to save: the averaged one where there is one."""
         return self.average.network if self.average else self.network
+
+    @property
+    def validated(self) -> nn.Module:
+        """The deployed network as it is computed once deployed, with INT8's rounding if any."""
+        return self._as_computed(self.average.network) if self.average else self.forward
 
     def step(self, batches: Sequence[Batch], rate: float) -> StepReport:
         """One optimiser step over `batches`, one forward pass each.
@@ -86,7 +97,8 @@ class Learner:
             ToolkitError: the loss or its gradient is not finite; no weight was changed.
         """
         self.network.train()
-        if self.config.optim.freeze_batch_norm:
+        # Engines fold the running statistics, so rounding is learnt with those.
+        if self.config.optim.freeze_batch_norm or self.calibration:
             _freeze_batch_norm(self.network)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -130,6 +142,12 @@ class Learner:
         self.optimizer.load_state_dict(optimizer)
         self.scaler.load_state_dict(state["scaler"])
 
+    def _as_computed(self, network: DualHRNet) -> nn.Module:
+        """`network`, or the graph over its parameters that rounds as INT8 does."""
+        if self.calibration is None:
+            return network
+        return quantised_training_graph(network, self.calibration.ranges)
+
     def _share(self, batch: Batch, sums: StepSums) -> tuple[dict[str, Tensor], Tensor]:
         """Losses of one forward pass, and whether its logits are finite."""
         images = self._images(batch)
@@ -159,7 +177,7 @@ class Learner:
         ahead = []
         with torch.no_grad(), still_statistics(self.network), self._autocast():
             for batch in batches:
-                logits, _ = self.network(*self._images(batch))
+                logits, _ = self.forward(*self._images(batch))
                 ahead.append(dice_sums(logits, self._targets(batch)[0]))
         overlap, predicted = self.world.total(torch.stack(ahead).sum(0))
         return replace(sums, overlap=overlap, predicted=predicted)

@@ -173,7 +173,7 @@ def _save_within_epoch(run: Run) -> None:
 
 def _validate(run: Run) -> None:
     """The official score over the validation split, its tiles dealt out over the ranks."""
-    network, world, progress = run.learner.deployed, run.world, run.progress
+    network, world, progress = run.learner.validated, run.world, run.progress
     network.eval()
     world.share(list(network.buffers()))
     counts = Counts()

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from runtime import cli
 from runtime.errors import CheckpointError, ConfigError, DataError
-from runtime.files import write_bytes
+from runtime.files import sha256, write_bytes
 from runtime.manifest import STRIDE
 from train.check import TileFacts, check_tiles, merge, smallest_side
 from train.checkpoint import load_checkpoint
@@ -20,6 +20,7 @@ from train.distributed import World
 from train.learner import Learner
 from train.masks import MaskCache
 from train.model import DualHRNet, ModelConfig, build_network
+from train.quantisation.artefact import preprocessing_of, read_artefact
 from train.sampling import EpochSampler, group_by_rarest_class
 from train.xbd import survey
 
@@ -128,6 +129,7 @@ def build_learner(config: TrainConfig, world: World, *, resumed: bool) -> Learne
     Raises:
         CheckpointError: `init` is of another architecture.
         ConfigError: the teacher sees its images otherwise.
+        CalibrationError: the calibration cannot be used, or is not that of `init`.
     """
     network = build_network(config.model, config.seed)
     if config.init and not resumed:
@@ -135,7 +137,13 @@ def build_learner(config: TrainConfig, world: World, *, resumed: bool) -> Learne
         _same_architecture(config.init, given.model, config.model)
         network = given.network()
     teacher = _teacher(config.distill, config.model) if config.distill else None
-    return Learner(network, config, world, teacher)
+    calibration = None
+    if config.qat:
+        calibration = read_artefact(config.qat.calibration)
+        if config.init and not resumed:
+            preprocessing = preprocessing_of(config.model.mean, config.model.std)
+            calibration.check_belongs(sha256(config.init), preprocessing)
+    return Learner(network, config, world, teacher, calibration)
 
 
 def _same_architecture(path: Path, given: ModelConfig, wanted: ModelConfig) -> None:

@@ -57,6 +57,7 @@ def checkpoint_of(
             "world_size": learner.world.size,
             "tiles": tiles,
             "precision": str(learner.autocast),
+            "calibration": _ranges_of(learner),
             "random_states": learner.world.gather(states),
             "learner": learner.state(),
         },
@@ -111,6 +112,11 @@ def restore(checkpoint: Checkpoint, learner: Learner, tiles: str) -> Progress:
             f"{path}: the run's number format is {saved['precision']}, here it would be "
             f"{learner.autocast}; resume it on the same kind of device"
         )
+    if saved.get("calibration") != _ranges_of(learner):
+        raise CheckpointError(
+            f"{path}: the run was started with another content of qat.calibration; restore that "
+            "file, or start another run from the checkpoint that the new one belongs to"
+        )
     learner.restore(checkpoint.model_state, checkpoint.optimizer_state, saved["learner"])
     states = saved["random_states"][world.rank]
     torch.set_rng_state(states["cpu"])
@@ -123,6 +129,11 @@ def restore(checkpoint: Checkpoint, learner: Learner, tiles: str) -> Progress:
             "nodes share"
         )
     return progress
+
+
+def _ranges_of(learner: Learner) -> str | None:
+    """Fingerprint of the calibration whose rounding is trained through."""
+    return learner.calibration.fingerprint() if learner.calibration else None
 
 
 def _same_config(path: Path, saved: dict[str, Any], config: TrainConfig) -> None:

@@ -14,6 +14,11 @@ from typing import Any, Literal
 import onnx
 
 from export.deploy import DeployOptions
+from export.plan.origin import Origins
+from export.plan.record import FILE_NAME as LAYERS
+from export.plan.record import Plan
+from export.plan.tensorrt_inspector import from_inspector
+from export.plan.tensorrt_layers import Compiled, from_log
 from runtime.backends.contract import INPUTS
 from runtime.errors import BackendError, ConfigError, ExportError
 
@@ -46,13 +51,27 @@ def build(
     flavour: Flavour,
     capability: str | None,
 ) -> list[str]:
-    """Compile the graph into `engine.plan`; returns the payload's file names.
+    """Compile the graph into `engine.plan`, and write what it became into `plan.json`.
+
+    Returns the payload's file names. Arguments and errors are those of `compile_graph`.
+    """
+    engine, layers = compile_graph(model, options, flavour, capability)
+    (folder / PLAN).write_bytes(engine)
+    layers.write(folder / LAYERS)
+    return [PLAN, LAYERS]
+
+
+def compile_graph(
+    model: onnx.ModelProto, options: DeployOptions, flavour: Flavour, capability: str | None
+) -> tuple[memoryview, Plan]:
+    """The serialised engine, and its kernels with the modules they come from.
 
     Args:
         capability: compute capability to compile for, such as "8.6". TensorRT proper
             compiles for the GPU that is here, whatever is asked.
     Raises:
-        ExportError: the parser or the compiler refused the graph; names what it said.
+        ExportError: the parser or the compiler refused the graph, and names what it said;
+            or the compiler does not tell what it made of it.
     """
     trt = library(flavour)
     logger = _logger(trt)
@@ -76,8 +95,27 @@ def build(
         raise ExportError(
             f"target {flavour}: the compiler refused the graph: {logger.last_error()}"
         )
-    (folder / PLAN).write_bytes(memoryview(plan))
-    return [PLAN]
+    engine, batch = memoryview(plan), options.batch[1]
+    target = _sm(capability) if capability is not None else "GPU"
+    by = Compiled(flavour, str(trt.__version__), target, batch)
+    if flavour == "tensorrt-rtx":
+        layers = from_log(logger.messages, by)
+    else:
+        layers = _inspect(trt, logger, engine, by)
+    return engine, Origins(model, batch).annotate(layers)
+
+
+def _inspect(trt: ModuleType, logger: Any, engine: memoryview, by: Compiled) -> Plan:
+    """TensorRT proper tells on the GPU: its log has no complete layer information."""
+    loaded = trt.Runtime(logger).deserialize_cuda_engine(engine)
+    if loaded is None:
+        raise ExportError(
+            f"target {by.compiler}: the engine cannot be loaded here: {logger.last_error()}"
+        )
+    inspector = loaded.create_engine_inspector()
+    text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
+    memory = getattr(loaded, "device_memory_size_v2", None)
+    return from_inspector(text, by, memory)
 
 
 def _strongly_typed(trt: ModuleType) -> int:
@@ -112,13 +150,15 @@ def _sm(capability: str) -> str:
 
 def _logger(trt: ModuleType) -> Any:
     class Logger(trt.ILogger):  # type: ignore[name-defined, misc]
-        """Warnings and errors are kept for the message of a failed build."""
+        """Everything is kept: errors for a failed build's message, layers for its plan."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []
+            self.messages: list[str] = []
 
         def log(self, severity: Any, message: str) -> None:
+            self.messages.append(message)
             if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
                 self.errors.append(message)
 

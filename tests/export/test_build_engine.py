@@ -73,7 +73,7 @@ def test_tensorrt_rtx_engine_is_labelled_as_not_run(build) -> None:
     assert manifest.verification["status"] == "compiled, not run"
     assert manifest.verification["parity"]["what"] == "its ONNX graph on ONNX Runtime"
     manifest.check_payload(folder)
-    assert [entry.name for entry in manifest.payload] == ["engine.plan"]
+    assert [entry.name for entry in manifest.payload] == ["engine.plan", "plan.json"]
 
 
 def test_json_is_the_manifest(small_checkpoint, command, tmp_path) -> None:

@@ -32,7 +32,8 @@ def test_every_precision_is_parsed_and_compiled(
     network = load_checkpoint(small_checkpoint).network()
     artefact = read_artefact(calibration_file) if precision == "int8" else None
     model = export_onnx(deploy_graph(network, options, artefact), options)
-    assert builder.build(model, tmp_path, options, "tensorrt-rtx", "8.6") == ["engine.plan"]
+    names = builder.build(model, tmp_path, options, "tensorrt-rtx", "8.6")
+    assert names == ["engine.plan", "plan.json"]
     assert (tmp_path / "engine.plan").stat().st_size > 10_000
 
 

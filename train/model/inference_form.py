@@ -42,9 +42,19 @@ def inference_form(network: DualHRNet) -> fx.GraphModule:
         _fold_projection(heads.damage)
         heads.building.classify = _difference(heads.building.classify)
     graph = fx.symbolic_trace(CoarseLogits(network))
+    drop_identities(graph)
     _fold_batch_norms(graph)
     _plain_relus(graph)
     return graph.eval().requires_grad_(False)
+
+
+def drop_identities(graph: fx.GraphModule) -> None:
+    """A place where nothing happens would hide from the placement of Q/DQ what is added."""
+    for node in graph.graph.find_nodes(op="call_module"):
+        if isinstance(graph.get_submodule(str(node.target)), nn.Identity):
+            node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
+    graph.recompile()
 
 
 def _fold_batch_norms(graph: fx.GraphModule) -> None:

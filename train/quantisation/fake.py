@@ -6,15 +6,17 @@ before any engine exists, and export as QuantizeLinear/DequantizeLinear.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, fx, nn
 from torch.onnx.ops import symbolic as onnx_op
 
-from runtime.errors import CalibrationError
+from runtime.errors import CalibrationError, ConfigError
 from train.quantisation.placement import Site, convolutions, sites
+from train.quantisation.units import unit_of, unit_of_node, units
 
 Form = Literal["signed", "unsigned"]
 """How activations are stored. `signed`: s8, zero-point 0, what TensorRT takes. `unsigned`:
@@ -51,9 +53,10 @@ class ActivationQuantizer(nn.Module):
             inputs = (stored, self.scale, self.zero_point)
             return onnx_op("DequantizeLinear", inputs, dtype=x.dtype, shape=x.shape)
         limits = torch.iinfo(self.dtype)
+        wide = x if x.dtype.itemsize >= 4 else x.float()  # not all kernels round half floats
         return torch.fake_quantize_per_tensor_affine(
-            x, self.scale, self.zero_point.int(), limits.min, limits.max
-        )
+            wide, self.scale, self.zero_point.int(), limits.min, limits.max
+        ).to(x.dtype)
 
 
 class QuantizedConv2d(nn.Module):
@@ -85,13 +88,25 @@ def _column(scale: Tensor) -> Tensor:
     return scale.view(-1, 1, 1, 1)
 
 
-def quantise(graph: fx.GraphModule, ranges: dict[str, Range], form: Form) -> fx.GraphModule:
+def quantise(
+    graph: fx.GraphModule,
+    ranges: dict[str, Range],
+    form: Form,
+    high_precision: Collection[str] = (),
+    convolution: Callable[[nn.Conv2d], nn.Module] = QuantizedConv2d,
+) -> fx.GraphModule:
     """Insert Q/DQ at every site of `graph`, in place, and quantise its weights.
 
+    Args:
+        high_precision: units whose convolutions and additions stay in floating point.
+        convolution: what takes a convolution's place, to round its weights.
     Raises:
         CalibrationError: a site has no range.
+        ConfigError: a unit that the network does not have.
     """
-    placed = sites(graph)
+    check_units(graph, high_precision)
+    placed = [_without(site, high_precision) for site in sites(graph)]
+    placed = [site for site in placed if site.readers]
     missing = [site.name for site in placed if site.name not in ranges]
     if missing:
         raise CalibrationError(
@@ -101,10 +116,27 @@ def quantise(graph: fx.GraphModule, ranges: dict[str, Range], form: Form) -> fx.
     for index, site in enumerate(placed):
         _insert(graph, site, f"quantize_{index}", ActivationQuantizer(ranges[site.name], form))
     for path, conv in convolutions(graph).items():
-        graph.set_submodule(path, QuantizedConv2d(conv))
+        if unit_of(path) not in high_precision:
+            graph.set_submodule(path, convolution(conv))
     graph.graph.lint()
     graph.recompile()
     return graph
+
+
+def check_units(graph: fx.GraphModule, names: Collection[str]) -> None:
+    """Raises: ConfigError for a unit that `graph` does not have."""
+    known = units(convolutions(graph))
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"{unknown[0]}: no unit of this network; expected some of {', '.join(known)}"
+        )
+
+
+def _without(site: Site, high_precision: Collection[str]) -> Site:
+    """The site with those readers alone that belong to no unit left in floating point."""
+    readers = [r for r in site.readers if unit_of_node(r, site.producer) not in high_precision]
+    return replace(site, readers=tuple(readers))
 
 
 def _insert(graph: fx.GraphModule, site: Site, name: str, module: nn.Module) -> None:

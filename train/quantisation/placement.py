@@ -3,6 +3,9 @@
 The rules: the input of every convolution, and the skip input of every residual add. Not
 the convolution output that feeds an add (compilers fuse that add into the convolution),
 not biases, not the squeeze-excitation layers (their cost is nothing, their error is not).
+
+They hold for the `inference_form` and for the training graph (`train.quantisation.qat`),
+where a batch norm still follows a convolution, and the names are the same in both.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import operator
 from dataclasses import dataclass
 
 from torch import fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 _ROOT = "network."
 
@@ -30,7 +34,7 @@ class Site:
 
 
 def sites(graph: fx.GraphModule) -> list[Site]:
-    """Every quantised activation of an `inference_form`, in order of execution."""
+    """Every quantised activation of a traced network, in order of execution."""
     modules = dict(graph.named_modules())
     found = []
     for node in graph.graph.nodes:
@@ -39,7 +43,7 @@ def sites(graph: fx.GraphModule) -> list[Site]:
         readers = tuple(user for user in node.users if user in convolutions or user in adds)
         if not readers:
             continue
-        named_after = convolutions[0] if convolutions else node
+        named_after = convolutions[0] if convolutions else _before_norm(node, modules)
         name = str(named_after.target).removeprefix(_ROOT) + ("" if convolutions else ":skip")
         found.append(Site(name, node, readers))
     return found
@@ -56,7 +60,13 @@ def _reads_skip(user: fx.Node, node: fx.Node, modules: dict[str, nn.Module]) -> 
         return False
     if _is(node, modules, nn.ReLU):
         return True
-    return _is(node, modules, nn.Conv2d) and ".downsample." in str(node.target)
+    projected = _is(_before_norm(node, modules), modules, nn.Conv2d)
+    return projected and ".downsample." in str(node.target)
+
+
+def _before_norm(node: fx.Node, modules: dict[str, nn.Module]) -> fx.Node:
+    """What a batch norm reads, which is the node that it is folded into; others as they are."""
+    return node.all_input_nodes[0] if _is(node, modules, _BatchNorm) else node
 
 
 def _is(node: fx.Node, modules: dict[str, nn.Module], kind: type[nn.Module]) -> bool:

@@ -1,0 +1,41 @@
+"""What an engine is to be: where from, how, for what, and what it must prove."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from calibration.gate import Limits
+from export.deploy import DeployOptions
+from export.source import Source
+from export.targets import Target
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the engine is compared on, and what it may lose.
+
+    data, split: an xBD data set; without one parity is measured on synthetic scenes, and
+        accuracy not at all.
+    """
+
+    data: Path | None = None
+    split: str = "test"
+    parity_pairs: int = 2
+    gate_tiles: int = 16
+    """Labelled tiles that accuracy is measured on; 0 leaves the gate out."""
+    limits: Limits = field(default_factory=Limits)
+    allow_mixed: frozenset[str] = frozenset()
+    """Convolutions that may be compiled in another precision: ONNX nodes or modules."""
+
+
+@dataclass(frozen=True)
+class EngineRequest:
+    source: Source
+    options: DeployOptions
+    target: Target
+    proof: Proof = field(default_factory=Proof)
+
+    def sparing(self, units: tuple[str, ...]) -> EngineRequest:
+        """The same with some HRNet units left in floating point."""
+        return replace(self, options=replace(self.options, high_precision=units))
