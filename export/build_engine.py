@@ -140,7 +140,7 @@ def _default_out(request: EngineRequest) -> Path:
 
 
 def _request(args: argparse.Namespace, target: Target) -> EngineRequest:
-    options = deploy_options(args, nvidia=target.nvidia)
+    options = deploy_options(args, target.name)
     capability = f" for compute capability {target.capability}" if target.capability else ""
     cli.note(f"target {target.name}{capability} ({target.why})")
 

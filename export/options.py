@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from export.deploy import DeployOptions
-    from runtime.manifest import Precision
+    from runtime.manifest import BackendName, Precision
+    from train.quantisation.fake import Form
+
+_INT8_FORMS: dict[BackendName, Form] = {"openvino": "unsigned", "onnxruntime": "unsigned-narrow"}
+"""Of processors; GPUs take signed numbers."""
 
 
 def add_graph_options(parser: argparse.ArgumentParser) -> None:
@@ -58,12 +62,13 @@ def add_precisions(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusi
     return precision
 
 
-def deploy_options(args: argparse.Namespace, *, nvidia: bool) -> DeployOptions:
+def deploy_options(args: argparse.Namespace, target: BackendName) -> DeployOptions:
     """What was asked for; INT8's form and the rewrites follow from where the graph will run."""
     from export.deploy import DeployOptions
     from export.rewrites import FOR_CPU, FOR_NVIDIA
     from runtime.errors import ConfigError
 
+    nvidia = target.startswith("tensorrt")
     if len(args.batch) not in (1, 3):
         raise ConfigError(f"--batch {' '.join(map(str, args.batch))}: expected N, or min opt max")
     batch = tuple(args.batch * 3) if len(args.batch) == 1 else tuple(args.batch)
@@ -74,7 +79,7 @@ def deploy_options(args: argparse.Namespace, *, nvidia: bool) -> DeployOptions:
         batch=batch,
         threshold=args.threshold,
         precision=precision,
-        int8_form="signed" if nvidia else "unsigned",
+        int8_form=_INT8_FORMS.get(target, "signed"),
         half_around=nvidia,
         rewrites=FOR_NVIDIA if nvidia else FOR_CPU,
         tta=args.tta,

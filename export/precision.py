@@ -7,10 +7,11 @@ from typing import Any
 
 import onnx
 
-from export.plan.origin import Origins
+from export.plan.origin import Origins, module_path
 from export.plan.proof import check_precision
 from export.plan.record import FILE_NAME, Plan
 from export.request import EngineRequest
+from runtime.errors import ExportError
 from train.model.inference_form import inference_form
 from train.quantisation.placement import convolutions
 from train.quantisation.units import unit_of
@@ -23,6 +24,8 @@ def prove_precision(folder: Path, model: onnx.ModelProto, request: EngineRequest
         ExportError: convolutions in another precision than the engine is to have.
     """
     options = request.options
+    if options.precision == "fp16":
+        _check_graph(model, request.proof.allow_mixed)
     spared = [
         path.removeprefix("network.")
         for path in convolutions(inference_form(request.source.network))
@@ -30,6 +33,25 @@ def prove_precision(folder: Path, model: onnx.ModelProto, request: EngineRequest
     ]
     allowed = request.proof.allow_mixed.union(spared)
     return check_precision(_plan(folder, model, request), options.precision, allowed)
+
+
+def _check_graph(model: onnx.ModelProto, allowed: frozenset[str]) -> None:
+    """A compiler may compute in FP16 what the graph asks for in FP32 (TensorRT-RTX does so
+    with a lone convolution), so the graph itself is looked at, too."""
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    wide = [
+        module_path(node.input[1])
+        for node in convolutions
+        if types.get(node.input[1]) != onnx.TensorProto.FLOAT16 and node.name not in allowed
+    ]
+    wide = [module for module in wide if module not in allowed]
+    if wide:
+        more = f" and {len(wide) - 1} more" if len(wide) > 1 else ""
+        raise ExportError(
+            f"fp16 proof: the graph has {len(wide)} convolutions that are not FP16: {wide[0]}"
+            f"{more}; where that is meant, --allow-mixed {wide[0]} permits it"
+        )
 
 
 def _plan(folder: Path, model: onnx.ModelProto, request: EngineRequest) -> Plan:

@@ -17,13 +17,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--for-cpu",
         action="store_true",
-        help="INT8 as CPU libraries want it: unsigned activations, FP32 around them",
+        help="INT8 for any CPU library: unsigned activations, 7-bit weights, FP32 around",
     )
     return p
 
 
 def main(args: argparse.Namespace) -> None:
-    options = deploy_options(args, nvidia=not args.for_cpu)
+    options = deploy_options(args, "onnxruntime" if args.for_cpu else "tensorrt")
 
     from export.deploy import deploy_graph
     from export.onnx_graph import OPSET, export_onnx, save_onnx

@@ -10,14 +10,22 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 
+from export.deploy import DeployOptions, deploy_graph
+from export.onnx_graph import export_onnx
+from export.precision import prove_precision
+from export.request import EngineRequest, Proof
+from export.source import Source
+from export.targets import Target
 from export.verify import measure, parity_pairs
 from runtime.engine import load_engine
-from runtime.errors import DataError
+from runtime.errors import DataError, ExportError
 from runtime.files import sha256
 from runtime.manifest import Manifest
 from train.checkpoint import load_checkpoint
 from train.inference import predict_maps
+from train.quantisation.artefact import read_artefact
 
 SIZE = ("--size", 64, 64)
 
@@ -57,12 +65,112 @@ def test_int8_engine_runs_and_carries_its_calibration(
     build, calibration_file: Path, pair, target
 ) -> None:
     pytest.importorskip(target)
-    folder = build("--int8", "--calibration", calibration_file, "--target", target)
+    # ONNX Runtime leaves a convolution in FP32 whose result is not rounded.
+    mixed = ("--allow-mixed", "pre", "post", "exchange", "heads") * (target == "onnxruntime")
+    folder = build("--int8", "--calibration", calibration_file, "--target", target, *mixed)
     manifest = Manifest.read(folder)
     assert manifest.calibration == json.loads(calibration_file.read_text())["fingerprint"]
+    assert (folder / "calibration.json").read_bytes() == calibration_file.read_bytes()
     assert manifest.verification["parity"]["label_agreement"] > 0.6
+    assert manifest.verification["gate"] is None  # without labels
+    flops = manifest.verification["precision"]["flops_by_precision"]
+    assert set(flops) == ({"int8", "fp32"} if target == "onnxruntime" else {"int8"})
     with load_engine(folder) as engine:
         assert engine.predict(*pair).damage.shape == (64, 64)
+
+
+def test_int8_whose_convolutions_stay_float_is_not_built(
+    small_checkpoint, calibration_file, error_line, tmp_path
+) -> None:
+    out = tmp_path / "engine"
+    line = error_line(
+        "export.build_engine", "--checkpoint", small_checkpoint, *SIZE, "--int8",
+        "--calibration", calibration_file, "--target", "onnxruntime", "--out", out,
+    )  # fmt: skip
+    assert "int8 proof: onnxruntime made" in line
+    assert "--allow-mixed" in line
+    assert not out.exists()
+
+
+def test_int8_calibrates_by_itself_and_holds_its_gate(
+    small_checkpoint, synthetic, command, error_line, tmp_path
+) -> None:
+    pytest.importorskip("openvino")
+    out = tmp_path / "engine"
+    line = (
+        "export.build_engine", "--checkpoint", small_checkpoint, "--size", 96, 96, "--int8",
+        "--target", "openvino", "--data", synthetic, "--calibration-tiles", 4,
+        "--gate-tiles", 1, "--out", out,
+    )  # fmt: skip
+    result = command(*line, "--gate-score", 1, "--gate-f1", 1)
+    assert result.returncode == 0, result.stderr
+    assert "no --calibration given: observing minmax ranges on 4 tiles" in result.stderr
+    verification = Manifest.read(out).verification
+    assert verification["gate"]["scenes"] == 1
+    assert verification["high_precision"] == []
+    assert len(read_artefact(out / "calibration.json").tiles) == 4
+
+
+def test_the_best_engine_says_why_the_others_lost(
+    small_checkpoint, calibration_file, command, tmp_path
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    out = tmp_path / "engine"
+    result = command(
+        "export.build_engine", "--checkpoint", small_checkpoint, *SIZE, "--best",
+        "--calibration", calibration_file, "--compute-capability", "8.6", "--out", out,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    manifest = Manifest.read(out)
+    manifest.check_payload(out)
+    verdict = manifest.verification
+    assert verdict["chosen"].endswith("(roofline estimate, not run)")
+    lost = [line.partition(":")[0] for line in verdict["rejected"]]
+    names = {f"tensorrt-rtx {each}" for each in ("fp32", "fp16", "int8")}
+    assert set(lost) == names - {verdict["chosen"].partition(":")[0]}
+    assert any("x the bytes of" in line for line in verdict["rejected"])
+
+
+def test_the_best_engine_of_a_processor_is_the_fastest_measured(
+    small_checkpoint, command, tmp_path
+) -> None:
+    pytest.importorskip("openvino")
+    out = tmp_path / "engine"
+    result = command(
+        "export.build_engine", "--checkpoint", small_checkpoint, *SIZE, "--best",
+        "--target", "openvino", "--out", out,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    verdict = Manifest.read(out).verification
+    assert verdict["chosen"].startswith("openvino fp32: ")
+    assert verdict["chosen"].endswith("(median of runs here)")
+    (rejected,) = verdict["rejected"]
+    assert rejected.startswith("openvino int8: --int8 needs ranges")
+
+
+def test_an_fp16_graph_with_an_fp32_convolution_fails_with_its_name(
+    small_checkpoint, tmp_path
+) -> None:
+    """Planted as a training engineer would: one module kept in FP32."""
+    network = load_checkpoint(small_checkpoint).network()
+    options = DeployOptions(64, 64, precision="fp16")
+    graph = deploy_graph(network, options)
+    planted = "network.post.layer1.0.conv2"
+    graph.core.set_submodule(planted, _InFp32(graph.core.get_submodule(planted)))
+    model = export_onnx(graph, options)
+    source = Source(small_checkpoint, "0" * 64, network, None)
+    request = EngineRequest(source, options, Target("tensorrt-rtx", "8.6", "asked for"))
+    with pytest.raises(ExportError, match=r"1 convolutions that are not FP16: post.layer1.0.conv2"):
+        prove_precision(tmp_path, model, request)
+
+
+class _InFp32(torch.nn.Module):
+    def __init__(self, conv: torch.nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv.float()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x.float()).half()
 
 
 def test_tensorrt_rtx_engine_is_labelled_as_not_run(build) -> None:
@@ -136,6 +244,9 @@ def test_bad_requests_are_one_line_and_leave_nothing(
         "not a positive multiple of 32": (*ours, "--size", 100, 100),
         "expected N, or min opt max": (*ours, "--batch", 1, 2),
         "expected at least 1": (*ours, "--parity-pairs", 0),
+        "expected at least 0": (*ours, "--gate-tiles", -1),
+        "expected between 0 and 1": (*ours, "--gate-score", 2),
+        "expected none, flips, rotate180, d4": (*ours, "--tta", "spin"),
         "is no engine folder": (*ours, "--fp32", "--target", "onnxruntime", "--out", tmp_path),
         "tensorrt is not installed": (*ours, "--fp16", "--target", "tensorrt"),
     }
@@ -162,11 +273,11 @@ def test_an_engine_that_disagrees_is_noticed(plausible, pair) -> None:
 
 
 def test_parity_pairs_come_from_the_data_cut_to_size(synthetic: Path) -> None:
-    pairs, source = parity_pairs(64, 96, 2, synthetic, "test")
+    pairs, source = parity_pairs(DeployOptions(64, 96), Proof(synthetic))
     assert [p.shape for pair in pairs for p in pair] == [(64, 96, 3)] * 4
     assert source == "2 tiles of split test"
     with pytest.raises(DataError, match="no tile of split test is 64x128 or larger"):
-        parity_pairs(64, 128, 1, synthetic, "test")  # tiles are 96x96
-    pairs, source = parity_pairs(64, 128, 1, None, "test")
+        parity_pairs(DeployOptions(64, 128), Proof(synthetic))  # tiles are 96x96
+    pairs, source = parity_pairs(DeployOptions(64, 128), Proof(parity_pairs=1))
     assert source.startswith("1 synthetic scene ")
     assert pairs[0][0].shape == (64, 128, 3)

@@ -18,12 +18,16 @@ from runtime.errors import CalibrationError, ConfigError
 from train.quantisation.placement import Site, convolutions, sites
 from train.quantisation.units import unit_of, unit_of_node, units
 
-Form = Literal["signed", "unsigned"]
-"""How activations are stored. `signed`: s8, zero-point 0, what TensorRT takes. `unsigned`:
-u8, zero-point 128 (the same values exactly), or zero-point 0 with twice the resolution for
-a tensor that is never negative; what x86 inference libraries are fast at."""
+Form = Literal["signed", "unsigned", "unsigned-narrow"]
+"""How numbers are stored. `signed`: activations s8, zero-point 0, what TensorRT takes.
+`unsigned`: u8, zero-point 128 (the same values exactly), or zero-point 0 with twice the
+resolution for a tensor that is never negative; what x86 inference libraries are fast at.
+`unsigned-narrow`: the same with 7-bit weights. Without VNNI, ONNX Runtime adds two products of
+u8 and s8 in 16 bits, where 8-bit weights saturate without a word."""
 
 WEIGHT_LIMIT = 127
+NARROW_WEIGHT_LIMIT = 64
+"""2 x 255 x 64 fits into 16 bits, signed."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,10 @@ class ActivationQuantizer(nn.Module):
 
     def __init__(self, span: Range, form: Form) -> None:
         super().__init__()
-        one_sided = form == "unsigned" and span.non_negative
+        one_sided = form != "signed" and span.non_negative
         levels = 255 if one_sided else 127
-        zero_point = 128 if form == "unsigned" and not one_sided else 0
-        self.dtype = torch.uint8 if form == "unsigned" else torch.int8
+        zero_point = 128 if form != "signed" and not one_sided else 0
+        self.dtype = torch.int8 if form == "signed" else torch.uint8
         self.register_buffer("scale", torch.tensor(span.amax / levels, dtype=torch.float32))
         self.register_buffer("zero_point", torch.tensor(zero_point, dtype=self.dtype))
 
@@ -62,12 +66,12 @@ class ActivationQuantizer(nn.Module):
 class QuantizedConv2d(nn.Module):
     """A convolution with per-output-channel symmetric INT8 weights and a float bias."""
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    def __init__(self, conv: nn.Conv2d, limit: int = WEIGHT_LIMIT) -> None:
         super().__init__()
         weight = conv.weight.detach()
         amax = weight.abs().amax((1, 2, 3))
         # A channel of zeros needs a scale all the same; any will do.
-        scale = torch.where(amax > 0, amax / WEIGHT_LIMIT, torch.ones_like(amax)).float()
+        scale = torch.where(amax > 0, amax / limit, torch.ones_like(amax)).float()
         self.register_buffer("weight", torch.round(weight / _column(scale)).to(torch.int8))
         self.register_buffer("scale", scale)
         self.register_buffer("zero_point", torch.zeros(len(scale), dtype=torch.int8))
@@ -93,13 +97,14 @@ def quantise(
     ranges: dict[str, Range],
     form: Form,
     high_precision: Collection[str] = (),
-    convolution: Callable[[nn.Conv2d], nn.Module] = QuantizedConv2d,
+    convolution: Callable[[nn.Conv2d, int], nn.Module] = QuantizedConv2d,
 ) -> fx.GraphModule:
     """Insert Q/DQ at every site of `graph`, in place, and quantise its weights.
 
     Args:
         high_precision: units whose convolutions and additions stay in floating point.
-        convolution: what takes a convolution's place, to round its weights.
+        convolution: what takes a convolution's place, to round its weights to that many levels
+            on either side of 0.
     Raises:
         CalibrationError: a site has no range.
         ConfigError: a unit that the network does not have.
@@ -115,9 +120,10 @@ def quantise(
         )
     for index, site in enumerate(placed):
         _insert(graph, site, f"quantize_{index}", ActivationQuantizer(ranges[site.name], form))
+    limit = NARROW_WEIGHT_LIMIT if form == "unsigned-narrow" else WEIGHT_LIMIT
     for path, conv in convolutions(graph).items():
         if unit_of(path) not in high_precision:
-            graph.set_submodule(path, convolution(conv))
+            graph.set_submodule(path, convolution(conv, limit))
     graph.graph.lint()
     graph.recompile()
     return graph

@@ -21,23 +21,23 @@ class RoundedConv2d(nn.Module):
     The weights' gradient is that of the rounded ones (straight through).
     """
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    def __init__(self, conv: nn.Conv2d, limit: int = WEIGHT_LIMIT) -> None:
         super().__init__()
-        self.conv = conv
+        self.conv, self.limit = conv, limit
 
     def forward(self, x: Tensor) -> Tensor:
         conv = self.conv
-        return nn.functional.conv2d(x, _rounded(conv.weight), conv.bias, conv.stride, conv.padding)
+        return nn.functional.conv2d(
+            x, _rounded(conv.weight, self.limit), conv.bias, conv.stride, conv.padding
+        )
 
 
-def _rounded(weight: Tensor) -> Tensor:
-    """Per output channel, symmetric."""
+def _rounded(weight: Tensor, limit: int) -> Tensor:
+    """Per output channel, symmetric, `limit` levels on either side of 0."""
     amax = weight.detach().abs().amax((1, 2, 3))
-    scale = torch.where(amax > 0, amax / WEIGHT_LIMIT, torch.ones_like(amax)).float()
+    scale = torch.where(amax > 0, amax / limit, torch.ones_like(amax)).float()
     zero_point = torch.zeros_like(scale, dtype=torch.int32)
-    return torch.fake_quantize_per_channel_affine(
-        weight, scale, zero_point, 0, -WEIGHT_LIMIT, WEIGHT_LIMIT
-    )
+    return torch.fake_quantize_per_channel_affine(weight, scale, zero_point, 0, -limit, limit)
 
 
 def traced(network: DualHRNet) -> fx.GraphModule:
