@@ -12,9 +12,8 @@ INSTALLED := $(VENV)/.installed
 demo: install
 	$(BIN)/python -m benchmarks.demo --out $(OUT) $(if $(DATA),--data $(DATA))
 
-# Two processes, each with one thread of its own: more would wait for each other.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest
 
 check: install
 	$(BIN)/ruff check .
