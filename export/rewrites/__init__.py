@@ -1,7 +1,7 @@
 """Rewrites of the traced network: the same function in real arithmetic, less for a GPU to do.
 
 Each is a file with one function, `GraphModule` in and the same `GraphModule` out, and can be
-left out on its own. `benchmarks.rewrites` measures what each is worth; the README has the table.
+left out on its own. `benchmarks.rewrites` measures what each is worth.
 They work on the floating-point graph: what stands between Q/DQ is left to the compiler.
 """
 
@@ -33,7 +33,7 @@ FOR_NVIDIA = tuple(REWRITES)
 """All of them pay there: fewer kernels, fewer bytes (README, "What the rewrites are worth")."""
 
 FOR_CPU: tuple[str, ...] = ()
-"""None of them pays there: see the same table."""
+"""Their effect on a processor has not been measured yet."""
 
 
 def rewrite(
