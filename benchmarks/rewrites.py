@@ -103,16 +103,11 @@ def _time(
     from export.builders import openvino as builder
     from export.deploy import deploy_graph
     from export.onnx_graph import export_onnx
-    from runtime import host
+    from runtime.backends.openvino import settings
     from train.synthetic.scene import make_scene
 
     scene = make_scene(0, 0, options.width)
     pair = {"pre": scene.pre[None], "post": scene.post[None]}
-    settings = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": host.physical_cores(),
-    }
     calls = {}
     with tempfile.TemporaryDirectory() as scratch:
         for row in rows:
@@ -121,7 +116,7 @@ def _time(
             folder.mkdir()
             builder.build(export_onnx(deploy_graph(network, variant), variant), folder)
             core = openvino.Core()
-            compiled = core.compile_model(str(folder / "model.xml"), "CPU", settings)
+            compiled = core.compile_model(str(folder / "model.xml"), "CPU", settings())
             request = compiled.create_infer_request()
             calls[row["variant"]] = lambda r=request: r.infer(
                 {name: np.ascontiguousarray(image) for name, image in pair.items()}

@@ -26,13 +26,19 @@ def prove_precision(folder: Path, model: onnx.ModelProto, request: EngineRequest
     options = request.options
     if options.precision == "fp16":
         _check_graph(model, request.proof.allow_mixed)
-    spared = [
+    allowed = request.proof.allow_mixed
+    if options.high_precision:
+        allowed = allowed.union(_spared(request))
+    return check_precision(_plan(folder, model, request), options.precision, allowed)
+
+
+def _spared(request: EngineRequest) -> list[str]:
+    """Module paths of the convolutions that were left in floating point."""
+    return [
         path.removeprefix("network.")
         for path in convolutions(inference_form(request.source.network))
-        if unit_of(path) in options.high_precision
+        if unit_of(path) in request.options.high_precision
     ]
-    allowed = request.proof.allow_mixed.union(spared)
-    return check_precision(_plan(folder, model, request), options.precision, allowed)
 
 
 def _check_graph(model: onnx.ModelProto, allowed: frozenset[str]) -> None:

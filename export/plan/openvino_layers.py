@@ -11,7 +11,7 @@ import numpy as np
 from export.plan.multiply import multiplies_in
 from export.plan.origin import Origins, module_path
 from export.plan.record import CPU, Kernel, Plan, Tensor
-from runtime import host
+from runtime.backends.openvino import settings
 from runtime.errors import BackendError, ExportError, reason
 
 DTYPES = {
@@ -47,16 +47,12 @@ def profile(model: Path, origins: Origins | None = None, runs: int = 3) -> Plan:
         import openvino
     except ImportError as error:
         raise BackendError("OpenVINO is not installed; pip install openvino") from error
-    settings = {  # those of runtime.backends.openvino, and the counters
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": host.physical_cores(),
-        "PERF_COUNT": True,
-    }
     version = openvino.__version__.split("-")[0]
     try:
         core = openvino.Core()
-        compiled = core.compile_model(core.read_model(str(model)), "CPU", settings)
+        compiled = core.compile_model(
+            core.read_model(str(model)), "CPU", {**settings(), "PERF_COUNT": True}
+        )
         request = compiled.create_infer_request()
         images = {port.get_any_name(): _black(port) for port in compiled.inputs}
         for _ in range(runs):

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from runtime.backends import Maps
 
 
+def settings(threads: int | None = None) -> dict[str, Any]:
+    """How every OpenVINO engine is compiled; without `threads`, for every physical core."""
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        # Left alone, the plugin computes in bf16 or f16 where the processor can.
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads or host.physical_cores(),
+    }
+
+
 class OpenVinoBackend:
     """One compiled model with one infer request, reused.
 
@@ -36,15 +46,11 @@ class OpenVinoBackend:
         self.version: str = openvino.__version__.split("-")[0]
         path = manifest.payload_path(folder, "model.xml")
         weights = manifest.payload_path(folder, "model.bin")
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            # Left alone, the plugin computes in bf16 or f16 where the processor can.
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": threads or host.physical_cores(),
-        }
         try:
             core = openvino.Core()
-            compiled = core.compile_model(core.read_model(str(path), str(weights)), "CPU", settings)
+            compiled = core.compile_model(
+                core.read_model(str(path), str(weights)), "CPU", settings(threads)
+            )
             self._request: Any = compiled.create_infer_request()
             inputs, outputs = _described(compiled.inputs), _described(compiled.outputs)
         except RuntimeError as error:
