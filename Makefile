@@ -12,8 +12,9 @@ INSTALLED := $(VENV)/.installed
 demo: install
 	$(BIN)/python -m benchmarks.demo --out $(OUT) $(if $(DATA),--data $(DATA))
 
+# Two processes, each with one thread of its own: more would wait for each other.
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: install
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 Kernels, bytes and FLOPs are counted in what TensorRT-RTX compiles in FP16, without a GPU;
 seconds are those of an FP32 engine on this processor. Variants: the plain graph, the rewrites
-added one after another, each left out on its own, and those that were tried and dropped.
+added one after another, and each left out on its own.
 """
 
 from __future__ import annotations

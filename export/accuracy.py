@@ -13,7 +13,7 @@ from calibration.tiles import choose
 from export.request import EngineRequest
 from runtime import cli
 from runtime.errors import ExportError
-from train.inference import Runner, predict_maps
+from train.inference import predict_maps
 from train.model.inference_form import inference_form
 from train.xbd import Tile, find_tiles
 
@@ -25,9 +25,6 @@ class Gate:
     request: EngineRequest
     reference: Reference
     _harms: list[Harm] = field(default_factory=list)
-
-    def compare(self, run: Runner) -> Comparison:
-        return self.reference.compare(run)
 
     def rescue(self, comparison: Comparison, spared: tuple[str, ...]) -> tuple[str, ...]:
         """Units to leave in floating point, after `spared` was not enough.

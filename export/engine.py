@@ -107,7 +107,7 @@ def _verified(
 ) -> tuple[dict[str, Any], Any]:
     """Parity with PyTorch, and the comparison of accuracy where there is a gate."""
     parity = prove(what, run, request.source.network, pairs, request.options)
-    return {"what": what, **parity}, gate.compare(run) if gate else None
+    return {"what": what, **parity}, gate.reference.compare(run) if gate else None
 
 
 def _compile(model: onnx.ModelProto, folder: Path, request: EngineRequest) -> tuple[list[str], str]:

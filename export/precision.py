@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 
 from export.plan.origin import Origins, module_path
-from export.plan.proof import check_precision
+from export.plan.proof import check_precision, permits
 from export.plan.record import FILE_NAME, Plan
 from export.request import EngineRequest
 from runtime.errors import ExportError
@@ -45,13 +45,12 @@ def _check_graph(model: onnx.ModelProto, allowed: frozenset[str]) -> None:
     """A compiler may compute in FP16 what the graph asks for in FP32 (TensorRT-RTX does so
     with a lone convolution), so the graph itself is looked at, too."""
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     wide = [
-        module_path(node.input[1])
-        for node in convolutions
-        if types.get(node.input[1]) != onnx.TensorProto.FLOAT16 and node.name not in allowed
+        module
+        for node in model.graph.node
+        if node.op_type == "Conv" and types.get(node.input[1]) != onnx.TensorProto.FLOAT16
+        if not permits(allowed, [node.name], module := module_path(node.input[1]))
     ]
-    wide = [module for module in wide if module not in allowed]
     if wide:
         more = f" and {len(wide) - 1} more" if len(wide) > 1 else ""
         raise ExportError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -43,44 +43,37 @@ def find_buildings(
 
     Pixels of NODATA belong to no building.
     """
-    mask = ((damage > BACKGROUND) & (damage <= DAMAGE_CLASSES[-1])).view(np.uint8)
+    mask = building_pixels(damage)
     count, found, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
     labels = np.asarray(found, np.int32)
-    pixels, votes = _votes(labels, count, damage, confidence)
-    # A class without a pixel cannot win, even where every confidence is 0.
-    votes = np.where(pixels > 0, votes, -1)
-    severe_first = votes[:, ::-1]
-    winners = DAMAGE_CLASSES[-1] - severe_first.argmax(axis=1)
+    pixels, votes = (each.tolist() for each in count_votes(labels, count, damage, confidence))
     buildings = []
     for label in range(1, count):
         left, top, width, height, area = (int(value) for value in stats[label])
         if area < min_area:
             continue
         crop = labels[top : top + height, left : left + width] == label
-        winner = int(winners[label])
-        column = winner - DAMAGE_CLASSES[0]
-        buildings.append(
-            Building(
-                damage_class=winner,
-                confidence=float(votes[label, column] / pixels[label, column] / 255),
-                area_px=area,
-                shares={
-                    CLASS_NAMES[each]: int(pixels[label, each - DAMAGE_CLASSES[0]]) / area
-                    for each in DAMAGE_CLASSES
-                },
-                rings=rings(crop.view(np.uint8), left, top),
-            )
-        )
+        outline = rings(crop.view(np.uint8), left, top)
+        buildings.append(building_of(pixels[label], votes[label], outline))
     return buildings
 
 
-def _votes(
+def building_pixels(damage: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """1 where the damage is that of a building, else 0; of the same shape."""
+    return ((damage > BACKGROUND) & (damage <= DAMAGE_CLASSES[-1])).view(np.uint8)
+
+
+def count_votes(
     labels: NDArray[np.int32],
     count: int,
     damage: NDArray[np.uint8],
     confidence: NDArray[np.uint8],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pixels, and the sum of their confidence, per component and damage class: [count,4]."""
+    """Pixels, and the sum of their confidence, per component and damage class: [count,4].
+
+    labels: [H,W], below count; above 0 only where the damage is that of a building.
+    Both add up: the votes of a building in pieces are the sums of the pieces'.
+    """
     inside = labels > 0
     classes = len(DAMAGE_CLASSES)
     cells = labels[inside].astype(np.int64) * classes + (damage[inside] - DAMAGE_CLASSES[0])
@@ -89,3 +82,34 @@ def _votes(
     # float64 sums of whole numbers below 2**53 are exact.
     votes = np.bincount(cells, weights=confidence[inside], minlength=size).astype(np.int64)
     return pixels.astype(np.int64).reshape(count, classes), votes.reshape(count, classes)
+
+
+def judge(pixels: Sequence[int], votes: Sequence[int]) -> tuple[int, float]:
+    """Damage class and confidence of a building, by its pixels and votes per damage class.
+
+    At least one class must have a pixel; one without cannot win, even where every
+    confidence is 0.
+    """
+    _, winner = max(
+        (vote, each)
+        for each, vote, number in zip(DAMAGE_CLASSES, votes, pixels, strict=True)
+        if number
+    )
+    column = winner - DAMAGE_CLASSES[0]
+    return winner, votes[column] / pixels[column] / 255
+
+
+def building_of(pixels: Sequence[int], votes: Sequence[int], outline: tuple[Ring, ...]) -> Building:
+    """A building by its pixels and votes per damage class."""
+    damage_class, confidence = judge(pixels, votes)
+    area = sum(pixels)
+    return Building(
+        damage_class=damage_class,
+        confidence=confidence,
+        area_px=area,
+        shares={
+            CLASS_NAMES[each]: number / area
+            for each, number in zip(DAMAGE_CLASSES, pixels, strict=True)
+        },
+        rings=outline,
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -10,9 +12,12 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.backends import Backend, open_backend
+from runtime.backends import Backend, Pipelined, open_backend
 from runtime.errors import ConfigError, EngineError, ImageError
 from runtime.manifest import Manifest
+
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""Before and after."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,28 +57,59 @@ class Engine:
         """Of the library that runs here; `manifest.target.version` is the one that built."""
         return self._version
 
-    def predict(self, pre: NDArray[np.uint8], post: NDArray[np.uint8]) -> Prediction:
+    def predict(
+        self,
+        pre: NDArray[np.uint8],
+        post: NDArray[np.uint8],
+        out: Prediction | None = None,
+    ) -> Prediction:
         """pre, post: uint8 RGB, both [H,W,3], or both [N,H,W,3] with N in the batch range.
 
+        out: an earlier result of the same shape, to be overwritten; then nothing of image
+        size is allocated. Without it every result has memory of its own.
         Raises ImageError for anything else, EngineError after `close`.
         """
-        self._check(pre, "pre")
-        self._check(post, "post")
-        if pre.shape != post.shape:
-            raise ImageError(
-                f"pre is {_shape(pre)} and post is {_shape(post)}; "
-                "expected as many pre images as post images"
-            )
-        single = pre.ndim == 3
-        if single:
-            # An engine that takes no single pair gets copies of it.
-            count = self.manifest.input.batch.min
-            pre, post = np.stack([pre] * count), np.stack([post] * count)
+        self._check_pair(pre, post)
+        if out is None:
+            out = Prediction(*(np.empty(pre.shape[:-1], np.uint8) for _ in range(3)))
+        self._check_out(out, pre.shape[:-1])
+        pre, post = self._batch(pre, post)
+        wanted = (out.damage, out.building, out.confidence)
+        fits = out.damage.size == pre[..., 0].size
+        damage, building, confidence = (
+            each.reshape(pre.shape[:-1]) if fits else np.empty(pre.shape[:-1], np.uint8)
+            for each in wanted
+        )
         with self._lock:
-            if self._backend is None:
-                raise EngineError(f"{self.folder}: the engine is closed; load it again to predict")
-            maps = self._backend.infer(np.ascontiguousarray(pre), np.ascontiguousarray(post))
-        return Prediction(*((each[0] if single else each) for each in maps))
+            self._opened().infer(pre, post, (damage, building, confidence))
+        if not fits:
+            for each, copies in zip(wanted, (damage, building, confidence), strict=True):
+                each[...] = copies[0]
+        return out
+
+    def predict_many(self, pairs: Iterable[Pair]) -> Iterator[Prediction]:
+        """The results of many pairs in order, each as from `predict`.
+
+        On a GPU the next pair is copied in and the last one out while one is computed, so one
+        more pair is taken before a result is given. Exhaust or close the iterator before the
+        engine is used for anything else. An error ends it.
+        """
+        with self._lock:
+            backend = self._opened()
+        if not isinstance(backend, Pipelined):
+            yield from (self.predict(pre, post) for pre, post in pairs)
+            return
+        single: deque[bool] = deque()
+
+        def batches() -> Iterator[Pair]:
+            for pre, post in pairs:
+                self._check_pair(pre, post)
+                single.append(pre.ndim == 3)
+                yield self._batch(pre, post)
+
+        for maps in backend.infer_many(batches()):
+            alone = single.popleft()
+            yield Prediction(*(each[0] if alone else each for each in maps))
 
     def close(self) -> None:
         """Free the engine; a second call does nothing."""
@@ -92,6 +128,29 @@ class Engine:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _opened(self) -> Backend:
+        if self._backend is None:
+            raise EngineError(f"{self.folder}: the engine is closed; load it again to predict")
+        return self._backend
+
+    def _batch(self, pre: NDArray[np.uint8], post: NDArray[np.uint8]) -> Pair:
+        """As backends take it. An engine that takes no single pair gets copies of it."""
+        if pre.ndim == 3:
+            count = self.manifest.input.batch.min
+            pre, post = (
+                each[None] if count == 1 else np.stack([each] * count) for each in (pre, post)
+            )
+        return np.ascontiguousarray(pre), np.ascontiguousarray(post)
+
+    def _check_pair(self, pre: NDArray[np.uint8], post: NDArray[np.uint8]) -> None:
+        self._check(pre, "pre")
+        self._check(post, "post")
+        if pre.shape != post.shape:
+            raise ImageError(
+                f"pre is {_shape(pre)} and post is {_shape(post)}; "
+                "expected as many pre images as post images"
+            )
 
     def _check(self, image: NDArray[np.uint8], name: str) -> None:
         size, batch = f"{self.height}x{self.width}", self.manifest.input.batch
@@ -119,6 +178,15 @@ class Engine:
                 f"{name} holds {count} images of {size}, this engine takes {allowed} at a time"
             )
 
+    def _check_out(self, out: Prediction, shape: tuple[int, ...]) -> None:
+        for name in ("damage", "building", "confidence"):
+            array = getattr(out, name)
+            if array.shape != shape or array.dtype != np.uint8 or not array.flags.c_contiguous:
+                raise ImageError(
+                    f"out.{name} is {array.dtype} {_shape(array)}; expected an earlier result of "
+                    f"this engine for such images, uint8 {_shape_of(shape)} and contiguous"
+                )
+
 
 def load_engine(folder: Path | str, threads: int | None = None) -> Engine:
     """Check an engine folder and load it.
@@ -137,4 +205,8 @@ def load_engine(folder: Path | str, threads: int | None = None) -> Engine:
 
 
 def _shape(array: NDArray[np.uint8]) -> str:
-    return "[" + ",".join(str(dim) for dim in array.shape) + "]"
+    return _shape_of(array.shape)
+
+
+def _shape_of(shape: tuple[int, ...]) -> str:
+    return "[" + ",".join(str(dim) for dim in shape) + "]"

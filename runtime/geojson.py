@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,26 @@ def write_geojson(
 
     Written as it is iterated: a country's buildings need not fit into memory.
     """
+    with collection(path, members) as add:
+        for each in features:
+            add(json.dumps(each, allow_nan=False))
+
+
+@contextlib.contextmanager
+def collection(path: Path | str, members: Mapping[str, Any]) -> Iterator[Callable[[str], None]]:
+    """Give a function that adds a feature, as JSON on one line, to a new FeatureCollection.
+
+    The file appears when the context ends, and not at all if it ends with an error.
+    """
     with files.replacing(Path(path)) as temporary, temporary.open("w", encoding="utf-8") as file:
         head = json.dumps({"type": "FeatureCollection", **members})
         file.write(head[:-1] + ', "features": [')
-        for i, each in enumerate(features):
-            file.write(("\n" if i == 0 else ",\n") + json.dumps(each, allow_nan=False))
+        separator = "\n"
+
+        def add(feature: str) -> None:
+            nonlocal separator
+            file.write(separator + feature)
+            separator = ",\n"
+
+        yield add
         file.write("\n]}\n")

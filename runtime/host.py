@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import sys
 from pathlib import Path
 
+from runtime.cuda.driver import compute_capability
+
+__all__ = ["compute_capability", "physical_cores", "platform_name"]
+
 _CPUS = Path("/sys/devices/system/cpu")
-_CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76  # CUdevice_attribute in cuda.h
 
 
 def platform_name() -> str:
@@ -33,21 +35,3 @@ def physical_cores() -> int:
         except OSError:
             cores.add(str(cpu))
     return max(1, len(cores))
-
-
-def compute_capability() -> str | None:
-    """Compute capability of the first NVIDIA GPU, like "8.6"; None without one.
-
-    Asks the driver itself, which Jetson devices have too.
-    """
-    try:
-        cuda = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return None
-    device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
-    if cuda.cuInit(0) != 0 or cuda.cuDeviceGet(ctypes.byref(device), 0) != 0:
-        return None
-    for value, attribute in ((major, _CAPABILITY_MAJOR), (minor, _CAPABILITY_MINOR)):
-        if cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device) != 0:
-            return None
-    return f"{major.value}.{minor.value}"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from runtime import files, jpeg, png
 from runtime.errors import ImageError
 
-_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _EXPECTED = "expected 8-bit RGB (three bands)"
 
 
@@ -31,7 +31,7 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
         _check_png(content, path)
     elif content.startswith(jpeg.SIGNATURE):
         _check_jpeg(content, path)
-    elif not content.startswith(_TIFF_SIGNATURES):
+    elif not content.startswith(TIFF_SIGNATURES):
         raise ImageError(
             f"{path}: not an image in a known format; expected PNG, JPEG or TIFF; "
             f"convert it, for example with: gdal_translate -of PNG {path} {path.stem}.png"

@@ -6,22 +6,20 @@ import argparse
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from runtime import cli
-from runtime.errors import ConfigError, ImageError
-
-if TYPE_CHECKING:
-    from runtime.buildings import Building
-    from runtime.engine import Engine, Prediction
+from runtime.errors import ConfigError
+from runtime.mapping import MapOptions, map_pair
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m runtime.predict",
-        description="Map building damage from one pair of images. Writes damage.png (class "
-        "values), building.png and confidence.png (probability x 255), overlay.png, "
-        "buildings.geojson and summary.json.",
+        description="Map building damage from one pair of images. Of pictures of the engine's "
+        "size, writes damage.png (class values), building.png and confidence.png (probability x "
+        "255), overlay.png, buildings.geojson and summary.json; of rasters with coordinates, "
+        "damage.tif and confidence.tif (cloud-optimised), buildings.gpkg and .geojson, and "
+        "summary.json.",
     )
     parser.add_argument("pre", type=Path, metavar="PRE", help="image before the disaster")
     parser.add_argument("post", type=Path, metavar="POST", help="image after the disaster")
@@ -38,101 +36,53 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=int, metavar="N", help="processor threads (default: physical cores)"
     )
+    raster = parser.add_argument_group("rasters with coordinates, of any size (GeoTIFF)")
+    raster.add_argument(
+        "--align", action="store_true", help="warp POST onto the grid of PRE where they differ"
+    )
+    raster.add_argument(
+        "--scale", type=float, nargs=2, metavar=("LO", "HI"),
+        help="of images that are not 8-bit: the values that become 0 and 255",
+    )  # fmt: skip
+    raster.add_argument(
+        "--halo", type=int, metavar="PX",
+        help="overlap of windows that is not kept (default: an eighth of the engine's size)",
+    )  # fmt: skip
+    raster.add_argument(
+        "--footprints", type=Path, metavar="FILE",
+        help="grade these buildings (GeoPackage, GeoJSON, Shapefile), not those that are found",
+    )  # fmt: skip
+    raster.add_argument(
+        "--label", type=Path, metavar="JSON", help="an xBD label that places both images"
+    )
+    raster.add_argument(
+        "--resume", action="store_true", help="go on with the unfinished map in --out"
+    )
     return parser
 
 
-def main(args: argparse.Namespace) -> None:
-    if args.min_area < 1:
-        raise ConfigError(f"--min-area is {args.min_area}; expected 1 pixel or more")
+def main(args: argparse.Namespace) -> int:
+    """1 where a part of the map could not be computed."""
+    options = MapOptions(
+        min_area=args.min_area,
+        align=args.align,
+        scale=tuple(args.scale) if args.scale else None,
+        halo=args.halo,
+        resume=args.resume,
+        footprints=args.footprints,
+        label=args.label,
+    )
     if args.out.exists() and not args.out.is_dir():
         raise ConfigError(f"--out {args.out}: is a file; expected a folder, or a new name")
     # OpenCV prints its own account of a damaged TIFF before ours.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
-    from runtime.buildings import find_buildings
     from runtime.engine import load_engine
-    from runtime.files import adding_to_folder, write_json
-    from runtime.geojson import feature, write_geojson
-    from runtime.images import read_pair, write_png
-    from runtime.overlay import overlay, with_legend
+    from runtime.summary import table
 
-    pre, post = read_pair(args.pre, args.post)
     with load_engine(args.engine, args.threads) as engine:
-        _check_size(engine, pre.shape[0], pre.shape[1], args.pre)
-        result = engine.predict(pre, post)
-    buildings = find_buildings(result.damage, result.confidence, args.min_area)
-    summary = _summary(engine, result, buildings, args)
-    with adding_to_folder(args.out) as folder:
-        write_png(folder / "damage.png", result.damage)
-        write_png(folder / "building.png", result.building)
-        write_png(folder / "confidence.png", result.confidence)
-        picture = with_legend(overlay(post, result.damage), result.damage)
-        write_png(folder / "overlay.png", picture)
-        write_geojson(folder / "buildings.geojson", map(feature, buildings))
-        write_json(folder / "summary.json", summary)
-    print(json.dumps(summary, indent=2) if args.json else _table(summary, args.out))
-
-
-def _check_size(engine: Engine, height: int, width: int, path: Path) -> None:
-    if (height, width) != (engine.height, engine.width):
-        raise ImageError(
-            f"{path}: {height}x{width} (height x width), the engine takes "
-            f"{engine.height}x{engine.width}; "
-            f"{engine.manifest.size_advice(engine.folder, height, width)}"
-        )
-
-
-def _summary(
-    engine: Engine, result: Prediction, buildings: list[Building], args: argparse.Namespace
-) -> dict[str, Any]:
-    """Pixels are those of damage.png; buildings are those of buildings.geojson."""
-    from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES, NODATA
-
-    manifest = engine.manifest
-    return {
-        "pre": str(args.pre),
-        "post": str(args.post),
-        "height": engine.height,
-        "width": engine.width,
-        "classes": {
-            CLASS_NAMES[each]: {
-                "buildings": sum(building.damage_class == each for building in buildings),
-                "area_px": int((result.damage == each).sum()),
-            }
-            for each in DAMAGE_CLASSES
-        },
-        "buildings": len(buildings),
-        "min_area_px": args.min_area,
-        "nodata_px": int((result.damage == NODATA).sum()),
-        "engine": {
-            "folder": str(args.engine),
-            "architecture": manifest.model.architecture,
-            "model_width": manifest.model.width,
-            "checkpoint_sha256": manifest.model.checkpoint_sha256,
-            "graph_sha256": manifest.graph.sha256,
-            "precision": manifest.precision,
-            "threshold": manifest.input.threshold,
-            "backend": manifest.target.backend,
-            "built_with": manifest.target.version,
-            "run_with": engine.backend_version,
-            "created": manifest.created,
-        },
-    }
-
-
-def _table(summary: dict[str, Any], out: Path) -> str:
-    engine = summary["engine"]
-    lines = [f"{'':<14}{'buildings':>10}{'area px':>12}"]
-    lines += [
-        f"{name:<14}{row['buildings']:>10}{row['area_px']:>12}"
-        for name, row in summary["classes"].items()
-    ]
-    if summary["nodata_px"]:
-        lines.append(f"{'not computed':<14}{'':>10}{summary['nodata_px']:>12}")
-    lines.append(
-        f"{engine['architecture']} w{engine['model_width']} {engine['precision']} "
-        f"on {engine['backend']} {engine['run_with']}; results in {out}"
-    )
-    return "\n".join(lines)
+        summary = map_pair(engine, args.pre, args.post, args.out, options)
+    print(json.dumps(summary, indent=2) if args.json else table(summary, args.out))
+    return 1 if summary.get("failed_tiles") else 0
 
 
 if __name__ == "__main__":

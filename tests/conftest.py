@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -20,6 +20,7 @@ from train.model import DualHRNet, ModelConfig
 from train.quantisation.artefact import Artefact, read_artefact
 
 REPOSITORY = Path(__file__).parents[1]
+Finished = subprocess.CompletedProcess[str]
 
 SMALL = ModelConfig(
     width=8,
@@ -78,16 +79,30 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def command() -> Callable[..., subprocess.CompletedProcess[str]]:
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Finished]]:
     """Run a command of the toolkit as a user would; its result, whatever the exit code."""
+    server = subprocess.Popen(
+        [sys.executable, "tests/fork_server.py"], cwd=REPOSITORY, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert server.stdin
+    assert server.stdout
+    assert server.stdout.readline() == "ready\n"
+    streams = {name: tmp_path_factory.mktemp("command") / name for name in ("stdout", "stderr")}
 
-    def run(module: str, *arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", module, *map(str, arguments)]
-        return subprocess.run(
-            line, cwd=options.pop("cwd", REPOSITORY), capture_output=True, text=True, **options
-        )
+    def run(module: str, *arguments: object, cwd: Path = REPOSITORY) -> Finished:
+        request = {
+            "module": module, "arguments": [str(each) for each in arguments], "cwd": str(cwd),
+            "environ": dict(os.environ), **{name: str(path) for name, path in streams.items()},
+        }  # fmt: skip
+        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.flush()
+        code = int(server.stdout.readline())
+        return Finished([module], code, *(path.read_text() for path in streams.values()))
 
-    return run
+    yield run
+    server.stdin.close()
+    server.wait()
 
 
 @pytest.fixture(scope="session")

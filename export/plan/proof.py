@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from export.plan.origin import JOINED
@@ -34,7 +35,7 @@ def check_precision(
             f"{len(plan.kernels)} kernels, so nothing is proved"
         )
     other = [kernel for kernel in convolutions if kernel.precision != precision]
-    offending = [kernel for kernel in other if not _allowed(kernel, allowed)]
+    offending = [k for k in other if not permits(allowed, k.nodes, k.module)]
     if offending:
         raise ExportError(_complaint(plan, precision, offending))
     flops: dict[str, int] = {}
@@ -55,11 +56,12 @@ def check_precision(
     }
 
 
-def _allowed(kernel: Kernel, allowed: frozenset[str]) -> bool:
-    if allowed.intersection(kernel.nodes):
+def permits(allowed: frozenset[str], nodes: Iterable[str], module: str | None) -> bool:
+    """May these ONNX nodes, of this module of the network, be in another precision?"""
+    if allowed.intersection(nodes):
         return True
-    modules = kernel.module.split(JOINED) if kernel.module else []
-    return bool(modules) and all(allowed.intersection(_prefixes(module)) for module in modules)
+    modules = module.split(JOINED) if module else []
+    return bool(modules) and all(allowed.intersection(_prefixes(each)) for each in modules)
 
 
 def _prefixes(module: str) -> list[str]:

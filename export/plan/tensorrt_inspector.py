@@ -12,9 +12,9 @@ import math
 import re
 from typing import Any
 
-from export.plan.multiply import convolution_flops, matrix_flops, multiplies_in
+from export.plan.multiply import convolution_flops, matrix_flops
 from export.plan.record import Kernel, Plan, Tensor
-from export.plan.tensorrt_layers import NO_KERNELS, Compiled
+from export.plan.tensorrt_layers import NO_KERNELS, Compiled, compiled_kernel
 from runtime.errors import ExportError
 
 _WORDS = (
@@ -30,7 +30,6 @@ _WORDS = (
 )
 """In this order: a later word is part of an earlier one."""
 
-_NODE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 _CONVOLUTION = re.compile(r"convolution|correlation", re.IGNORECASE)
 _MATRIX = re.compile(r"gemm|matrix_?multiply|matmul|fully_?connected", re.IGNORECASE)
 
@@ -75,17 +74,8 @@ def _kernel(layer: dict[str, Any], batch: int) -> Kernel:
         flops = convolution_flops(constants, outputs)
     elif _MATRIX.search(kind):
         flops = matrix_flops(constants, outputs)
-    return Kernel(
-        str(layer.get("Name", "")),
-        kind,
-        inputs,
-        constants,
-        outputs,
-        tuple(dict.fromkeys(_NODE.findall(metadata))),
-        multiplies_in(inputs, constants, outputs, flops),
-        flops,
-        None,
-        None,
+    return compiled_kernel(
+        str(layer.get("Name", "")), kind, (inputs, constants, outputs), metadata, flops
     )
 
 

@@ -32,6 +32,9 @@ DTYPES = {
 NO_KERNELS = frozenset({"signal", "wait", "shape_call"})
 """Layer types that order streams or compute shapes on the host; nothing runs on the device."""
 
+Operands = tuple[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]]
+"""Inputs, constants, outputs."""
+
 _LAYER = re.compile(
     r"Name: (?P<name>.*?), LayerType: (?P<kind>\w+), Inputs: \[(?P<inputs>.*?)\], "
     r"Constants: \[(?P<constants>.*?)\], Outputs: \[(?P<outputs>.*?)\], TacticName: "
@@ -98,18 +101,16 @@ def _kernel(line: str, batch: int) -> Kernel | None:
         _tensors(found[part], batch) for part in ("inputs", "constants", "outputs")
     )
     flops = _flops(name, kind, metadata, constants, outputs)
-    return Kernel(
-        name,
-        kind,
-        inputs,
-        constants,
-        outputs,
-        tuple(dict.fromkeys(_NODE.findall(metadata))),
-        multiplies_in(inputs, constants, outputs, flops),
-        flops,
-        None,
-        None,
-    )
+    return compiled_kernel(name, kind, (inputs, constants, outputs), metadata, flops)
+
+
+def compiled_kernel(
+    name: str, kind: str, operands: Operands, metadata: str, flops: int | None
+) -> Kernel:
+    """A kernel that was compiled and not timed; `metadata` names its nodes, [ONNX Layer: a]."""
+    nodes = tuple(dict.fromkeys(_NODE.findall(metadata)))
+    precision = multiplies_in(*operands, flops)
+    return Kernel(name, kind, *operands, nodes, precision, flops, seconds=None, module=None)
 
 
 def _flops(

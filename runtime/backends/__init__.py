@@ -6,8 +6,9 @@ library is imported here and nowhere else, when an engine needs it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from runtime.manifest import Manifest
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Maps = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+    """damage, building, confidence."""
 
 
 class Backend(Protocol):
@@ -27,14 +29,27 @@ class Backend(Protocol):
     def version(self) -> str:
         """Of the library that runs here; the manifest has the one that built."""
 
-    def infer(self, pre: NDArray[np.uint8], post: NDArray[np.uint8]) -> Maps:
-        """pre, post: uint8 [N,H,W,3] RGB, C-contiguous -> damage, building, confidence.
+    def infer(self, pre: NDArray[np.uint8], post: NDArray[np.uint8], maps: Maps) -> None:
+        """pre, post: uint8 [N,H,W,3] RGB, C-contiguous; `maps` are overwritten.
 
-        Each map is uint8 [N,H,W] in memory of its own. One call at a time.
+        Each map is uint8 [N,H,W], C-contiguous, the caller's. One call at a time.
         """
 
     def close(self) -> None:
         """Free the engine. `infer` must not be called after."""
+
+
+@runtime_checkable
+class Pipelined(Backend, Protocol):
+    """A backend that copies one pair while it computes another."""
+
+    def infer_many(
+        self, pairs: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]]
+    ) -> Iterator[Maps]:
+        """Maps of their own, in order, of pairs as for `infer`; one more pair is taken first.
+
+        The iterator is exhausted or closed before the next call.
+        """
 
 
 def open_backend(manifest: Manifest, folder: Path, threads: int | None = None) -> Backend:

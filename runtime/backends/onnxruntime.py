@@ -56,16 +56,18 @@ class OnnxRuntimeBackend:
             path,
         )
 
-    def infer(self, pre: NDArray[np.uint8], post: NDArray[np.uint8]) -> Maps:
+    def infer(self, pre: NDArray[np.uint8], post: NDArray[np.uint8], maps: Maps) -> None:
         try:
-            damage, building, confidence = self._session.run(
-                OUTPUTS, dict(zip(INPUTS, (pre, post), strict=True))
-            )
+            binding = self._session.io_binding()
+            for name, image in zip(INPUTS, (pre, post), strict=True):
+                binding.bind_input(name, "cpu", 0, image.dtype, image.shape, image.ctypes.data)
+            for name, array in zip(OUTPUTS, maps, strict=True):
+                binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+            self._session.run_with_iobinding(binding)
         except Exception as error:
             raise BackendError(
                 f"ONNX Runtime {self.version} failed to infer: {reason(error)}"
             ) from error
-        return damage, building, confidence
 
     def close(self) -> None:
         self._session = None

@@ -43,6 +43,7 @@ class OpenVinoBackend:
                 f"{folder} is an OpenVINO engine, and openvino cannot be imported "
                 f"({reason(error)}); pip install openvino"
             ) from error
+        self._tensor = openvino.Tensor
         self.version: str = openvino.__version__.split("-")[0]
         path = manifest.payload_path(folder, "model.xml")
         weights = manifest.payload_path(folder, "model.bin")
@@ -60,20 +61,17 @@ class OpenVinoBackend:
             ) from error
         check_tensors(inputs, outputs, manifest, path)
 
-    def infer(self, pre: NDArray[np.uint8], post: NDArray[np.uint8]) -> Maps:
+    def infer(self, pre: NDArray[np.uint8], post: NDArray[np.uint8], maps: Maps) -> None:
         try:
+            for name, array in zip(OUTPUTS, maps, strict=True):
+                self._request.set_tensor(name, self._tensor(array, shared_memory=True))
             self._request.infer(
                 dict(zip(INPUTS, (pre, post), strict=True)), share_inputs=True, share_outputs=True
-            )
-            # The request owns its outputs and overwrites them in the next call.
-            damage, building, confidence = (
-                self._request.get_tensor(name).data.copy() for name in OUTPUTS
             )
         except RuntimeError as error:
             raise BackendError(
                 f"OpenVINO {self.version} failed to infer: {reason(error)}"
             ) from error
-        return damage, building, confidence
 
     def close(self) -> None:
         self._request = None

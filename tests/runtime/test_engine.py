@@ -1,5 +1,6 @@
 import dataclasses
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -67,6 +68,47 @@ def test_results_belong_to_the_caller(engine, pair):
     first = engine.predict(*pair)
     first.damage[:] = 99
     assert not (engine.predict(*pair).damage == 99).any()
+
+
+def test_an_earlier_result_is_overwritten_without_new_memory(make_engine, tmp_path, reference):
+    folder = make_engine(tmp_path / "engine", size=(512, 512))
+    images = np.random.default_rng(0).integers(0, 256, (2, 512, 512, 3), np.uint8)
+    with load_engine(folder, threads=1) as engine:
+        first = engine.predict(*np.zeros_like(images))
+        tracemalloc.start()
+        second = engine.predict(*images, out=first)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert second is first
+    assert_maps(second, reference(*images))
+    assert peak < 512 * 512 / 4
+
+
+@pytest.mark.parametrize("count", [None, 2])
+def test_an_earlier_result_is_overwritten_whole(engine, pair, reference, count):
+    if count:
+        pair = [np.stack([each] * count) for each in pair]
+    result = engine.predict(*np.zeros_like(pair))
+    assert engine.predict(*pair, out=result) is result
+    assert_maps(result, reference(*pair))
+
+
+@pytest.mark.parametrize("spoil", [lambda a: a[:8], lambda a: a.astype(int), lambda a: a[::-1]])
+def test_a_result_of_other_images_is_not_overwritten(engine, pair, spoil):
+    result = engine.predict(*pair)
+    other = dataclasses.replace(result, building=spoil(result.building))
+    with pytest.raises(ImageError, match=r"out.building is u?int.*; expected an earlier result"):
+        engine.predict(*pair, out=other)
+
+
+def test_many_pairs_come_in_their_order(engine, reference):
+    random = np.random.default_rng(0)
+    shapes = [(32, 48, 3), (2, 32, 48, 3), (32, 48, 3), (3, 32, 48, 3)]
+    pairs = [random.integers(0, 256, (2, *shape), np.uint8) for shape in shapes]
+    for pair, found in zip(pairs, engine.predict_many(pairs), strict=True):
+        assert_maps(found, reference(*pair))
+    with pytest.raises(ImageError, match="pre is uint16|pre is int"):
+        next(engine.predict_many([(pairs[0][0].astype(int), pairs[0][1])]))
 
 
 def test_strided_and_read_only_images_are_taken(engine, pair, reference):

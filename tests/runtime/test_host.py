@@ -4,6 +4,7 @@ import re
 import pytest
 
 from runtime import host
+from runtime.cuda import driver
 
 
 def test_the_platform_names_system_and_processor():
@@ -36,8 +37,9 @@ def test_without_a_driver_there_is_no_compute_capability(monkeypatch):
     def missing(name):
         raise OSError(name)
 
-    monkeypatch.setattr(host.ctypes, "CDLL", missing)
+    monkeypatch.setattr(driver.ctypes, "CDLL", missing)
     assert host.compute_capability() is None
+    assert driver.absence() == "there is no NVIDIA driver (libcuda.so.1 cannot be loaded)"
 
 
 @pytest.mark.gpu

@@ -1,0 +1,158 @@
+"""A raster of any size against the engine alone: ``python -m benchmarks.scene``.
+
+The whole command ``runtime.predict`` on GeoTIFF pairs of synthetic towns, from its start to
+its last file, beside the number of windows times the engine's own median, which is measured
+in this process before and after. Peak memory is that of the command's process (Linux), beside
+the one of a pair of 1024x1024 pixels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from runtime import cli
+from runtime.errors import ConfigError, ToolkitError
+
+if TYPE_CHECKING:
+    from runtime.engine import Engine
+
+SMALL = 1024
+TOWN = 512
+"""Pixels a side of one synthetic scene; a raster is a mosaic of them."""
+TOWNS = 16
+CALLS = 100
+MIB = 2**20
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(prog="python -m benchmarks.scene", description=__doc__)
+    p.add_argument("--engine", required=True, type=Path, metavar="DIR")
+    p.add_argument(
+        "--size", type=int, nargs="+", default=[8192], metavar="S", help="pixels (default: 8192)"
+    )
+    p.add_argument("--scratch", type=Path, metavar="DIR", help="for the rasters and maps")
+    p.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    if min(args.size) < 1:
+        raise ConfigError(f"--size {min(args.size)}: expected 1 or more")
+    from benchmarks.machine import describe_machine
+    from runtime.engine import load_engine
+
+    with tempfile.TemporaryDirectory(dir=args.scratch) as scratch:
+        folder = Path(scratch)
+        with load_engine(args.engine) as engine:
+            make_pair(folder, SMALL)
+            small = run_command(args.engine, folder, SMALL)
+            rows = []
+            for size in args.size:
+                make_pair(folder, size)
+                before = engine_seconds(engine)
+                figures = run_command(args.engine, folder, size)
+                seconds = median(before + engine_seconds(engine))
+                floor = figures["windows"] * seconds
+                rows.append(
+                    {
+                        **figures,
+                        "engine_seconds": seconds,
+                        "ratio": figures["seconds"] / floor,
+                        "above_small_bytes": figures["peak_bytes"] - small["peak_bytes"],
+                    }
+                )
+    record = {"engine": str(args.engine), "machine": describe_machine(), "scenes": rows}
+    print(json.dumps(record, indent=2) if args.json else table(rows))
+
+
+def make_pair(folder: Path, size: int) -> None:
+    """pre-SIZE.tif and post-SIZE.tif: tiled by 512, uncompressed, UTM, half a metre a pixel."""
+    import numpy as np
+    import rasterio
+    from rasterio.transform import from_origin
+    from rasterio.windows import Window
+
+    from train.synthetic.scene import make_scene
+
+    towns = [make_scene(0, index, TOWN) for index in range(TOWNS)]
+    profile = {
+        "driver": "GTiff", "height": size, "width": size, "count": 3, "dtype": "uint8",
+        "crs": "EPSG:32614", "transform": from_origin(500_000, 3_300_000, 0.5, 0.5),
+        "tiled": True, "blockxsize": TOWN, "blockysize": TOWN, "photometric": "RGB",
+        "interleave": "pixel",
+    }  # fmt: skip
+    for name in ("pre", "post"):
+        with rasterio.open(folder / f"{name}-{size}.tif", "w", **profile) as file:
+            places = [(top, left) for top in range(0, size, TOWN) for left in range(0, size, TOWN)]
+            for index, (top, left) in enumerate(places):
+                height, width = min(TOWN, size - top), min(TOWN, size - left)
+                image = getattr(towns[index % TOWNS], name)[:height, :width]
+                file.write(np.moveaxis(image, 2, 0), window=Window(left, top, width, height))
+
+
+def engine_seconds(engine: Engine) -> list[float]:
+    """Of `CALLS` single pairs, after a few that are not counted."""
+    from train.synthetic.scene import make_scene
+
+    scene = make_scene(1, 0, max(engine.height, engine.width))
+    pair = [each[: engine.height, : engine.width] for each in (scene.pre, scene.post)]
+    result = engine.predict(*pair)
+    times = []
+    for _ in range(CALLS):
+        start = time.perf_counter()
+        engine.predict(*pair, out=result)
+        times.append(time.perf_counter() - start)
+    return times[CALLS // 10 :]
+
+
+def run_command(engine: Path, folder: Path, size: int) -> dict[str, Any]:
+    """Seconds and peak memory of the whole command, and what its summary says."""
+    images = [str(folder / f"{name}-{size}.tif") for name in ("pre", "post")]
+    out = folder / f"map-{size}"
+    line = [sys.executable, "-m", "runtime.predict", "--engine", str(engine), *images]
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [*line, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise ToolkitError(f"runtime.predict, {size} pixels: {errors.strip().splitlines()[-1]}")
+    summary = json.loads((out / "summary.json").read_text())
+    return {
+        "size": size,
+        "seconds": seconds,
+        "windows": summary["windows"],
+        "buildings": summary["buildings"],
+        "peak_bytes": usage.ru_maxrss * 1024,
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        f"{'size':>6}{'windows':>9}{'buildings':>11}{'engine ms':>11}{'total s':>9}"
+        f"{'ratio':>7}{'MiB above 1024':>16}"
+    ]
+    lines += [
+        f"{row['size']:>6}{row['windows']:>9}{row['buildings']:>11}"
+        f"{1e3 * row['engine_seconds']:>11.2f}{row['seconds']:>9.1f}{row['ratio']:>7.2f}"
+        f"{row['above_small_bytes'] / MIB:>16.0f}"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(parser(), main)

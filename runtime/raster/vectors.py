@@ -1,0 +1,157 @@
+"""A scene's buildings as GIS layers: a GeoPackage and GeoJSON, written as the buildings come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime import files, geojson
+from runtime.buildings import Building
+from runtime.raster.area import grid_unit, on_ellipsoid
+from runtime.raster.footprints import GradedFootprint
+from runtime.raster.geopackage import GEOMETRY_COLUMN, LAYER, TIME, write_table
+from runtime.raster.georeference import WGS84, Georeference, reproject
+from runtime.raster.libraries import library
+from runtime.raster.style import add_style
+from runtime.raster.tables import SHARES, Columns, Table, columns_of, geometry_of, turned
+
+GEOPACKAGE = "buildings.gpkg"
+GEOJSON = "buildings.geojson"
+
+CHUNK = 10_000
+"""Buildings that are written at a time."""
+
+DECIMALS = 8
+"""Of a degree: a millimetre."""
+
+_PICTURE = Georeference("", (1.0, 0.0, 0.0, 0.0, -1.0, 0.0))
+"""Of the GeoPackage where no CRS is known: a GIS lays a picture below its x axis."""
+
+
+@dataclass(frozen=True)
+class BuildingTotals:
+    """Sums by damage class; 255 is that of footprints that could not be graded.
+
+    area_m2: None where the ground is not known.
+    """
+
+    buildings: Mapping[int, int] = field(default_factory=dict)
+    area_px: Mapping[int, int] = field(default_factory=dict)
+    area_m2: Mapping[int, float] | None = None
+
+
+def write_buildings(
+    buildings: Iterable[Building] | Iterable[GradedFootprint],
+    folder: Path,
+    georeference: Georeference | None,
+) -> BuildingTotals:
+    """buildings.gpkg, in the scene's CRS, and buildings.geojson, in WGS 84, into `folder`.
+
+    Both appear when all buildings are in them, and neither if that fails. Without a
+    georeference the GeoJSON is in pixels, and so is the GeoPackage, with y upwards: minus rows.
+
+    area_m2 is that of the polygon in its CRS's plane, or on the ellipsoid (`area.grid_unit`).
+    Raises OSError for what cannot be written; and, before it asks for a building, BackendError
+    for a library that is missing and ConfigError for a CRS that has no way to WGS 84.
+    """
+    for name in ("pyogrio.raw", "shapely", "rasterio.warp"):
+        library(name)
+    unit = grid_unit(georeference) if georeference else None
+    rows = iter(buildings)
+    # Before a file is begun: much of what is wrong with the input shows here.
+    first = list(islice(rows, CHUNK))
+    kind = "MultiPolygon" if first and isinstance(first[0], GradedFootprint) else "Polygon"
+    members = {} if georeference else geojson.PIXEL_COORDINATES
+    totals = BuildingTotals(area_m2={} if georeference else None)
+    with (
+        files.replacing(folder / GEOPACKAGE) as package,
+        geojson.collection(folder / GEOJSON, members) as add,
+    ):
+        package.unlink()
+        # The first may be empty: a scene without buildings has its layers, too.
+        for number, chunk in enumerate(chain((first,), _chunks(rows))):
+            geometry = geometry_of(chunk, georeference or _PICTURE)
+            published = _published(geometry, georeference)
+            columns = columns_of(chunk, _square_metres(geometry, published, unit, georeference))
+            crs = georeference.crs_wkt if georeference else None
+            write_table(package, Table(geometry, columns), crs, kind, append=number > 0)
+            for text in _features(published, columns):
+                add(text)
+            totals = _added(totals, columns)
+        add_style(package, LAYER, GEOMETRY_COLUMN, TIME)
+    return totals
+
+
+def _chunks(rows: Iterator[Any]) -> Iterator[list[Any]]:
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk
+
+
+def _published(geometry: NDArray[Any], georeference: Georeference | None) -> NDArray[Any]:
+    """For GeoJSON: in longitude and latitude, or in pixels."""
+    shapely = library("shapely")
+    points = shapely.get_coordinates(geometry)
+    if georeference:
+        points = reproject(points, georeference.crs_wkt, WGS84)
+    else:
+        points = _PICTURE.to_pixels(points)
+    # An axis may have been turned round.
+    return turned(shapely.set_coordinates(geometry.copy(), points))
+
+
+def _square_metres(
+    geometry: NDArray[Any],
+    degrees: NDArray[Any],
+    unit: float | None,
+    georeference: Georeference | None,
+) -> NDArray[np.float64]:
+    if georeference is None:
+        return np.full(len(geometry), np.nan)
+    if unit is None:
+        return on_ellipsoid(degrees)
+    return np.asarray(library("shapely").area(geometry) * unit, np.float64)
+
+
+def _features(geometry: NDArray[Any], columns: Columns) -> Iterator[str]:
+    """GeoJSON features, a line each."""
+    shapely = library("shapely")
+    points = np.round(shapely.get_coordinates(geometry), DECIMALS)
+    texts = shapely.to_geojson(shapely.set_coordinates(geometry.copy(), points))
+    encode = json.JSONEncoder(allow_nan=False).encode
+    values = [_or_none(column) for column in columns.values()]
+    for text, row in zip(texts, zip(*values, strict=True), strict=True):
+        properties = dict(zip(columns, row, strict=True))
+        properties["shares"] = {
+            name: properties.pop(share) for share, name in SHARES.items() if share in properties
+        }
+        yield (
+            f'{{"type": "Feature", "geometry": {text or "null"}, '
+            f'"properties": {encode(properties)}}}'
+        )
+
+
+def _or_none(column: NDArray[Any]) -> list[Any]:
+    values: list[Any] = column.tolist()
+    if column.dtype.kind == "f":
+        for index in np.flatnonzero(np.isnan(column)).tolist():
+            values[index] = None
+    return values
+
+
+def _added(totals: BuildingTotals, columns: Columns) -> BuildingTotals:
+    buildings, pixels = dict(totals.buildings), dict(totals.area_px)
+    metres = None if totals.area_m2 is None else dict(totals.area_m2)
+    for each in np.unique(columns["damage_class"]).tolist():
+        here = columns["damage_class"] == each
+        buildings[each] = buildings.get(each, 0) + int(here.sum())
+        pixels[each] = pixels.get(each, 0) + int(columns["area_px"][here].sum())
+        if metres is not None:
+            metres[each] = metres.get(each, 0.0) + float(np.nansum(columns["area_m2"][here]))
+    return BuildingTotals(buildings, pixels, metres)

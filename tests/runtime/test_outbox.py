@@ -1,0 +1,122 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from PIL import Image
+
+from runtime.engine import load_engine
+from runtime.errors import ConfigError, EngineError
+from runtime.files import sha256
+from runtime.mapping import MapOptions
+from runtime.outbox import clear, holding, is_done, map_once
+from runtime.pairs import Pair
+
+
+@pytest.fixture
+def engine(engine_folder):
+    with load_engine(engine_folder, threads=1) as engine:
+        yield engine
+
+
+@pytest.fixture
+def town(tmp_path, pair):
+    """A pair of files."""
+    for role, image in zip(("pre", "post"), pair, strict=True):
+        Image.fromarray(image).save(tmp_path / f"{role}.png")
+    return Pair("town", tmp_path / "pre.png", tmp_path / "post.png")
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    with holding(tmp_path / "outbox"):
+        yield tmp_path / "outbox"
+
+
+def visible(outbox):
+    return [each.name for each in outbox.iterdir() if each.name[0] != "."]
+
+
+def test_a_pair_is_mapped_once_and_says_what_it_was_made_from(engine, town, outbox):
+    assert not is_done(outbox, "town")
+    assert map_once(engine, town, outbox, MapOptions()) is None
+    assert is_done(outbox, "town")
+    assert list((outbox / ".working").iterdir()) == []
+    sources = json.loads((outbox / "town" / "sources.json").read_text())
+    for role, path in (("pre", town.pre), ("post", town.post)):
+        expected = {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
+        assert sources[role] == expected
+    before = (outbox / "town").stat()
+    assert map_once(engine, town, outbox, MapOptions()) is None
+    assert (outbox / "town").stat() == before
+
+
+def test_a_folder_that_is_not_ours_is_left_as_it_is(engine, town, outbox):
+    (outbox / "town").mkdir()
+    (outbox / "town" / "notes.txt").write_text("mine")
+    why = map_once(engine, town, outbox, MapOptions())
+    assert "town: is there without summary.json, not made by us; move it away" in why
+    assert [each.name for each in (outbox / "town").iterdir()] == ["notes.txt"]
+    (outbox / "town" / "notes.txt").unlink()
+    assert map_once(engine, town, outbox, MapOptions()) is None  # an empty one is no one's
+
+
+def test_what_a_killed_process_left_disturbs_nothing(engine, town, outbox):
+    maps = outbox / ".working" / "town" / "maps"
+    maps.mkdir(parents=True)
+    (maps / "damage.png").write_text("half")
+    (maps / "summary.json").write_text("{")
+    assert map_once(engine, town, outbox, MapOptions()) is None
+    Image.open(outbox / "town" / "damage.png").verify()
+    assert json.loads((outbox / "town" / "summary.json").read_text())["height"] == 32
+
+
+def test_only_unfinished_rasters_of_pairs_to_come_are_kept(outbox):
+    working = outbox / ".working"
+    for place in ("a/maps/.unfinished", "b/maps/.unfinished", "c/maps"):
+        (working / place).mkdir(parents=True)
+    (working / ".a.begun").write_text(".")
+    clear(outbox, {"a", "c"})
+    assert [each.name for each in working.iterdir()] == ["a"]
+
+
+def test_a_defect_is_told_with_its_place(town, outbox):
+    why = map_once(None, town, outbox, MapOptions())
+    assert why.startswith("town: unexpected AttributeError at picture.py:")
+    assert visible(outbox) == []
+
+
+def test_what_is_not_the_pairs_fault_is_raised(engine, town, outbox):
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        map_once(engine, town, outbox, MapOptions())
+    (outbox / ".working").rmdir()
+    with pytest.raises(OSError, match="No such file"):
+        map_once(engine, town, outbox, MapOptions())
+    assert visible(outbox) == []
+    (outbox / ".working").mkdir()
+
+
+def test_one_process_holds_it(outbox):
+    with pytest.raises(ConfigError, match="another batch or watch is writing there"):
+        holding(outbox).__enter__()
+
+
+def test_a_pair_that_another_process_is_at_is_waited_for(engine, town, outbox, python, tmp_path):
+    code = f"""
+import time
+from pathlib import Path
+from runtime.outbox import alone_in
+with alone_in(Path({str(outbox / ".working" / "town")!r})):
+    Path({str(tmp_path / "held")!r}).touch()
+    time.sleep(0.5)
+    Path({str(tmp_path / "left")!r}).touch()
+"""
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(python, "-c", code)
+        while not (tmp_path / "held").exists():
+            assert not other.done(), other.result().stderr
+        clear(outbox)  # takes nothing away from it
+        assert (outbox / ".working" / "town").exists()
+        assert map_once(engine, town, outbox, MapOptions()) is None
+        assert (tmp_path / "left").exists()
+    assert is_done(outbox, "town")
