@@ -38,7 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         # mkstemp makes private files; outputs follow the umask like any other file.
         temporary.chmod(0o666 & ~_umask())
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -59,7 +59,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
-                _sync(file)
+                sync(file)
         temporary.chmod(0o777 & ~_umask())
         if path.exists():
             retired = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -117,7 +117,8 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Return when the file's content is on the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 

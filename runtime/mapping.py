@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 SUMMARY = "summary.json"
 """In a folder of maps. It is written last: where it is, the maps are complete."""
 
+UNFINISHED = ".unfinished"
+"""In a folder of maps: what there is of a large raster that was ended before its time."""
+
 RASTER_EXTRA = 'pip install "dual-hrnet-edge[raster]"'
 
 

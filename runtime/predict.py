@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from runtime import cli
 from runtime.errors import ConfigError
-from runtime.mapping import MapOptions, map_pair
+from runtime.mapping import map_pair
+from runtime.options import add_options, map_options
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,31 +29,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     parser.add_argument("--json", action="store_true", help="print summary.json, not a table")
     parser.add_argument(
-        "--min-area",
-        type=int,
-        default=1,
-        metavar="PX",
-        help="leave smaller buildings out of the polygons and counts (default: keep all)",
-    )
-    parser.add_argument(
         "--threads", type=int, metavar="N", help="processor threads (default: physical cores)"
     )
-    raster = parser.add_argument_group("rasters with coordinates, of any size (GeoTIFF)")
-    raster.add_argument(
-        "--align", action="store_true", help="warp POST onto the grid of PRE where they differ"
-    )
-    raster.add_argument(
-        "--scale", type=float, nargs=2, metavar=("LO", "HI"),
-        help="of images that are not 8-bit: the values that become 0 and 255",
-    )  # fmt: skip
-    raster.add_argument(
-        "--halo", type=int, metavar="PX",
-        help="overlap of windows that is not kept (default: an eighth of the engine's size)",
-    )  # fmt: skip
-    raster.add_argument(
-        "--footprints", type=Path, metavar="FILE",
-        help="grade these buildings (GeoPackage, GeoJSON, Shapefile), not those that are found",
-    )  # fmt: skip
+    raster = add_options(parser)
     raster.add_argument(
         "--label", type=Path, metavar="JSON", help="an xBD label that places both images"
     )
@@ -63,15 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> int:
     """1 where a part of the map could not be computed."""
-    options = MapOptions(
-        min_area=args.min_area,
-        align=args.align,
-        scale=tuple(args.scale) if args.scale else None,
-        halo=args.halo,
-        resume=args.resume,
-        footprints=args.footprints,
-        label=args.label,
-    )
+    options = replace(map_options(args), resume=args.resume, label=args.label)
     if args.out.exists() and not args.out.is_dir():
         raise ConfigError(f"--out {args.out}: is a file; expected a folder, or a new name")
     # OpenCV prints its own account of a damaged TIFF before ours.

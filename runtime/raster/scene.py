@@ -19,7 +19,7 @@ import rasterio
 from runtime import cli, files, records, summary
 from runtime.damage import NODATA
 from runtime.errors import ConfigError
-from runtime.mapping import SUMMARY, MapOptions
+from runtime.mapping import SUMMARY, UNFINISHED, MapOptions
 from runtime.raster import cog
 from runtime.raster.ahead import ahead
 from runtime.raster.components import buildings
@@ -28,7 +28,7 @@ from runtime.raster.footprints import grade
 from runtime.raster.grid import ScenePair, open_pair
 from runtime.raster.inference import infer_rows, read_tiles
 from runtime.raster.strip import Strip
-from runtime.raster.unfinished import FOLDER, Unfinished
+from runtime.raster.unfinished import Unfinished
 from runtime.raster.vectors import write_buildings
 from runtime.raster.windows import Window, window_rows
 from runtime.raster.xbd_label import georeference_of
@@ -62,7 +62,7 @@ def map_scene(
         if options.footprints:  # before the work, not after it
             open_footprints(options.footprints, *size, pair.georeference)
         rows = window_rows(size, (engine.height, engine.width), _halo(engine, options))
-        work = Unfinished.open(out / FOLDER, size, identity, options.resume)
+        work = Unfinished.open(out / UNFINISHED, size, identity, options.resume)
         if work.rows:
             cli.note(f"{work.rows} of {len(rows)} rows of windows are done, going on")
         ready = work.folder / "ready"
@@ -164,7 +164,7 @@ def _stamp(path: Path) -> list[Any]:
 
 def _finished(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     """The summary of this very map, if it is complete."""
-    if (out / FOLDER).exists() or not (out / SUMMARY).exists():
+    if (out / UNFINISHED).exists() or not (out / SUMMARY).exists():
         return None
     try:
         content = records.load_json(out / SUMMARY)
@@ -177,6 +177,7 @@ def _publish(work: Path, ready: Path, out: Path, content: dict[str, Any]) -> Non
     """Into `out`, the summary last: while it is missing the maps are not complete."""
     (out / SUMMARY).unlink(missing_ok=True)
     for path in sorted(ready.iterdir()):
+        files.sync(path)
         path.replace(out / path.name)
     files.write_json(out / SUMMARY, content)
     if not content["failed_tiles"]:  # or it stays for --resume to try them again

@@ -21,7 +21,6 @@ from runtime import files, records
 from runtime.errors import ConfigError
 from runtime.raster.strip import Strip
 
-FOLDER = ".unfinished"
 MAPS = ("damage", "confidence")
 _JOURNAL = "journal.json"
 

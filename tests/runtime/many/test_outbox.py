@@ -7,9 +7,9 @@ from PIL import Image
 from runtime.engine import load_engine
 from runtime.errors import ConfigError, EngineError
 from runtime.files import sha256
+from runtime.many.outbox import clear, counted, holding, is_done, map_once
+from runtime.many.pairs import Pair
 from runtime.mapping import MapOptions
-from runtime.outbox import clear, holding, is_done, map_once
-from runtime.pairs import Pair
 
 
 @pytest.fixture
@@ -74,9 +74,23 @@ def test_only_unfinished_rasters_of_pairs_to_come_are_kept(outbox):
     working = outbox / ".working"
     for place in ("a/maps/.unfinished", "b/maps/.unfinished", "c/maps"):
         (working / place).mkdir(parents=True)
-    (working / ".a.begun").write_text(".")
+    for name in "abc":
+        (working / f".{name}.begun").write_text(".")
     clear(outbox, {"a", "c"})
-    assert [each.name for each in working.iterdir()] == ["a"]
+    assert {each.name for each in working.iterdir()} == {"a", ".a.begun", ".c.begun"}
+    clear(outbox)
+    assert {each.name for each in working.iterdir()} == {"a"}
+
+
+def test_what_was_begun_and_not_ended_is_counted(outbox):
+    for times in (1, 1):
+        with counted(outbox, "town") as begun:
+            assert begun == times
+    with pytest.raises(KeyError), counted(outbox, "town"):
+        raise KeyError  # an error ends it, too
+    (outbox / ".working" / ".town.begun").write_text("..")  # of processes that died
+    with counted(outbox, "town") as begun:
+        assert begun == 3
 
 
 def test_a_defect_is_told_with_its_place(town, outbox):
@@ -105,7 +119,7 @@ def test_a_pair_that_another_process_is_at_is_waited_for(engine, town, outbox, p
     code = f"""
 import time
 from pathlib import Path
-from runtime.outbox import alone_in
+from runtime.many.outbox import alone_in
 with alone_in(Path({str(outbox / ".working" / "town")!r})):
     Path({str(tmp_path / "held")!r}).touch()
     time.sleep(0.5)

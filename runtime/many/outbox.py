@@ -1,0 +1,258 @@
+"""A folder that collects the maps of many pairs: each is made once and appears whole.
+
+Everything unfinished lies in one hidden folder, so that nothing else has to be cleaned
+after a killed run. A pair is done where its summary.json is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+import traceback
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from runtime import records
+from runtime.errors import BackendError, ConfigError, EngineError, ToolkitError, reason
+from runtime.files import sha256, write_json
+from runtime.many.pairs import Pair
+from runtime.mapping import SUMMARY, UNFINISHED, MapOptions, map_pair
+
+if TYPE_CHECKING:
+    from runtime.engine import Engine
+
+WORKING = ".working"
+LOCK = ".lock"
+MAPS = "maps"
+SOURCES = "sources.json"
+"""In a folder of maps: name, size and sha256 of the two images it was made from."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+_PROBE_BYTES = 1 << 20
+_PATIENCE = 60.0  # seconds; Ray takes a few to end the workers of a killed command
+
+
+@contextlib.contextmanager
+def holding(outbox: Path) -> Iterator[None]:
+    """Be the only one that adds maps to `outbox`, which is made if it is not there.
+
+    Raises ConfigError while another process holds it, OSError if it cannot be written.
+    """
+    if outbox.exists() and not outbox.is_dir():
+        raise ConfigError(f"{outbox}: is a file; expected a folder, or a new name")
+    outbox.mkdir(parents=True, exist_ok=True)
+    working = outbox / WORKING
+    with (outbox / LOCK).open("a") as lock:
+        if not _locked(lock):
+            raise ConfigError(
+                f"{outbox}: another batch or watch is writing there; "
+                "let it finish, end it, or choose another folder"
+            )
+        working.mkdir(exist_ok=True)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                clear(outbox)
+                working.rmdir()  # fails where something is in it that a later run goes on with
+
+
+def clear(outbox: Path, names: Collection[str] | None = None) -> None:
+    """Remove what a killed run left.
+
+    Of pairs with these names, unfinished rasters are kept and how often they were begun;
+    without names, every unfinished raster and nothing else.
+    """
+    counters = {_counter(outbox, name) for name in names or ()}
+    for place in (outbox / WORKING).iterdir():
+        if not place.is_dir():
+            if place not in counters:
+                place.unlink(missing_ok=True)
+            continue
+        if (names is None or place.name in names) and is_unfinished(outbox, place.name):
+            continue
+        # Not from under a worker that outlived its command for a moment.
+        with alone_in(place, patience=0.0) as alone:
+            if alone:
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def is_done(outbox: Path, name: str) -> bool:
+    return (outbox / name / SUMMARY).is_file()
+
+
+def is_unfinished(outbox: Path, name: str) -> bool:
+    """Is a part of this raster mapped?"""
+    return (outbox / WORKING / name / MAPS / UNFINISHED).exists()
+
+
+def windows_without_result(outbox: Path, name: str) -> int:
+    """Parts of a raster that are nodata in its maps, because they could not be computed."""
+    try:
+        return len(records.load_json(outbox / name / SUMMARY).get("failed_tiles", ()))
+    except (OSError, records.RecordError, AttributeError):  # maps of another toolkit
+        return 0
+
+
+@contextlib.contextmanager
+def counted(outbox: Path, name: str) -> Iterator[int]:
+    """How often this was begun and not ended, this time included: the process died."""
+    counter = _counter(outbox, name)
+    with counter.open("ab") as file:
+        file.write(b".")
+    try:
+        yield counter.stat().st_size
+    finally:
+        counter.unlink(missing_ok=True)
+
+
+def map_once(engine: Engine, pair: Pair, outbox: Path, options: MapOptions) -> str | None:
+    """Map a pair into `outbox`/name unless that is done; why not, if it is the pair's fault.
+
+    Raises OSError when the outbox cannot take the maps, EngineError or BackendError when
+    the engine fails: then the pair can be mapped later.
+    """
+    target = outbox / pair.name
+    if is_done(outbox, pair.name):
+        return None
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        return f"{target}: is there without {SUMMARY}, not made by us; move it away"
+    place = outbox / WORKING / pair.name
+    keep = False
+    with alone_in(place) as alone:
+        if not alone:
+            return f"{pair.name}: another process is mapping it; run the command again later"
+        if is_done(outbox, pair.name):
+            return None
+        try:
+            _map(engine, pair, place / MAPS, options)
+            _publish(place / MAPS, target)
+        except (EngineError, BackendError):
+            keep = True
+            raise
+        except ToolkitError as error:
+            return reason(error)
+        except OSError as error:
+            keep = error.errno in _FULL or not _writable(outbox)
+            if keep:
+                raise
+            return os_reason(error, outbox)
+        except Exception as error:  # a defect of ours; the other pairs need not wait for its cure
+            return _unexpected(pair, error)
+        finally:
+            if not (keep and is_unfinished(outbox, pair.name)):
+                shutil.rmtree(place, ignore_errors=True)
+    return None
+
+
+def os_reason(error: OSError, otherwise: Path) -> str:
+    """As the commands print it; `otherwise` is named when the error names no file."""
+    return f"{error.filename or otherwise}: {error.strerror or reason(error)}"
+
+
+def source(image: Path) -> dict[str, Any]:
+    return {"file": image.name, "bytes": image.stat().st_size, "sha256": sha256(image)}
+
+
+def sync(path: Path) -> None:
+    """Make a file's content, or the names in a folder, outlast a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _counter(outbox: Path, name: str) -> Path:
+    return outbox / WORKING / f".{name}.begun"
+
+
+def _map(engine: Engine, pair: Pair, maps: Path, options: MapOptions) -> None:
+    if (maps / UNFINISHED).exists():
+        try:
+            map_pair(engine, pair.pre, pair.post, maps, dataclasses.replace(options, resume=True))
+        except ConfigError:  # of other images or another engine
+            shutil.rmtree(maps)
+    else:
+        shutil.rmtree(maps, ignore_errors=True)
+    if not (maps / SUMMARY).exists():
+        map_pair(engine, pair.pre, pair.post, maps, options)
+    shutil.rmtree(maps / UNFINISHED, ignore_errors=True)  # killed before it could
+    write_json(maps / SOURCES, {"pre": source(pair.pre), "post": source(pair.post)})
+
+
+def _publish(maps: Path, target: Path) -> None:
+    for path in (maps, *maps.rglob("*")):
+        sync(path)
+    try:
+        maps.rename(target)  # fails where a folder with files is: nothing is replaced
+    except OSError:
+        if not is_done(target.parent, target.name):  # else another attempt was faster
+            raise
+    sync(target.parent)
+
+
+@contextlib.contextmanager
+def alone_in(place: Path, patience: float = _PATIENCE) -> Iterator[bool]:
+    """Hold the folder, waiting seconds for another process that does; was it given up?
+
+    A worker that was thought dead may still be at the same pair.
+    """
+    end = time.monotonic() + patience
+    while not (lock := _lock_of(place)) and time.monotonic() < end:
+        time.sleep(0.1)
+    try:
+        yield lock is not None
+    finally:
+        if lock:
+            lock.close()
+
+
+def _lock_of(place: Path) -> IO[str] | None:
+    """The lock of a folder, which is made; None while another process has it."""
+    place.mkdir(exist_ok=True)
+    try:
+        lock = (place / LOCK).open("a")
+    except FileNotFoundError:  # the other one removes the folder when it is done
+        return None
+    with contextlib.suppress(FileNotFoundError):  # and its lock with it
+        if _locked(lock) and os.path.samestat(os.fstat(lock.fileno()), (place / LOCK).stat()):
+            return lock
+    lock.close()
+    return None
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _unexpected(pair: Pair, error: Exception) -> str:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    line = f"{Path(where.filename).name}:{where.lineno}"
+    return f"{pair.name}: unexpected {type(error).__name__} at {line}: {reason(error)}"
+
+
+def _writable(outbox: Path) -> bool:
+    """Whether a file can be written there now.
+
+    Asked after an error, because an imaging library hides which file it could not use.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=outbox / WORKING) as file:
+            file.write(b"\1" * _PROBE_BYTES)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        return False
+    return True

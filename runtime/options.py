@@ -1,0 +1,54 @@
+"""How pairs are mapped, on the command line of predict, batch and watch."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.util import find_spec
+from pathlib import Path
+
+from runtime.errors import ConfigError
+from runtime.mapping import RASTER_EXTRA, MapOptions
+
+
+def add_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """The group of those for rasters, where a command has more of them."""
+    parser.add_argument(
+        "--min-area", type=int, default=1, metavar="PX",
+        help="leave smaller buildings out of the polygons and counts (default: keep all)",
+    )  # fmt: skip
+    raster = parser.add_argument_group("rasters with coordinates, of any size (GeoTIFF)")
+    raster.add_argument(
+        "--align", action="store_true", help="warp the second image onto the grid of the first"
+    )
+    raster.add_argument(
+        "--scale", type=float, nargs=2, metavar=("LO", "HI"),
+        help="of images that are not 8-bit: the values that become 0 and 255",
+    )  # fmt: skip
+    raster.add_argument(
+        "--halo", type=int, metavar="PX",
+        help="overlap of windows that is not kept (default: an eighth of the engine's size)",
+    )  # fmt: skip
+    raster.add_argument(
+        "--footprints", type=Path, metavar="FILE",
+        help="grade these buildings (GeoPackage, GeoJSON, Shapefile), not those that are found",
+    )  # fmt: skip
+    return raster
+
+
+def map_options(args: argparse.Namespace) -> MapOptions:
+    """The footprints' path is absolute: other processes have other working folders."""
+    if args.threads is not None and args.threads < 1:
+        raise ConfigError(f"--threads is {args.threads}; expected 1 or more")
+    options = MapOptions(
+        min_area=args.min_area,
+        align=args.align,
+        scale=tuple(args.scale) if args.scale else None,
+        halo=args.halo,
+        footprints=args.footprints.absolute() if args.footprints else None,
+    )
+    # What no pair could be mapped with is no pair's fault.
+    if options.footprints and not options.footprints.exists():
+        raise ConfigError(f"--footprints {args.footprints}: does not exist; expected a vector file")
+    if options.need_raster and not find_spec("rasterio"):
+        raise ConfigError(f"--align, --scale and --footprints need rasterio; {RASTER_EXTRA}")
+    return options

@@ -1,0 +1,366 @@
+import csv
+import importlib.util
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from runtime import batch
+from runtime.errors import ConfigError, ManifestError
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def scenes(tmp_path, pair):
+    """Write pairs of PNG files, each a little different; a function of their names."""
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+
+    def write(names):
+        for number, name in enumerate(names):
+            for role, image in zip(("pre", "post"), pair, strict=True):
+                picture = Image.fromarray(np.roll(image, number, axis=1))
+                picture.save(folder / f"{name}_{role}.png")
+        listing = folder / "pairs.csv"
+        rows = "".join(f"{name}_pre.png,{name}_post.png\n" for name in names)
+        listing.write_text(f"pre,post\n{rows}")
+        return listing
+
+    return write
+
+
+@pytest.fixture
+def start(engine_folder, tmp_path):
+    """Start the command in a process of its own, and end it with the test."""
+    for package in ("ray", "pandas", "pyarrow"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    started = []
+
+    def call(pairs, *options):
+        line = [
+            sys.executable, "-m", "runtime.batch", "--engine", engine_folder, "--pairs", pairs,
+            "--out", tmp_path / "out", "--threads", 1, *options,
+        ]  # fmt: skip
+        process = subprocess.Popen(
+            [str(each) for each in line], cwd=REPOSITORY, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield call
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(30)
+
+
+@pytest.fixture
+def main(engine_folder, tmp_path):
+    """The command in this process, for what it refuses before it starts Ray."""
+
+    def call(pairs, *options, engine=engine_folder, out=tmp_path / "out"):
+        arguments = ["--engine", engine, "--pairs", pairs, "--out", out, *options]
+        return batch.main(batch.parser().parse_args([str(each) for each in arguments]))
+
+    return call
+
+
+def ended(process, timeout=200):
+    """Its exit code, the totals it printed, and what it wrote to stderr but for progress."""
+    stdout, stderr = process.communicate(timeout=timeout)
+    lines = [each for each in stderr.splitlines() if not re.fullmatch(r"\d+ of \d+ pairs", each)]
+    return process.returncode, json.loads(stdout) if stdout else None, lines
+
+
+def workers_of(driver: int) -> list[int]:
+    """Processes with an engine that descend from the command."""
+    found, parents = [], {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if "MapWorker" in (path / "cmdline").read_text():
+                found.append(int(path.name))
+        except OSError:
+            continue  # it ended
+
+    def descends(pid):
+        while pid not in (0, driver):
+            pid = parents.get(pid, 0)
+        return pid == driver
+
+    return [each for each in found if descends(each)]
+
+
+def wait_for(condition, timeout=120):
+    end = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+    return value
+
+
+def folders(out: Path) -> set[str]:
+    return {each.name for each in out.iterdir() if each.is_dir() and each.name[0] != "."}
+
+
+class Recorder:
+    """Which folder of maps has been seen, and whether it ever was another or incomplete."""
+
+    def __init__(self, out: Path, seen=()):
+        self.out, self.seen, self.wrong = out, dict(seen), []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._record)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
+        self._look()
+
+    def _record(self):
+        while not self._end.wait(0.005):
+            self._look()
+
+    def _look(self):
+        for name in folders(self.out) if self.out.exists() else ():
+            files = {each.name: each.stat() for each in (self.out / name).iterdir()}
+            state = {file: (at.st_ino, at.st_mtime_ns, at.st_size) for file, at in files.items()}
+            if self.seen.setdefault(name, state) != state or "summary.json" not in files:
+                self.wrong.append(name)
+
+
+def assert_complete(out: Path, names):
+    """Exactly these are there, whole, and nothing that is not finished."""
+    assert folders(out) == set(names)
+    for name in names:
+        summary = json.loads((out / name / "summary.json").read_text())
+        assert Path(summary["pre"]).name == f"{name}_pre.png"
+        Image.open(out / name / "damage.png").verify()
+    assert [each.name for each in out.iterdir() if each.name[0] == "."] == [".lock"]
+    assert not [each for each in out.rglob("*") if "partial" in each.name]
+
+
+def kill_one(process, out, after: int):
+    """SIGKILL a worker once so many pairs are mapped."""
+    wait_for(lambda: out.exists() and len(folders(out)) >= after)
+    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+
+
+def spoil(folder: Path, names) -> dict[str, str]:
+    """Make five of the pairs bad, each in its way; the reasons that are expected."""
+    cut, empty, text, small, missing = (folder / f"{name}_post.png" for name in names)
+    cut.write_bytes(cut.read_bytes()[:-20])
+    empty.write_bytes(b"")
+    text.write_text("no image")
+    with Image.open(small) as image:
+        image.crop((0, 0, 48, 16)).save(small)
+    missing.unlink()
+    return {
+        names[0]: f"{cut.name}: a PNG that is truncated",
+        names[1]: f"{empty.name}: empty; expected a PNG",
+        names[2]: f"{text.name}: not an image in a known format",
+        names[3]: f"{small.name}: 16x48, but",
+        names[4]: f"{missing.name}: no such image",
+    }
+
+
+def check_killed_run(scenes, start, tmp_path, count, after):
+    """Two workers, one of them killed, five bad pairs; then those again, cured."""
+    names = [f"p{number:03}" for number in range(count)]
+    listing, out = scenes(names), tmp_path / "out"
+    folder = listing.parent
+    bad = names[:: count // 5][:5]
+    whole = {path: path.read_bytes() for name in bad for path in folder.glob(f"{name}_*.png")}
+    expected = spoil(folder, bad)
+    with Recorder(out) as recorder:
+        process = start(listing, "--workers", 2, "--json")
+        kill_one(process, out, after)
+        code, totals, stderr = ended(process)
+    assert code == 1, stderr
+    assert (totals["done"], totals["failed"], totals["skipped"]) == (count - 5, 5, 0)
+    assert_complete(out, set(names) - set(bad))
+    assert recorder.wrong == []
+    with (out / "failed.csv").open(newline="") as file:
+        reasons = {row["name"]: row["reason"] for row in csv.DictReader(file)}
+    assert set(reasons) == set(bad)
+    assert all(expected[name] in reasons[name] for name in bad)
+    assert sorted(stderr) == [f"failed: {name}: {reasons[name]}" for name in bad]
+    print(f"{count} pairs, one worker killed after {after}: {totals['seconds']} s")
+    for path, content in whole.items():
+        path.write_bytes(content)
+    return names, recorder
+
+
+def test_one_worker_killed_and_five_bad_pairs(scenes, start, main, tmp_path, capsys):
+    names, _ = check_killed_run(scenes, start, tmp_path, 14, 3)
+    done = folders(tmp_path / "out")
+    listing = scenes(done)
+    capsys.readouterr()
+    assert main(listing) == 0  # nothing to do
+    assert "0 pairs mapped, 9 were there before, 0 failed" in capsys.readouterr().out
+    assert len(names) == 14
+    assert not (tmp_path / "out" / "failed.csv").exists()
+
+
+@pytest.mark.slow
+def test_200_pairs_on_two_workers_one_of_them_killed(scenes, start, tmp_path):
+    names, recorder = check_killed_run(scenes, start, tmp_path, 200, 70)
+    out = tmp_path / "out"
+    with Recorder(out, recorder.seen) as again:
+        code, totals, stderr = ended(start(out / "failed.csv", "--json"))
+    assert (code, stderr, totals["done"]) == (0, [], 5)
+    assert again.wrong == []
+    assert_complete(out, names)
+    assert not (out / "failed.csv").exists()
+
+
+def test_a_full_disk_ends_the_run_in_one_line_and_keeps_what_was_computed(scenes, start, tmp_path):
+    names = [f"p{number:02}" for number in range(60)]
+    out = tmp_path / "out"
+    process = start(scenes(names))
+    wait_for(lambda: out.exists() and folders(out))
+    [worker] = workers_of(process.pid)
+    os.kill(worker, signal.SIGSTOP)
+    resource.prlimit(worker, resource.RLIMIT_FSIZE, (1000, 1000))  # like a full disk
+    os.kill(worker, signal.SIGCONT)
+    stdout, stderr = process.communicate(timeout=100)
+    assert process.returncode == 1
+    assert stdout == ""
+    [line] = stderr.splitlines()
+    assert line.startswith("error: ")
+    assert "File too large" in line
+    done = folders(out)
+    assert 0 < len(done) < 60
+    assert_complete(out, done)
+
+
+@pytest.mark.slow
+def test_a_pair_that_kills_its_worker_fails_alone(scenes, start, tmp_path):
+    names = [f"p{number}" for number in range(5)]
+    listing = scenes(names)
+    deadly = listing.parent / "p2_pre.png"
+    deadly.unlink()
+    os.mkfifo(deadly)
+    out = tmp_path / "out"
+    process = start(listing, "--json")
+    wait_for(lambda: out.exists() and folders(out) == {"p0", "p1"})
+    killed = set()
+    while len(killed) < 3:
+        [worker] = wait_for(
+            lambda: [each for each in workers_of(process.pid) if each not in killed]
+        )
+        # Only once it has the pair: before, it would not be the pair that killed it.
+        wait_for(lambda: (out / ".working" / "p2" / ".lock").exists())
+        (out / ".working" / "p2" / ".lock").unlink()
+        os.kill(worker, signal.SIGKILL)
+        killed.add(worker)
+    code, totals, stderr = ended(process)
+    assert code == 1
+    assert (totals["done"], totals["failed"]) == (4, 1)
+    assert stderr == ["failed: p2: p2: the worker process died 3 times while it mapped it"]
+    assert_complete(out, ["p0", "p1", "p3", "p4"])
+
+
+@pytest.mark.slow
+def test_an_engine_that_its_library_refuses_fails_once(scenes, start, make_engine, tmp_path):
+    folder = make_engine(tmp_path / "broken")
+    (folder / "model.onnx").write_bytes(b"no graph")
+    content = json.loads((folder / "manifest.json").read_text())
+    from runtime.manifest import payload_of
+
+    [entry] = payload_of(folder, ("model.onnx",))
+    content["payload"] = [{"name": entry.name, "size": entry.size, "sha256": entry.sha256}]
+    (folder / "manifest.json").write_text(json.dumps(content))
+    process = start(scenes(["a", "b", "c"]), "--engine", folder)
+    stdout, stderr = process.communicate(timeout=100)
+    assert process.returncode == 1
+    assert stdout == ""
+    [line] = stderr.splitlines()
+    assert "model.onnx: ONNX Runtime" in line
+    assert "refused it" in line
+
+
+def test_what_cannot_be_used_is_refused_before_ray_starts(main, scenes, tmp_path):
+    listing = scenes(["a"])
+    with pytest.raises(ConfigError, match="--workers is 0; expected 1 or more"):
+        main(listing, "--workers", 0)
+    with pytest.raises(ConfigError, match="--threads is 0; expected 1 or more"):
+        main(listing, "--threads", 0)
+    with pytest.raises(ConfigError, match="none.gpkg: does not exist; expected a vector file"):
+        main(listing, "--footprints", tmp_path / "none.gpkg")
+    with pytest.raises(ConfigError, match="--address 127.0.0.1:1: nothing answers"):
+        main(listing, "--address", "127.0.0.1:1")
+    with pytest.raises(ConfigError, match="--address here: expected HOST:PORT"):
+        main(listing, "--address", "here")
+    with pytest.raises(ManifestError, match="none: does not exist"):
+        main(listing, engine=tmp_path / "none")
+    with pytest.raises(ConfigError, match=r"pairs.csv: is a file; expected a folder"):
+        main(listing, out=listing)
+    with pytest.raises(OSError, match="Not a directory"):
+        main(listing, out=listing / "out")
+    listing.write_text("pre,name\n")
+    with pytest.raises(ConfigError, match="no column post"):
+        main(listing)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_second_run_into_the_same_folder_is_refused(main, scenes, tmp_path):
+    from runtime.many.outbox import holding
+
+    with (
+        holding(tmp_path / "out"),
+        pytest.raises(ConfigError, match="another batch or watch is writing there"),
+    ):
+        main(scenes(["a"]))
+
+
+def test_without_ray_it_says_what_to_install(python, blocked, engine_folder, scenes, tmp_path):
+    arguments = ["batch", "--engine", engine_folder, "--pairs", scenes(["a"]), "--out", tmp_path]
+    code = f"""{blocked("ray")}
+import importlib.util, runpy
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "ray" else find(name, *rest)
+sys.argv = {[str(each) for each in arguments]!r}
+runpy.run_module("runtime.batch", run_name="__main__")
+"""
+    result = python("-c", code)
+    assert result.returncode == 2
+    [line] = result.stderr.splitlines()
+    assert line.startswith(
+        'error: ray is not installed, batches run on Ray Data; pip install "dual-hrnet-edge[ray]"'
+    )
+
+
+@pytest.mark.parametrize("module", ["batch", "watch"])
+def test_help_is_instant_and_loads_nothing(python, module):
+    code = f"""
+import runpy, sys
+sys.argv = ["{module}", "--help"]
+try:
+    runpy.run_module("runtime.{module}", run_name="__main__")
+except SystemExit as end:
+    heavy = {{"numpy", "cv2", "onnxruntime", "openvino", "torch", "ray"}} & set(sys.modules)
+    print("loaded", sorted(heavy), "code", end.code)
+"""
+    start = time.monotonic()
+    result = python("-c", code)
+    seconds = time.monotonic() - start
+    assert "--min-area" in result.stdout
+    assert "loaded [] code 0" in result.stdout
+    assert seconds < 2  # 0.1 s alone; the machine may be busy
