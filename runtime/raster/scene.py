@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,8 @@ from runtime import cli, files, records, summary
 from runtime.damage import NODATA
 from runtime.errors import ConfigError
 from runtime.mapping import SUMMARY, UNFINISHED, MapOptions
-from runtime.raster import cog
 from runtime.raster.ahead import ahead
+from runtime.raster.cog import write_confidence, write_damage
 from runtime.raster.components import buildings
 from runtime.raster.footprint_file import open_footprints
 from runtime.raster.footprints import grade
@@ -29,7 +30,7 @@ from runtime.raster.grid import ScenePair, open_pair
 from runtime.raster.inference import infer_rows, read_tiles
 from runtime.raster.strip import Strip
 from runtime.raster.unfinished import Unfinished
-from runtime.raster.vectors import write_buildings
+from runtime.raster.vectors import BuildingTotals, write_buildings
 from runtime.raster.windows import Window, window_rows
 from runtime.raster.xbd_label import georeference_of
 
@@ -70,17 +71,8 @@ def map_scene(
         ready.mkdir()
         pixels: Counter[int] = Counter()
         strips = _counted(_strips(engine, pair, rows, work), pixels)
-        if options.footprints:
-            for _ in strips:
-                pass
-            graded = grade(options.footprints, work.read, *size, pair.georeference)
-            totals = write_buildings(graded, ready, pair.georeference)
-        else:
-            found = buildings(strips, options.min_area)
-            totals = write_buildings(found, ready, pair.georeference)
-        damage, confidence = (work.folder / name for name in ("damage", "confidence"))
-        cog.write_damage(damage, ready / "damage.tif", size, pair.georeference)
-        cog.write_confidence(confidence, ready / "confidence.tif", size, pair.georeference)
+        totals = _write_vectors(strips, work, ready, pair, options)
+        _write_maps(work, ready, pair)
     content = {
         "pre": str(pre),
         "post": str(post),
@@ -118,6 +110,30 @@ def _strips(
     done = work.rows
     yield from work.strips()
     yield from infer(rows[done:])
+
+
+def _write_vectors(
+    strips: Iterable[Strip], work: Unfinished, ready: Path, pair: ScenePair, options: MapOptions
+) -> BuildingTotals:
+    """Buildings as the strips come; known footprints once all have, for they come in any order."""
+    if not options.footprints:
+        return write_buildings(buildings(strips, options.min_area), ready, pair.georeference)
+    for _ in strips:
+        pass
+    graded = grade(options.footprints, work.read, *work.size, pair.georeference)
+    return write_buildings(graded, ready, pair.georeference)
+
+
+def _write_maps(work: Unfinished, ready: Path, pair: ScenePair) -> None:
+    """Both at once: a good part of either is one thread's work."""
+    place = pair.georeference
+    with ThreadPoolExecutor() as pool:
+        written = [
+            pool.submit(write, work.folder / name, ready / f"{name}.tif", work.size, place)
+            for name, write in (("damage", write_damage), ("confidence", write_confidence))
+        ]
+        for each in written:
+            each.result()
 
 
 def _counted(strips: Iterator[Strip], pixels: Counter[int]) -> Iterator[Strip]:

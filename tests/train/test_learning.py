@@ -24,7 +24,7 @@ def learnt(
     for line in (
         ("train.synthesize", "--out", data, "--tiles", 160, "--size", 256, "--seed", 5),
         ("train", "--config", "train/configs/demo.yaml", "--data", data, "--out", run,
-         "schedule.1.epochs=7"),
+         "schedule.1.epochs=5"),
     ):  # fmt: skip
         result = command(*line)
         assert result.returncode == 0, result.stderr
