@@ -33,7 +33,8 @@ def main(args: argparse.Namespace) -> None:
     from benchmarks.scene import make_pair
     from runtime.engine import load_engine
     from runtime.manifest import Manifest
-    from runtime.mapping import MapOptions, map_pair
+    from runtime.mapping import map_pair
+    from runtime.options import MapOptions
 
     whole, tiled = Manifest.read(args.whole), Manifest.read(args.engine)
     if whole.model.checkpoint_sha256 != tiled.model.checkpoint_sha256:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from runtime.cuda.driver import compute_capability
 
-__all__ = ["compute_capability", "physical_cores", "platform_name"]
+__all__ = ["cache_folder", "compute_capability", "physical_cores", "platform_name", "processor"]
 
+_CPU_INFO = Path("/proc/cpuinfo")
 _CPUS = Path("/sys/devices/system/cpu")
 
 
@@ -35,3 +36,24 @@ def physical_cores() -> int:
         except OSError:
             cores.add(str(cpu))
     return max(1, len(cores))
+
+
+def processor() -> str:
+    """Its name and what it can do, so that what was compiled for another is not used."""
+    try:
+        lines = _CPU_INFO.read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    kinds = ("model name", "flags", "Features", "CPU part")
+    return "; ".join(sorted({line for line in lines if line.startswith(kinds)}))
+
+
+def cache_folder() -> Path:
+    """Per user; a relative XDG_CACHE_HOME counts as none, as its specification says."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():
+        try:
+            base = Path.home() / ".cache"
+        except RuntimeError:  # a user without a home: nothing can be kept under this
+            base = Path(os.devnull)
+    return base / "dual-hrnet"

@@ -1,13 +1,54 @@
-"""How pairs are mapped, on the command line of predict, batch and watch."""
+"""How a pair is mapped, and the same on the command line of predict, batch and watch."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from runtime.errors import ConfigError
-from runtime.mapping import RASTER_EXTRA, MapOptions
+
+SUMMARY = "summary.json"
+"""In a folder of maps. It is written last: where it is, the maps are complete."""
+
+UNFINISHED = ".unfinished"
+"""In a folder of maps: what there is of a large raster that was ended before its time."""
+
+RASTER_EXTRA = 'pip install "dual-hrnet-edge[raster]"'
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """How a pair is mapped. All but the first are for rasters with a place on the ground.
+
+    min_area: pixels; smaller buildings are left out of the polygons and counts.
+    align: warp the second image onto the grid of the first.
+    scale: of rasters that are not 8-bit, the values that become 0 and 255.
+    halo: pixels along a window's inner edges that are not kept; None: an eighth of it.
+    resume: go on with the unfinished map in the output folder.
+    footprints: a vector file of buildings to grade, in place of those that are found.
+    label: an xBD label that says where both images lie.
+    """
+
+    min_area: int = 1
+    align: bool = False
+    scale: tuple[float, float] | None = None
+    halo: int | None = None
+    resume: bool = False
+    footprints: Path | None = None
+    label: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.min_area < 1:
+            raise ConfigError(f"--min-area is {self.min_area}; expected 1 pixel or more")
+        if self.halo is not None and self.halo < 0:
+            raise ConfigError(f"--halo is {self.halo}; expected 0 pixels or more")
+
+    @property
+    def need_raster(self) -> bool:
+        """Is anything asked for that only a raster can have?"""
+        return bool(self.align or self.scale or self.resume or self.footprints or self.label)
 
 
 def add_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

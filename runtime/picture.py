@@ -13,7 +13,7 @@ from runtime.errors import ImageError
 from runtime.files import adding_to_folder, write_json
 from runtime.geojson import feature, write_geojson
 from runtime.images import read_pair, write_png
-from runtime.mapping import SUMMARY, MapOptions
+from runtime.options import SUMMARY, MapOptions
 from runtime.overlay import overlay, with_legend
 
 if TYPE_CHECKING:

@@ -33,6 +33,14 @@ SMALL = ModelConfig(
 )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the runtime keeps for a faster next start is not the user's here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def measurement_data() -> Path:
     """Real tiles and golden outputs, where they lie on this machine; never in the project."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime import host
 from runtime.backends.contract import INPUTS, OUTPUTS, check_tensors
+from runtime.backends.openvino_cache import compile_model
 from runtime.errors import BackendError, reason
 from runtime.manifest import Manifest
 
@@ -49,9 +50,7 @@ class OpenVinoBackend:
         weights = manifest.payload_path(folder, "model.bin")
         try:
             core = openvino.Core()
-            compiled = core.compile_model(
-                core.read_model(str(path), str(weights)), "CPU", settings(threads)
-            )
+            compiled = compile_model(core, path, weights, self.version, settings(threads))
             self._request: Any = compiled.create_infer_request()
             inputs, outputs = _described(compiled.inputs), _described(compiled.outputs)
         except RuntimeError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,7 +95,7 @@ class Plan:
         self._cache: Any = None
         self._cached = b""
         digest = next(each.sha256 for each in manifest.payload if each.name == path.name)
-        self._cache_path = _cache_folder() / f"{digest}.bin"
+        self._cache_path = host.cache_folder() / "tensorrt-rtx" / f"{digest}.bin"
         try:
             self._deserialise()
             check_tensors(*self._tensors(), manifest, path)
@@ -207,14 +206,6 @@ class Plan:
     def _failure(self, what: str) -> BackendError:
         said = self._logger.error or "no reason given"
         return BackendError(f"{self._path}: {self._name} {what}: {said}; {self._rebuild}")
-
-
-def _cache_folder() -> Path:
-    """Per user; a relative XDG_CACHE_HOME counts as none, as its specification says."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not base.is_absolute():
-        base = Path.home() / ".cache"
-    return base / "dual-hrnet" / "tensorrt-rtx"
 
 
 def _release(version: str) -> tuple[int, ...]:

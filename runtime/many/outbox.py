@@ -23,7 +23,8 @@ from runtime import records
 from runtime.errors import BackendError, ConfigError, EngineError, ToolkitError, reason
 from runtime.files import sha256, write_json
 from runtime.many.pairs import Pair
-from runtime.mapping import SUMMARY, UNFINISHED, MapOptions, map_pair
+from runtime.mapping import map_pair
+from runtime.options import SUMMARY, UNFINISHED, MapOptions
 
 if TYPE_CHECKING:
     from runtime.engine import Engine

@@ -30,7 +30,7 @@ from runtime.many.outbox import (
     windows_without_result,
 )
 from runtime.many.pairs import NAMES, Pair, can_name_a_folder
-from runtime.mapping import SUMMARY, MapOptions
+from runtime.options import SUMMARY, MapOptions
 
 PATIENCE = (1.0, 60.0)
 """Seconds until the first next try, doubled each time, and the most."""

@@ -25,7 +25,7 @@ from runtime.errors import BackendError, ConfigError, ToolkitError, reason
 from runtime.manifest import Manifest
 from runtime.many.outbox import counted, is_done, map_once, os_reason, windows_without_result
 from runtime.many.pairs import Pair
-from runtime.mapping import MapOptions
+from runtime.options import MapOptions
 
 ATTEMPTS = 3
 """How often something is begun that kills its worker each time."""

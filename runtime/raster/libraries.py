@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from runtime.errors import BackendError, reason
-from runtime.mapping import RASTER_EXTRA
+from runtime.options import RASTER_EXTRA
 
 
 def library(name: str) -> Any:

@@ -20,7 +20,7 @@ import rasterio
 from runtime import cli, files, records, summary
 from runtime.damage import NODATA
 from runtime.errors import ConfigError
-from runtime.mapping import SUMMARY, UNFINISHED, MapOptions
+from runtime.options import SUMMARY, UNFINISHED, MapOptions
 from runtime.raster.ahead import ahead
 from runtime.raster.cog import write_confidence, write_damage
 from runtime.raster.components import buildings

@@ -9,7 +9,7 @@ from runtime.errors import ConfigError, EngineError
 from runtime.files import sha256
 from runtime.many.outbox import clear, counted, holding, is_done, map_once
 from runtime.many.pairs import Pair
-from runtime.mapping import MapOptions
+from runtime.options import MapOptions
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from runtime.many.health import Health, percentile
 from runtime.many.inbox import Inbox
 from runtime.many.outbox import holding
 from runtime.many.watching import Reopened, Stop, Watch
-from runtime.mapping import MapOptions, map_pair
+from runtime.mapping import map_pair
+from runtime.options import MapOptions
 from runtime.watch import main as watch_main
 from runtime.watch import parser
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from runtime.engine import Engine, load_engine
-from runtime.mapping import MapOptions, map_pair
+from runtime.mapping import map_pair
+from runtime.options import MapOptions
 
 rasterio = pytest.importorskip("rasterio")
 from rasterio.transform import from_origin  # noqa: E402

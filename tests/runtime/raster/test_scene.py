@@ -18,7 +18,8 @@ from runtime.buildings import find_buildings
 from runtime.damage import CLASS_COLOURS, CLASS_NAMES
 from runtime.engine import Engine
 from runtime.errors import BackendError, ConfigError, ImageError
-from runtime.mapping import MapOptions, map_pair
+from runtime.mapping import map_pair
+from runtime.options import MapOptions
 
 REPOSITORY = Path(__file__).parents[3]
 OUTPUTS = {
