@@ -76,7 +76,10 @@ def main(args: argparse.Namespace) -> None:
         print(run_alone(args.peak_of, args.width, args.size, args.tiles))
         return
     methods = [args.method] if args.method else list(METHODS)
-    timings = [measure_time(method, args.width, args.size, args.tiles) for method in methods]
+    timings = []
+    for method in methods:
+        timings.append(measure_time(method, args.width, args.size, args.tiles))
+        cli.note(f"{method}: {timings[-1].ratio:.2f} times the forward passes")
     record: dict[str, Any] = {
         **{"width": args.width, "size": args.size, "tiles": args.tiles},
         "machine": describe_machine(),

@@ -118,9 +118,12 @@ def sha256(path: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Return when the file's content is on the disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    """Make a file's content, or the names in a folder, outlast a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from runtime.many.outbox import sync
+from runtime.files import sync
 
 HEALTH = "health.json"
 REMEMBERED = 1000

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.errors import ConfigError
-from runtime.files import write_bytes
-from runtime.many.outbox import sync
+from runtime.files import sync, write_bytes
 from runtime.many.pairs import Pair, name_and_role
 
 DONE = "done"

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from runtime import records
 from runtime.errors import BackendError, ConfigError, EngineError, ToolkitError, reason
-from runtime.files import sha256, write_json
+from runtime.files import sha256, sync, write_json
 from runtime.many.pairs import Pair
 from runtime.mapping import map_pair
 from runtime.options import SUMMARY, UNFINISHED, MapOptions
@@ -160,15 +160,6 @@ def os_reason(error: OSError, otherwise: Path) -> str:
 
 def source(image: Path) -> dict[str, Any]:
     return {"file": image.name, "bytes": image.stat().st_size, "sha256": sha256(image)}
-
-
-def sync(path: Path) -> None:
-    """Make a file's content, or the names in a folder, outlast a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _counter(outbox: Path, name: str) -> Path:
