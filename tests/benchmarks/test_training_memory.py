@@ -27,6 +27,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_recomputation_and_bf16_lower_the_peak(python: Callable, config: Path) -> None:
     result = python(
         *("-m", "benchmarks.training_memory", "--config", config),

@@ -106,7 +106,7 @@ def test_batch_range_is_an_axis_of_the_graph(small_checkpoint, pair) -> None:
         assert all(np.array_equal(a[n], b[0]) for a, b in zip(together, alone, strict=True))
 
 
-@pytest.mark.parametrize("form", ["signed", "unsigned"])
+@pytest.mark.parametrize("form", [pytest.param("signed", marks=pytest.mark.slow), "unsigned"])
 def test_int8_graph_rounds_as_the_fake_quantised_network_does(
     small_checkpoint, calibration_file, pair, form
 ) -> None:

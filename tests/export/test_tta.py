@@ -41,7 +41,9 @@ VIEWS = {
 }
 
 
-@pytest.mark.parametrize("tta", VIEWS)
+@pytest.mark.parametrize(
+    "tta", [pytest.param(tta, marks=pytest.mark.slow) if tta == "d4" else tta for tta in VIEWS]
+)
 def test_the_graph_averages_the_logits_of_its_views(plausible, pair, tta: str) -> None:
     network = plausible()
     options = DeployOptions(height=SIDE, width=SIDE, tta=tta)

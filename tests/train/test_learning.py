@@ -13,6 +13,8 @@ from train.inference import predict_maps
 from train.model import DualHRNet
 from train.xbd import Tile, find_tiles
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def learnt(
@@ -24,7 +26,7 @@ def learnt(
     for line in (
         ("train.synthesize", "--out", data, "--tiles", 160, "--size", 256, "--seed", 5),
         ("train", "--config", "train/configs/demo.yaml", "--data", data, "--out", run,
-         "schedule.1.epochs=5"),
+         "schedule.1.epochs=7"),
     ):  # fmt: skip
         result = command(*line)
         assert result.returncode == 0, result.stderr

@@ -244,6 +244,7 @@ def test_two_processes_score_the_whole_split_and_resume_to_the_same_bits(
     assert "written by 2 processes, this run has 1" in line
 
 
+@pytest.mark.slow
 def test_learning_on_few_tiles_finds_buildings(data: Path, tmp_path: Path, command) -> None:
     more = ("schedule=[{epochs: 20, rate: 0.01}]", "optim.ema=null", "data.val_split=train")
     result = command("train", *_arguments(data, tmp_path, *more))
