@@ -21,9 +21,8 @@ RESOLUTION = 8192
 _SMALLEST = 2.0**-100
 """Ranges end here, so that RESOLUTION / range is a float32. A tensor below is dead anyway."""
 
-_CHUNK = 2**15
-"""Values counted at a time on the processor: temporaries stay in its cache, and PyTorch does
-not split the work over threads, whose waiting for each other costs more on a busy machine."""
+_CHUNK = 2**17
+"""Values counted at a time on the processor: what is between stays in its cache."""
 
 _ACCELERATOR_CHUNK = 2**23
 """Below 2**24, up to which float32 counts (those of `histc`) are exact."""
@@ -52,9 +51,8 @@ class MagnitudeHistogram:
         # 2**k as the bits of a float32: exact on every device, which exp2 need not be.
         power = RESOLUTION.bit_length() - 1 - self._exponent
         scale = ((power + 127) << 23).view(torch.float32)
-        for chunk in _flat(x).split(_CHUNK if on_cpu else _ACCELERATOR_CHUNK):
-            position = torch.mul(chunk.float(), scale).abs_()
-            self._counts += _count_by_index(position) if on_cpu else _count_on_device(position)
+        count = _count_on_processor if on_cpu else _count_on_device
+        self._counts += count(_flat(x), scale)
 
     @property
     def counts(self) -> np.ndarray:
@@ -123,17 +121,33 @@ class HistogramObserver(MinMaxObserver):
         raise NotImplementedError
 
 
-def _count_by_index(position: Tensor) -> Tensor:
-    """On the processor: 15 times as fast as `torch.histc`, which searches for the bin."""
-    return torch.bincount(position.to(torch.int32), minlength=RESOLUTION)
+def _count_on_processor(values: Tensor, scale: Tensor) -> Tensor:
+    """By index: 15 times as fast as `torch.histc`, which searches for the bin.
+
+    The same memory serves every chunk: to ask the system for it anew, and to touch it for
+    the first time, would take longer than the counting.
+    """
+    counts = torch.zeros(RESOLUTION, dtype=torch.int64)
+    size = min(_CHUNK, len(values))
+    positions, bins = torch.empty(size), torch.empty(size, dtype=torch.int32)
+    for chunk in values.split(_CHUNK):
+        position, index = positions[: len(chunk)], bins[: len(chunk)]
+        torch.mul(chunk.float(), scale, out=position)
+        index.copy_(position.abs_())
+        counts += torch.bincount(index, minlength=RESOLUTION)
+    return counts
 
 
-def _count_on_device(position: Tensor) -> Tensor:
+def _count_on_device(values: Tensor, scale: Tensor) -> Tensor:
     """On an accelerator: `bincount` would ask for the maximum, and wait for it.
 
     `histc` with given limits does not, and leaves NaN out.
     """
-    return torch.histc(position, RESOLUTION, 0, RESOLUTION).long()
+    counts = torch.zeros(RESOLUTION, dtype=torch.int64, device=values.device)
+    for chunk in values.split(_ACCELERATOR_CHUNK):
+        position = torch.mul(chunk.float(), scale).abs_()
+        counts += torch.histc(position, RESOLUTION, 0, RESOLUTION).long()
+    return counts
 
 
 def _flat(x: Tensor) -> Tensor:

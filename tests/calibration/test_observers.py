@@ -124,7 +124,7 @@ def test_other_floating_types_are_observed_as_their_float32(dtype: torch.dtype) 
 def test_the_accelerators_way_of_counting_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.randn(70_000, generator=torch.Generator().manual_seed(0)) * 3
     expected = _observed("percentile", x).counts
-    monkeypatch.setattr(histogram, "_count_by_index", histogram._count_on_device)
+    monkeypatch.setattr(histogram, "_count_on_processor", histogram._count_on_device)
     assert (_observed("percentile", x).counts == expected).all()
 
 
