@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.backends import tensorrt_plan
+from runtime import host
 
 
 @pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx"])
@@ -248,4 +248,4 @@ def test_a_relative_cache_home_counts_as_none(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     for value in ("", "cache"):
         monkeypatch.setenv("XDG_CACHE_HOME", value)
-        assert tensorrt_plan._cache_folder() == tmp_path / ".cache/dual-hrnet/tensorrt-rtx"
+        assert host.cache_folder() == tmp_path / ".cache/dual-hrnet"
