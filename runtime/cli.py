@@ -53,6 +53,11 @@ def run(
     sys.exit(code)
 
 
+def silence_opencv() -> None:
+    """Before it is imported: it prints its own account of a damaged TIFF before ours."""
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
+
+
 def note(message: str) -> None:
     """Progress for a person: stderr, so that stdout stays for results."""
     print(message, file=sys.stderr, flush=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.backends import Backend, Pipelined, open_backend
+from runtime.backends.contract import OUTPUTS
 from runtime.errors import ConfigError, EngineError, ImageError
 from runtime.manifest import Manifest
 
@@ -179,7 +180,7 @@ class Engine:
             )
 
     def _check_out(self, out: Prediction, shape: tuple[int, ...]) -> None:
-        for name in ("damage", "building", "confidence"):
+        for name in OUTPUTS:
             array = getattr(out, name)
             if array.shape != shape or array.dtype != np.uint8 or not array.flags.c_contiguous:
                 raise ImageError(

@@ -166,15 +166,20 @@ class Manifest:
                     f"{path}: its sha256 is not the one the manifest recorded; {again}"
                 )
 
+    def payload_file(self, folder: Path | str, name: str) -> PayloadFile:
+        """What is recorded of a payload file; ManifestError if it is not there."""
+        for entry in self.payload:
+            if entry.name == name:
+                return entry
+        raise ManifestError(
+            f"{Path(folder) / FILE_NAME}: payload has no {name}, which a "
+            f"{self.target.backend} engine needs; "
+            f"rebuild with {self.rebuild_command(folder)}"
+        )
+
     def payload_path(self, folder: Path | str, name: str) -> Path:
         """A payload file by name. One that the manifest does not vouch for is never opened."""
-        if name not in (entry.name for entry in self.payload):
-            raise ManifestError(
-                f"{Path(folder) / FILE_NAME}: payload has no {name}, which a "
-                f"{self.target.backend} engine needs; "
-                f"rebuild with {self.rebuild_command(folder)}"
-            )
-        return Path(folder) / name
+        return Path(folder) / self.payload_file(folder, name).name
 
     def rebuild_command(
         self, folder: Path | str, height: int | None = None, width: int | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,8 +45,7 @@ def main(args: argparse.Namespace) -> int:
     options = replace(map_options(args), resume=args.resume, label=args.label)
     if args.out.exists() and not args.out.is_dir():
         raise ConfigError(f"--out {args.out}: is a file; expected a folder, or a new name")
-    # OpenCV prints its own account of a damaged TIFF before ours.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
+    cli.silence_opencv()
     from runtime.engine import load_engine
     from runtime.summary import table
 

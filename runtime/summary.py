@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES
+from runtime.options import SUMMARY
 
 if TYPE_CHECKING:
     from runtime.engine import Engine
@@ -59,7 +60,7 @@ def table(summary: Mapping[str, Any], out: Path) -> str:
     if unknown := summary.get("not_graded"):
         lines.append(f"{'not graded':<14}{unknown:>10}")
     if failed := len(summary.get("failed_tiles", ())):
-        lines.append(f"{failed} of {summary['windows']} windows failed, see {out}/summary.json")
+        lines.append(f"{failed} of {summary['windows']} windows failed, see {out / SUMMARY}")
     if summary["nodata_px"]:
         lines.append(f"{'not computed':<14}{'':>10}{summary['nodata_px']:>12}")
     lines.append(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from runtime import cli
@@ -64,8 +63,7 @@ def main(args: argparse.Namespace) -> int:
             )
     if args.inbox.resolve() == args.outbox.resolve():
         raise ConfigError(f"--outbox {args.outbox}: is the inbox; expected another folder")
-    # OpenCV prints its own account of a damaged TIFF before ours.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
+    cli.silence_opencv()
     from runtime.many.health import Health
     from runtime.many.inbox import Inbox
     from runtime.many.outbox import holding

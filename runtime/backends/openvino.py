@@ -47,10 +47,9 @@ class OpenVinoBackend:
         self._tensor = openvino.Tensor
         self.version: str = openvino.__version__.split("-")[0]
         path = manifest.payload_path(folder, "model.xml")
-        weights = manifest.payload_path(folder, "model.bin")
         try:
             core = openvino.Core()
-            compiled = compile_model(core, path, weights, self.version, settings(threads))
+            compiled = compile_model(core, manifest, folder, self.version, settings(threads))
             self._request: Any = compiled.create_infer_request()
             inputs, outputs = _described(compiled.inputs), _described(compiled.outputs)
         except RuntimeError as error:

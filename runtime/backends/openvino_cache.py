@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime import files, host
+from runtime.manifest import Manifest
 
 LARGEST = 64 << 20
 """Bytes of weights. Export and import hold a copy of them in memory: a large network's would
@@ -23,22 +24,24 @@ _DIGEST = 32  # bytes of the sha256 ahead of the content
 
 
 def compile_model(
-    core: Any, model: Path, weights: Path, version: str, settings: Mapping[str, Any]
+    core: Any, manifest: Manifest, folder: Path, version: str, settings: Mapping[str, Any]
 ) -> Any:
     """The model for this processor, from the cache if it is there, and into it if it is not.
 
     The cache is an aid only: what is damaged, foreign or cannot be written is passed over.
     """
-    if weights.stat().st_size > LARGEST:
-        return core.compile_model(core.read_model(str(model), str(weights)), "CPU", settings)
-    parts = [files.sha256(model), files.sha256(weights), version, host.processor(), settings]
+    model, weights = (manifest.payload_file(folder, name) for name in ("model.xml", "model.bin"))
+    files_of_model = str(folder / model.name), str(folder / weights.name)
+    if weights.size > LARGEST:
+        return core.compile_model(core.read_model(*files_of_model), "CPU", settings)
+    parts = [model.sha256, weights.sha256, version, host.processor(), settings]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     path = host.cache_folder() / "openvino" / f"{key}.bin"
     content = _read(path)
     if content is not None:
         with contextlib.suppress(RuntimeError):
             return core.import_model(content, "CPU", settings)
-    compiled = core.compile_model(core.read_model(str(model), str(weights)), "CPU", settings)
+    compiled = core.compile_model(core.read_model(*files_of_model), "CPU", settings)
     with contextlib.suppress(OSError, RuntimeError):
         _write(path, compiled.export_model())
     return compiled

@@ -94,7 +94,7 @@ class Plan:
         self._context: Any = None
         self._cache: Any = None
         self._cached = b""
-        digest = next(each.sha256 for each in manifest.payload if each.name == path.name)
+        digest = manifest.payload_file(path.parent, path.name).sha256
         self._cache_path = host.cache_folder() / "tensorrt-rtx" / f"{digest}.bin"
         try:
             self._deserialise()

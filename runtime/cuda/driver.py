@@ -35,6 +35,13 @@ def absence() -> str:
     return f"the NVIDIA driver ({LIBRARY}) finds no GPU"
 
 
+def advice(out_of_memory: bool) -> str:
+    """What to do about a call that failed."""
+    if out_of_memory:
+        return "free the GPU's memory or build the engine with a smaller --batch"
+    return "see the driver's log (dmesg), and whether nvidia-smi or tegrastats answers"
+
+
 def pop_current() -> None:
     """Take the context that is current off this thread's stack."""
     ctypes.CDLL(LIBRARY).cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))

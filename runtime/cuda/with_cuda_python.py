@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from runtime.cuda.driver import advice
 from runtime.errors import BackendError
 
 if TYPE_CHECKING:
@@ -131,9 +132,5 @@ class CudaPythonDevice:
 
 def _message(name: str, status: str, what: str) -> str:
     asked = f" for {what}" if what else ""
-    advice = (
-        "free the GPU's memory or build the engine with a smaller --batch"
-        if status == "CUDA_ERROR_OUT_OF_MEMORY"
-        else "see the driver's log (dmesg), and whether nvidia-smi or tegrastats answers"
-    )
-    return f"CUDA: {name}{asked} failed with {status}; {advice}"
+    todo = advice(status == "CUDA_ERROR_OUT_OF_MEMORY")
+    return f"CUDA: {name}{asked} failed with {status}; {todo}"

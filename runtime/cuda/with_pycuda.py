@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from runtime.cuda.driver import pop_current
+from runtime.cuda.driver import advice, pop_current
 from runtime.errors import BackendError, reason
 
 if TYPE_CHECKING:
@@ -121,9 +121,5 @@ class PycudaDevice:
         try:
             yield
         except self._driver.Error as error:
-            advice = (
-                "free the GPU's memory or build the engine with a smaller --batch"
-                if isinstance(error, self._driver.MemoryError)
-                else "see the driver's log (dmesg), and whether nvidia-smi or tegrastats answers"
-            )
-            raise BackendError(f"CUDA: {what} failed: {reason(error)}; {advice}") from error
+            todo = advice(isinstance(error, self._driver.MemoryError))
+            raise BackendError(f"CUDA: {what} failed: {reason(error)}; {todo}") from error

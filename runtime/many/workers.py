@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runtime import cli
 from runtime.errors import BackendError, ConfigError, ToolkitError, reason
 from runtime.manifest import Manifest
 from runtime.many.outbox import counted, is_done, map_once, os_reason, windows_without_result
@@ -66,8 +67,7 @@ class Mapper:
     """
 
     def __init__(self, job: Job) -> None:
-        # OpenCV prints its own account of a damaged TIFF before ours.
-        os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
+        cli.silence_opencv()
         from runtime.engine import load_engine
 
         self._job = job

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import nan
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from runtime.buildings import building_pixels, count_votes, judge
 from runtime.damage import BACKGROUND, CLASS_NAMES, DAMAGE_CLASSES, NODATA
-from runtime.raster.footprint_file import elsewhere, open_footprints
+from runtime.raster.footprint_file import FootprintFile, elsewhere
 from runtime.raster.georeference import Georeference
 from runtime.raster.libraries import library
 from runtime.raster.spans import Spans, spans_of
@@ -61,7 +60,7 @@ class GradedFootprint:
 
 
 def grade(
-    footprints: Path,
+    footprints: FootprintFile,
     read_window: ReadWindow,
     height: int,
     width: int,
@@ -69,13 +68,12 @@ def grade(
 ) -> Iterator[GradedFootprint]:
     """Grade every footprint of a vector file, in its order, by a scene of height x width pixels.
 
-    Raises ConfigError, the first time it is asked for one or at the end, for footprints that
-    cannot be read or of which none lies on the scene (see `open_footprints`).
+    Raises ConfigError for footprints that cannot be read, and at the end if none of them lies
+    on the scene.
     """
-    found = open_footprints(footprints, height, width, georeference)
     shapely = library("shapely")
     on_scene = 0
-    for fids, geometry in found.read(georeference):
+    for fids, geometry in footprints.read(georeference):
         points = georeference.to_pixels(shapely.get_coordinates(geometry))
         flat = shapely.set_coordinates(geometry.copy(), points)
         for begin in range(0, len(flat), BATCH):
@@ -88,7 +86,7 @@ def grade(
                 on_scene += bool(counts.any())
                 yield _graded(fid, original, counts, votes)
     if not on_scene:
-        raise elsewhere(found, height, width, georeference)
+        raise elsewhere(footprints, height, width, georeference)
 
 
 def _pixels(shapes: NDArray[Any], height: int, width: int) -> Iterator[Spans]:

@@ -24,7 +24,7 @@ from runtime.options import SUMMARY, UNFINISHED, MapOptions
 from runtime.raster.ahead import ahead
 from runtime.raster.cog import write_confidence, write_damage
 from runtime.raster.components import buildings
-from runtime.raster.footprint_file import open_footprints
+from runtime.raster.footprint_file import FootprintFile, open_footprints
 from runtime.raster.footprints import grade
 from runtime.raster.grid import ScenePair, open_pair
 from runtime.raster.inference import infer_rows, read_tiles
@@ -60,19 +60,19 @@ def map_scene(
         open_pair(pre, post, align=options.align, scale=options.scale, georeference=place) as pair,
     ):
         size = (pair.height, pair.width)
+        footprints = None
         if options.footprints:  # before the work, not after it
-            open_footprints(options.footprints, *size, pair.georeference)
+            footprints = open_footprints(options.footprints, *size, pair.georeference)
         rows = window_rows(size, (engine.height, engine.width), _halo(engine, options))
         work = Unfinished.open(out / UNFINISHED, size, identity, options.resume)
         if work.rows:
             cli.note(f"{work.rows} of {len(rows)} rows of windows are done, going on")
-        ready = work.folder / "ready"
-        shutil.rmtree(ready, ignore_errors=True)
-        ready.mkdir()
+        shutil.rmtree(work.ready, ignore_errors=True)
+        work.ready.mkdir()
         pixels: Counter[int] = Counter()
         strips = _counted(_strips(engine, pair, rows, work), pixels)
-        totals = _write_vectors(strips, work, ready, pair, options)
-        _write_maps(work, ready, pair)
+        totals = _write_vectors(strips, work, pair, footprints, options.min_area)
+        _write_maps(work, pair)
     content = {
         "pre": str(pre),
         "post": str(post),
@@ -89,7 +89,7 @@ def map_scene(
         "identity": identity,
         "engine": summary.of_engine(engine),
     }
-    _publish(work.folder, ready, out, content)
+    _publish(work, out, content)
     return content
 
 
@@ -113,23 +113,27 @@ def _strips(
 
 
 def _write_vectors(
-    strips: Iterable[Strip], work: Unfinished, ready: Path, pair: ScenePair, options: MapOptions
+    strips: Iterable[Strip],
+    work: Unfinished,
+    pair: ScenePair,
+    footprints: FootprintFile | None,
+    min_area: int,
 ) -> BuildingTotals:
     """Buildings as the strips come; known footprints once all have, for they come in any order."""
-    if not options.footprints:
-        return write_buildings(buildings(strips, options.min_area), ready, pair.georeference)
+    if not footprints:
+        return write_buildings(buildings(strips, min_area), work.ready, pair.georeference)
     for _ in strips:
         pass
-    graded = grade(options.footprints, work.read, *work.size, pair.georeference)
-    return write_buildings(graded, ready, pair.georeference)
+    graded = grade(footprints, work.read, *work.size, pair.georeference)
+    return write_buildings(graded, work.ready, pair.georeference)
 
 
-def _write_maps(work: Unfinished, ready: Path, pair: ScenePair) -> None:
+def _write_maps(work: Unfinished, pair: ScenePair) -> None:
     """Both at once: a good part of either is one thread's work."""
     place = pair.georeference
     with ThreadPoolExecutor() as pool:
         written = [
-            pool.submit(write, work.folder / name, ready / f"{name}.tif", work.size, place)
+            pool.submit(write, work.folder / name, work.ready / f"{name}.tif", work.size, place)
             for name, write in (("damage", write_damage), ("confidence", write_confidence))
         ]
         for each in written:
@@ -189,12 +193,12 @@ def _finished(out: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     return content if isinstance(content, dict) and content.get("identity") == identity else None
 
 
-def _publish(work: Path, ready: Path, out: Path, content: dict[str, Any]) -> None:
+def _publish(work: Unfinished, out: Path, content: dict[str, Any]) -> None:
     """Into `out`, the summary last: while it is missing the maps are not complete."""
     (out / SUMMARY).unlink(missing_ok=True)
-    for path in sorted(ready.iterdir()):
+    for path in sorted(work.ready.iterdir()):
         files.sync(path)
         path.replace(out / path.name)
     files.write_json(out / SUMMARY, content)
     if not content["failed_tiles"]:  # or it stays for --resume to try them again
-        shutil.rmtree(work)
+        shutil.rmtree(work.folder)

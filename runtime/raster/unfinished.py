@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +85,18 @@ class Unfinished:
         return work
 
     @property
+    def ready(self) -> Path:
+        """The folder of what is written when all rows are done."""
+        return self.folder / "ready"
+
+    @property
     def rows(self) -> int:
         """Rows of windows that are done."""
         return len(self.journal.heights)
 
     def failed_rows(self) -> list[int]:
         """Rows of windows, from 0, that have a tile which failed."""
-        tops = [sum(self.journal.heights[:row]) for row in range(self.rows)]
+        tops = list(accumulate(self.journal.heights, initial=0))
         return sorted({tops.index(tile.row) for tile in self.journal.failed})
 
     def add(self, strip: Strip, failed: tuple[FailedTile, ...]) -> None:

@@ -162,20 +162,27 @@ EXPORT CUresult cuStreamSynchronize(Stream *stream)
     return error;
 }
 
+/* Captures know nothing of events here. */
+static CUresult stream_takes_event(Stream *stream, Event *event)
+{
+    CUresult error = stream_usable(stream);
+    if (error)
+        return error;
+    check_event(event);
+    if (!stream->capture)
+        return CUDA_SUCCESS;
+    stream->invalidated = 1;
+    return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+}
+
 EXPORT CUresult cuStreamWaitEvent(Stream *stream, Event *event, unsigned flags)
 {
     (void)flags;
     host_lock();
-    CUresult error = stream_usable(stream);
-    if (!error) {
-        check_event(event);
-        if (stream->capture) {
-            stream->invalidated = 1;
-            error = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-        } else if (event->mark) { /* an event never recorded holds nobody up */
-            Op op = {.kind = WAIT, .what = "wait", .mark = event->mark};
-            stream_enqueue(stream, &op);
-        }
+    CUresult error = stream_takes_event(stream, event);
+    if (!error && event->mark) { /* an event never recorded holds nobody up */
+        Op op = {.kind = WAIT, .what = "wait", .mark = event->mark};
+        stream_enqueue(stream, &op);
     }
     host_unlock();
     return error;
@@ -208,18 +215,12 @@ EXPORT CUresult cuEventDestroy_v2(Event *event)
 EXPORT CUresult cuEventRecord(Event *event, Stream *stream)
 {
     host_lock();
-    CUresult error = stream_usable(stream);
+    CUresult error = stream_takes_event(stream, event);
     if (!error) {
-        check_event(event);
-        if (stream->capture) {
-            stream->invalidated = 1;
-            error = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-        } else {
-            event->mark = calloc(1, sizeof *event->mark);
-            event->mark->stream = stream;
-            Op op = {.kind = RECORD, .what = "record", .mark = event->mark};
-            stream_enqueue(stream, &op);
-        }
+        event->mark = calloc(1, sizeof *event->mark);
+        event->mark->stream = stream;
+        Op op = {.kind = RECORD, .what = "record", .mark = event->mark};
+        stream_enqueue(stream, &op);
     }
     host_unlock();
     return error;

@@ -1,5 +1,6 @@
 import argparse
 import errno
+import time
 
 import pytest
 
@@ -65,3 +66,22 @@ cli.run(argparse.ArgumentParser(), main, [])
     result = python("-c", code)
     assert result.returncode == 1
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize("module", ["batch", "predict", "watch"])
+def test_help_is_instant_and_loads_nothing(python, module):
+    code = f"""
+import runpy, sys
+sys.argv = ["{module}", "--help"]
+try:
+    runpy.run_module("runtime.{module}", run_name="__main__")
+except SystemExit as end:
+    heavy = {{"numpy", "cv2", "onnxruntime", "openvino", "torch", "ray"}} & set(sys.modules)
+    print("loaded", sorted(heavy), "code", end.code)
+"""
+    start = time.monotonic()
+    result = python("-c", code)
+    seconds = time.monotonic() - start
+    assert "--min-area" in result.stdout
+    assert "loaded [] code 0" in result.stdout
+    assert seconds < 2  # 0.1 s alone; the machine may be busy

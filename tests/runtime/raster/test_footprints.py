@@ -12,6 +12,7 @@ from shapely.geometry import MultiPolygon, Point, Polygon, box, shape
 from runtime.damage import CLASS_NAMES, NODATA
 from runtime.errors import ConfigError
 from runtime.raster import footprint_file, footprints
+from runtime.raster.footprint_file import open_footprints
 from runtime.raster.footprints import grade
 from runtime.raster.georeference import Georeference
 from runtime.raster.vectors import write_buildings
@@ -43,6 +44,10 @@ def window(maps):
         return tuple(each[row : row + height, column : column + width] for each in maps)
 
     return read_window
+
+
+def graded_by(path, window, height, width, place):
+    return grade(open_footprints(path, height, width, place), window, height, width, place)
 
 
 def ground(*corners):
@@ -125,7 +130,7 @@ def check(graded, polygon, maps):
 
 def test_every_footprint_is_graded_by_its_pixels(shapes, maps, window, tmp_path):
     path = save(tmp_path / "a.gpkg", [on_ground(each) for each in shapes], kind="Unknown")
-    graded = list(grade(path, window, HEIGHT, WIDTH, PLACE))
+    graded = list(graded_by(path, window, HEIGHT, WIDTH, PLACE))
     assert [each.source_fid for each in graded] == list(range(1, len(shapes) + 1))
     for each, polygon in zip(graded, shapes, strict=True):
         check(each, polygon, maps)
@@ -141,7 +146,7 @@ def test_formats_and_crs_do_not_matter(shapes, maps, window, tmp_path, name):
 
     placed = [shapely.transform(on_ground(each), degrees) for each in shapes[:60]]
     path = save(tmp_path / name, placed, crs="EPSG:4326")
-    graded = list(grade(path, window, HEIGHT, WIDTH, PLACE))
+    graded = list(graded_by(path, window, HEIGHT, WIDTH, PLACE))
     for each, polygon in zip(graded, shapes, strict=False):
         check(each, polygon, maps)
     assert len(graded) == 60
@@ -151,7 +156,7 @@ def test_formats_and_crs_do_not_matter(shapes, maps, window, tmp_path, name):
 def test_turned_scenes(shapes, maps, window, tmp_path, affine):
     place = Georeference(PLACE.crs_wkt, affine)
     placed = [shapely.transform(each, place.to_map) for each in shapes[:60]]
-    graded = grade(save(tmp_path / "a.gpkg", placed), window, HEIGHT, WIDTH, place)
+    graded = graded_by(save(tmp_path / "a.gpkg", placed), window, HEIGHT, WIDTH, place)
     for each, polygon in zip(graded, shapes, strict=False):
         check(each, polygon, maps)
 
@@ -162,7 +167,7 @@ def test_chunks_and_bands_change_nothing(shapes, window, tmp_path, monkeypatch):
     def content():
         return [
             (each.source_fid, each.damage, repr(each.confidence), repr(each.shares), each.area_px)
-            for each in grade(path, window, HEIGHT, WIDTH, PLACE)
+            for each in graded_by(path, window, HEIGHT, WIDTH, PLACE)
         ]
 
     whole = content()
@@ -181,7 +186,7 @@ def test_nothing_that_was_not_computed_is_no_damage(window, tmp_path):
             rows, columns = slice(row, row + height), slice(column, column + width)
             return damage[rows, columns], nothing[rows, columns]
 
-        (found,) = grade(path, read_window, HEIGHT, WIDTH, PLACE)
+        (found,) = graded_by(path, read_window, HEIGHT, WIDTH, PLACE)
         return found
 
     missing = graded(np.full_like(nothing, NODATA))
@@ -201,7 +206,7 @@ def test_nothing_that_was_not_computed_is_no_damage(window, tmp_path):
 
 def test_features_without_geometry_stay(window, tmp_path):
     path = save(tmp_path / "a.gpkg", [None, on_ground(box(3, 3, 9, 9)), Polygon()])
-    first, second, third = grade(path, window, HEIGHT, WIDTH, PLACE)
+    first, second, third = graded_by(path, window, HEIGHT, WIDTH, PLACE)
     assert [first.damage, third.damage] == ["not computed"] * 2
     assert second.area_px == 36
     totals = write_buildings([first, second, third], tmp_path / "out", PLACE)
@@ -210,7 +215,7 @@ def test_features_without_geometry_stay(window, tmp_path):
 
 def test_graded_footprints_become_the_layer(shapes, maps, window, tmp_path):
     path = save(tmp_path / "a.gpkg", [on_ground(each) for each in shapes], kind="Unknown")
-    graded = list(grade(path, window, HEIGHT, WIDTH, PLACE))
+    graded = list(graded_by(path, window, HEIGHT, WIDTH, PLACE))
     totals = write_buildings(iter(graded), tmp_path / "out", PLACE)
     meta, _, geometry, fields = read(tmp_path / "out" / "buildings.gpkg", layer="buildings")
     columns = dict(zip(meta["fields"], fields, strict=True))
@@ -238,14 +243,14 @@ def test_graded_footprints_become_the_layer(shapes, maps, window, tmp_path):
 
 def test_footprints_over_each_other_all_count(maps, window, tmp_path):
     same = [on_ground(box(3, 3, 40, 40))] * 3
-    graded = list(grade(save(tmp_path / "a.gpkg", same), window, HEIGHT, WIDTH, PLACE))
+    graded = list(graded_by(save(tmp_path / "a.gpkg", same), window, HEIGHT, WIDTH, PLACE))
     assert len({each.area_px for each in graded}) == 1
     assert graded[0].area_px == 37 * 37
 
 
 def refused(path):
     with pytest.raises(ConfigError) as error:
-        list(grade(path, lambda *_: pytest.fail("nothing to read"), HEIGHT, WIDTH, PLACE))
+        list(graded_by(path, lambda *_: pytest.fail("nothing to read"), HEIGHT, WIDTH, PLACE))
     assert "\n" not in str(error.value)
     assert path.name in str(error.value)
     return str(error.value)
