@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.figures import EngineFigures
-from benchmarks.latency import SCOPES
+from benchmarks.latency.figures import SCOPES
+from benchmarks.report.figures import EngineFigures
 
 _STEPS = (1, 2, 2.5, 5, 10)
 _TICKS = 4

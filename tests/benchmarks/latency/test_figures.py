@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import latency
+from benchmarks.latency import figures as latency
 from runtime.errors import ConfigError
 
 

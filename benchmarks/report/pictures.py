@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from benchmarks.engines import open_or_reason
-from benchmarks.figures import EngineFigures
+from benchmarks.report.figures import EngineFigures
 from runtime.damage import IGNORE
 from runtime.errors import DataError
 from runtime.overlay import colour_map

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from benchmarks.demo_steps import QUICK_ENGINES
+from benchmarks.demo.steps import QUICK_ENGINES
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES
 
 if TYPE_CHECKING:
-    from benchmarks.figures import EngineFigures
+    from benchmarks.report.figures import EngineFigures
 
 _NAMES = [CLASS_NAMES[each] for each in DAMAGE_CLASSES]
 _HEADINGS = ("engine", "score", *_NAMES, "agreement", "p50 ms", "MB")

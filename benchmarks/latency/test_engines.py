@@ -1,4 +1,4 @@
-"""Latency of engines in two scopes, see `benchmarks.latency`.
+"""Latency of engines in two scopes, see `benchmarks.latency.figures`.
 
     pytest benchmarks --engine DIR [--engine DIR2 ...] --benchmark-json latency.json
 
@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import latency
 from benchmarks.engines import identify, open_or_reason
+from benchmarks.latency import figures as latency
 from benchmarks.machine import describe_machine
 from runtime import host
 from runtime.engine import Engine

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime import cli
-from runtime.errors import DataError
 
 if TYPE_CHECKING:
     from runtime.engine import Engine
@@ -34,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
+    from benchmarks.accuracy.score import score_engine
     from runtime.engine import load_engine
     from runtime.files import write_json
     from train.xbd import find_tiles
@@ -45,28 +44,6 @@ def main(args: argparse.Namespace) -> None:
     if args.out is not None:
         write_json(args.out, record)
     print(json.dumps(record, indent=2) if args.json else _table(record, counts))
-
-
-def score_engine(engine: Engine, tiles: Iterable[Tile]) -> Counts:
-    """Counts of the official score over whole tiles of the engine's size.
-
-    Raises:
-        DataError: a tile of another size; nothing is cut or scaled to fit.
-    """
-    from runtime.score import Counts
-
-    counts = Counts()
-    for tile in tiles:
-        pre, post = tile.images()
-        if pre.shape[:2] != (engine.height, engine.width):
-            raise DataError(
-                f"{tile.name}: the tile is {pre.shape[0]}x{pre.shape[1]} (height x width), the "
-                f"engine {engine.folder} takes {engine.height}x{engine.width}; "
-                f"{engine.manifest.size_advice(engine.folder, *pre.shape[:2])}"
-            )
-        damage = engine.predict(pre, post).damage
-        counts.add(damage, damage, *tile.targets(engine.height, engine.width))
-    return counts
 
 
 def _record(

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.demo_steps import (
+from benchmarks.demo.steps import (
     ENGINES,
     QUICK_ENGINES,
     Demo,
@@ -183,9 +183,9 @@ def _conclude(
     demo: Demo, runner: Runner, built: list[EnginePlan], ran: list[EnginePlan], shown: Tile
 ) -> None:
     """summary.json, then the table: the last thing on the screen."""
-    from benchmarks.demo_summary import describe_engine, table
-    from benchmarks.figures import collect
+    from benchmarks.demo.summary import describe_engine, table
     from benchmarks.machine import describe_machine
+    from benchmarks.report.figures import collect
     from runtime.files import write_json
 
     layout = demo.layout

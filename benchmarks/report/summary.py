@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.figures import EngineFigures, comparable, reference_of
-from benchmarks.latency import ENGINE
+from benchmarks.latency.figures import ENGINE
+from benchmarks.report.figures import EngineFigures, comparable, reference_of
 
 NOTABLE = 0.01
 """A difference in score or F1 up to this is called none."""

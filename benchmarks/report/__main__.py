@@ -12,7 +12,7 @@ from runtime.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.figures import EngineFigures
+    from benchmarks.report.figures import EngineFigures
     from train.xbd import Tile
 
 PICTURES = 4
@@ -45,10 +45,10 @@ def main(args: argparse.Namespace) -> None:
         raise ConfigError(f"--pictures is {args.pictures}; expected 0 or more")
 
     from benchmarks.dataset import richest
-    from benchmarks.figures import collect
     from benchmarks.machine import describe_machine
-    from benchmarks.page import render
-    from benchmarks.pictures import paint_scenes
+    from benchmarks.report.figures import collect
+    from benchmarks.report.page import render
+    from benchmarks.report.pictures import paint_scenes
     from runtime.files import write_bytes
     from train.xbd import find_tiles
 

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.charts import latency_chart, nice_step
-from benchmarks.figures import collect
-from benchmarks.page import score_rows
-from benchmarks.summary import signed, summarise
+from benchmarks.report.charts import latency_chart, nice_step
+from benchmarks.report.figures import collect
+from benchmarks.report.page import score_rows
+from benchmarks.report.summary import signed, summarise
 from runtime.errors import ConfigError
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}

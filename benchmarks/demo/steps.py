@@ -18,7 +18,7 @@ COMPUTE_CAPABILITY = "8.6"
 QUICK_TILES, QUICK_SIZE, QUICK_EPOCHS, QUICK_ROUNDS = 24, 128, 2, 10
 """Enough to pass through every kind of step, not to learn anything."""
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engines import identify, name_of
-from benchmarks.latency import Latency, read_latencies
+from benchmarks.latency.figures import Latency, read_latencies
 from runtime.errors import ConfigError
 from runtime.manifest import RAN, Manifest
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import jinja2
 
-from benchmarks.charts import latency_chart
-from benchmarks.figures import EngineFigures, comparable, reference_of
-from benchmarks.latency import SCOPES
-from benchmarks.pictures import UNCLASSIFIED_COLOUR, Scene
-from benchmarks.summary import NOTABLE, signed, summarise
+from benchmarks.latency.figures import SCOPES
+from benchmarks.report.charts import latency_chart
+from benchmarks.report.figures import EngineFigures, comparable, reference_of
+from benchmarks.report.pictures import UNCLASSIFIED_COLOUR, Scene
+from benchmarks.report.summary import NOTABLE, signed, summarise
 from runtime.damage import CLASS_COLOURS, CLASS_NAMES, DAMAGE_CLASSES
 
-TEMPLATE = Path(__file__).with_name("report.html")
+TEMPLATE = Path(__file__).with_name("page.html")
 NOT_RUN = "not run"
 
 

@@ -1,0 +1,1 @@
+"""How right engines are on labelled tiles."""

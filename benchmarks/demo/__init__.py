@@ -1,0 +1,1 @@
+"""The whole job, from data to report, by its public commands."""
