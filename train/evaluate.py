@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from runtime.score import Counts, Tally
     from train.footprint_score import FootprintCounts
     from train.model import DualHRNet
-    from train.xbd import Tile
+    from train.xbd import Footprint, Tile
 
 _CLASSES = CLASS_NAMES[DAMAGE_CLASSES[0] :]
 
@@ -37,6 +37,27 @@ class Evaluation:
     tiles: int
     pixels: Counts
     footprints: FootprintCounts
+
+    @staticmethod
+    def of_tile(
+        damage: np.ndarray,
+        targets: tuple[np.ndarray, np.ndarray],
+        footprints: Sequence[Footprint],
+    ) -> Evaluation:
+        """Of one tile.
+
+        Args:
+            damage: uint8 [H, W], predicted classes.
+            targets: building and damage target, as from `Tile.targets`.
+            footprints: of the post-disaster label.
+        """
+        from runtime.score import Counts
+        from train.footprint_score import FootprintCounts
+
+        one = Evaluation(1, Counts(), FootprintCounts())
+        one.pixels.add(damage, damage, *targets)
+        one.footprints.add(damage, footprints)
+        return one
 
     def __add__(self, other: Evaluation) -> Evaluation:
         return Evaluation(
@@ -152,14 +173,16 @@ def evaluate(
     network: DualHRNet, tiles: Iterable[Tile], threshold: float = 0.5
 ) -> dict[str, Evaluation]:
     """Everything there is to count over labelled tiles, by disaster in order of name."""
-    from runtime.score import Counts
-    from train.footprint_score import FootprintCounts
+    return by_disaster(
+        (tile, Evaluation.of_tile(damage, tile.targets(*damage.shape), tile.buildings[1]))
+        for tile, damage in damage_maps(network, tiles, threshold)
+    )
 
+
+def by_disaster(tiles: Iterable[tuple[Tile, Evaluation]]) -> dict[str, Evaluation]:
+    """The sum over the tiles of each disaster, in order of its name."""
     found: dict[str, Evaluation] = {}
-    for tile, damage in damage_maps(network, tiles, threshold):
-        one = Evaluation(1, Counts(), FootprintCounts())
-        one.pixels.add(damage, damage, *tile.targets(*damage.shape))
-        one.footprints.add(damage, tile.buildings[1])
+    for tile, one in tiles:
         found[tile.disaster] = found[tile.disaster] + one if tile.disaster in found else one
     return dict(sorted(found.items()))
 

@@ -1,4 +1,8 @@
-"""The official xView2 score of an engine: ``python -m benchmarks.accuracy``."""
+"""How right an engine is on labelled tiles: ``python -m benchmarks.accuracy``.
+
+The official xView2 score with its parts, the same by building and by disaster, how far its
+confidence can be trusted, and the tiles that it gets most wrong.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 from runtime import cli
 
 if TYPE_CHECKING:
+    from benchmarks.accuracy.score import Scored
     from runtime.engine import Engine
-    from runtime.score import Counts
     from train.xbd import Tile
+
+WORST = 3
+"""Tiles that the terminal names."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,19 +42,19 @@ def main(args: argparse.Namespace) -> None:
     from benchmarks.accuracy.score import score_engine
     from runtime.engine import load_engine
     from runtime.files import write_json
-    from train.xbd import find_tiles
+    from train.evaluate import labelled_tiles
 
-    tiles = find_tiles(args.data, args.split)
+    tiles = labelled_tiles(args.data, args.split)
     with load_engine(args.engine, args.threads) as engine:
-        counts = score_engine(engine, tqdm(tiles, desc=f"{args.engine.name}", unit="tile"))
-        record = _record(engine, counts, args, tiles)
+        scored = score_engine(engine, tqdm(tiles, desc=f"{args.engine.name}", unit="tile"))
+        record = _record(engine, scored, args, tiles)
     if args.out is not None:
         write_json(args.out, record)
-    print(json.dumps(record, indent=2) if args.json else _table(record, counts))
+    print(json.dumps(record, indent=2) if args.json else table(record, scored))
 
 
 def _record(
-    engine: Engine, counts: Counts, args: argparse.Namespace, tiles: list[Tile]
+    engine: Engine, scored: Scored, args: argparse.Namespace, tiles: list[Tile]
 ) -> dict[str, Any]:
     from benchmarks.dataset import describe_data
     from benchmarks.engines import identify
@@ -61,19 +68,47 @@ def _record(
         },
         "data": describe_data(args.data, args.split, tiles),
         "machine": describe_machine(),
-        "figures": counts.as_dict(),
+        "figures": scored.as_dict(),
     }
 
 
-def _table(record: dict[str, Any], counts: Counts) -> str:
-    from train.evaluate import summary
+def table(record: dict[str, Any], scored: Scored) -> str:
+    """What a person reads: the evaluation, its confidence, and the worst tiles."""
+    from train.evaluate import report
 
     engine, data = record["engine"], record["data"]
     title = (
         f"{engine['name']}: {engine['precision']} on {engine['backend']} {engine['run_with']}, "
         f"{data['tiles']} tiles of {data['name']}/{data['split']}"
     )
-    return "\n".join([title, textwrap.indent(summary(counts), "  ")])
+    blocks = [
+        report(scored.whole, scored.disasters),
+        _confidence(record["figures"]["confidence"]),
+        _worst(scored),
+    ]
+    return "\n".join([title, textwrap.indent("\n\n".join(blocks), "  ")])
+
+
+def _confidence(figures: dict[str, Any]) -> str:
+    if figures["ece"] is None:
+        return f"confidence: no {figures['over']}"
+    lines = [
+        f"confidence: expected calibration error {figures['ece']:.4f} over {figures['pixels']} "
+        f"{figures['over']}",
+        f"{'from':>6}{'to':>7}{'pixels':>11}{'confidence':>12}{'accuracy':>10}",
+    ]
+    lines += [
+        f"{b['low']:>6.3f}{b['high']:>7.3f}{b['count']:>11}{b['confidence']:>12.4f}"
+        f"{b['accuracy']:>10.4f}"
+        for b in figures["bins"]
+    ]
+    return "\n".join(lines)
+
+
+def _worst(scored: Scored) -> str:
+    lines = ["most wrong pixels"]
+    lines += [f"{tile.share:>7.2%}  {tile.name}" for tile in scored.worst(WORST)]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,22 @@ from benchmarks.dataset import fingerprint, richest
 from train.xbd import find_tiles
 
 
-def test_figures_are_those_of_an_independent_computation(measured, expected_score):
-    record = json.loads(measured["accuracy"][0].read_text())
+@pytest.fixture(scope="module")
+def record(python, engines, tiny_data, tmp_path_factory) -> dict:
+    out = tmp_path_factory.mktemp("accuracy") / "figures.json"
+    line = ("-m", "benchmarks.accuracy", "--engine", engines[0], "--data", tiny_data)
+    result = python(*line, "--out", out)
+    assert result.returncode == 0, result.stderr
+    return json.loads(out.read_text())
+
+
+def test_figures_are_those_of_an_independent_computation(record, expected_score):
     found = {**record["figures"], **record["figures"]["class_f1"]}
     for name, value in expected_score.items():
         assert found[name] == pytest.approx(value, abs=1e-9), name
 
 
-def test_figures_say_what_they_were_measured_with(measured):
-    record = json.loads(measured["accuracy"][0].read_text())
+def test_figures_say_what_they_were_measured_with(record):
     assert record["engine"]["name"] == "cpu-fp32"
     assert record["data"]["tiles"] == 2
     assert record["data"]["disasters"] == {"synthetic-a": 1, "synthetic-b": 1}
@@ -29,21 +36,22 @@ def test_json_goes_to_stdout_alone(python, engines, tiny_data):
     assert json.loads(result.stdout)["kind"] == "accuracy"
 
 
-def test_the_table_is_the_score_sentence_and_its_classes(
+def test_the_table_holds_the_evaluation_the_confidence_and_the_worst_tile(
     python, engines, tiny_data, expected_score
 ):
     result = python("-m", "benchmarks.accuracy", "--engine", engines[0], "--data", tiny_data)
     assert result.returncode == 0, result.stderr
-    title, headline, *classes = result.stdout.splitlines()
+    title, headline, *_ = result.stdout.splitlines()
     assert title.startswith("cpu-fp32: fp32 on onnxruntime")
     assert title.endswith("2 tiles of tiny-xbd/test")
     score, *parts = (f"{expected_score[n]:.4f}" for n in ("score", "localization_f1", "damage_f1"))
     assert headline.split()[:2] == ["score", score]
     assert [part in headline for part in parts] == [True, True]
-    assert [line.split()[0] for line in classes] == [*expected_score][3:]
-    assert [line.split()[-1] for line in classes] == [
-        f"{f1:.4f}" for f1 in [*expected_score.values()][3:]
-    ]
+    _, pixels, *_, confidence, worst = result.stdout.split("\n\n")
+    f1s = {line.split()[0]: line.split()[3] for line in pixels.splitlines()[2:]}
+    assert f1s == {name: f"{f1:.4f}" for name, f1 in [*expected_score.items()][3:]}
+    assert "expected calibration error" in confidence
+    assert worst.splitlines()[1].split()[1] == "synthetic-b_00000002"
 
 
 def test_a_tile_of_another_size_is_one_line_naming_both_sizes(python, engines, tiny_data, tmp_path):
@@ -81,7 +89,7 @@ def test_the_richest_tile_has_most_classes(tiny_data):
     assert [tile.name for tile in richest(tiles, 1)] == ["synthetic-a_00000001"]
 
 
-@pytest.mark.parametrize("command", ["accuracy", "report", "demo"])
+@pytest.mark.parametrize("command", ["accuracy", "robustness", "report", "demo"])
 def test_help_imports_nothing_heavy(python, command):
     code = f"""
 import sys

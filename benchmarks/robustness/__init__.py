@@ -1,0 +1,1 @@
+"""What an engine's score is worth when images are worse than those it was trained on."""
