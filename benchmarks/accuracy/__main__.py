@@ -81,6 +81,8 @@ def table(record: dict[str, Any], scored: Scored) -> str:
         f"{engine['name']}: {engine['precision']} on {engine['backend']} {engine['run_with']}, "
         f"{data['tiles']} tiles of {data['name']}/{data['split']}"
     )
+    if scored.windows > 1:
+        title += f", in windows of {engine['height']}x{engine['width']}"
     blocks = [
         report(scored.whole, scored.disasters),
         _confidence(record["figures"]["confidence"]),

@@ -48,11 +48,15 @@ class TileErrors:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """An engine on some tiles: by disaster, by confidence, and tile by tile."""
+    """An engine on some tiles: by disaster, by confidence, and tile by tile.
+
+    windows: the most that a tile was cut into; 1 where the engine saw all tiles whole.
+    """
 
     disasters: dict[str, Evaluation]
     reliability: Reliability
     tiles: list[TileErrors]
+    windows: int
 
     @property
     def whole(self) -> Evaluation:
@@ -68,6 +72,7 @@ class Scored:
             **self.whole.as_dict(),
             "confidence": self.reliability.as_dict(),
             "disasters": {name: each.as_dict() for name, each in self.disasters.items()},
+            "windows": self.windows,
             "tiles": [{"name": t.name, "wrong": t.wrong, "pixels": t.pixels} for t in self.tiles],
         }
 
@@ -81,11 +86,12 @@ def score_engine(engine: Engine, tiles: Iterable[Tile]) -> Scored:
     from benchmarks.accuracy.confidence import Reliability
 
     evaluations: list[tuple[Tile, Evaluation]] = []
-    reliability, errors = Reliability(), []
+    reliability, errors, windows = Reliability(), [], 1
     for tile in tiles:
         maps = predict_tile(engine, tile.name, *tile.images())
         targets, footprints = tile.targets(*maps.damage.shape), tile.buildings[1]
         evaluations.append((tile, Evaluation.of_tile(maps.damage, targets, footprints)))
         reliability.add(maps.damage, maps.confidence, targets[1])
         errors.append(TileErrors.of(tile.name, maps.damage, targets[1]))
-    return Scored(by_disaster(evaluations), reliability, errors)
+        windows = max(windows, maps.damage.size // (engine.height * engine.width))
+    return Scored(by_disaster(evaluations), reliability, errors, windows)
