@@ -99,7 +99,7 @@ def _time(
     import numpy as np
     import openvino
 
-    from benchmarks.against_pytorch import take_turns
+    from benchmarks.peers.turns import take_turns
     from export.builders import openvino as builder
     from export.deploy import deploy_graph
     from export.onnx_graph import export_onnx

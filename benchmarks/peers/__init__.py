@@ -1,0 +1,1 @@
+"""Our engines beside what a user could run from the same checkpoint, taking turns."""
