@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.engines import name_of
+from benchmarks.latency.sampling import SECONDS
+from runtime.errors import ToolkitError
+from runtime.manifest import Manifest
 
 USAGE = "no engine given; usage: pytest benchmarks --engine DIR [--engine DIR2 ...]"
 
@@ -14,18 +17,48 @@ USAGE = "no engine given; usage: pytest benchmarks --engine DIR [--engine DIR2 .
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("engines")
     group.addoption("--engine", action="append", type=Path, default=[], help="engine folder")
-    group.addoption("--threads", type=int, help="processor threads (default: physical cores)")
-    group.addoption("--rounds", type=int, help="samples of each figure (default: about 4 s)")
+    group.addoption("--threads", type=_count, help="processor threads (default: physical cores)")
+    group.addoption(
+        "--seconds", type=float, default=SECONDS,
+        help=f"time for each latency (default: {SECONDS:g}; 10 or more to publish it)",
+    )  # fmt: skip
+    group.addoption("--rounds", type=_count, help="samples of each latency instead of a time")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every test of an engine runs for every engine, which is loaded once."""
+    """Every test of an engine runs for every engine, which is loaded once a suite.
+
+    With `batch` it runs for the smallest, the tuned and the largest batch of each.
+    """
     if "engine" not in metafunc.fixturenames:
         return
     folders = metafunc.config.getoption("engine")
-    if folders:
-        names = [name_of(folder) for folder in folders]
-        metafunc.parametrize("engine", folders, ids=names, indirect=True, scope="module")
+    if "batch" not in metafunc.fixturenames:
+        cases = [pytest.param(folder, id=name_of(folder)) for folder in folders]
+        names, unknown = ["engine"], [None]
     else:
-        skipped = pytest.param(None, marks=pytest.mark.skip(reason=USAGE), id="none")
-        metafunc.parametrize("engine", [skipped], indirect=True, scope="module")
+        cases = [
+            pytest.param(folder, batch, id=f"{name_of(folder)}-{batch}")
+            for folder in folders
+            for batch in _batches(folder)
+        ]
+        names, unknown = ["engine", "batch"], [None, None]
+    if not cases:
+        cases = [pytest.param(*unknown, marks=pytest.mark.skip(reason=USAGE), id="none")]
+    metafunc.parametrize(names, cases, indirect=["engine"], scope="module")
+
+
+def _batches(folder: Path) -> list[int]:
+    """Of a folder that is no engine: one, so that its test says what is wrong."""
+    try:
+        batch = Manifest.read(folder).input.batch
+    except (ToolkitError, OSError):
+        return [1]
+    return sorted({batch.min, batch.opt, batch.max})
+
+
+def _count(text: str) -> int:
+    """Of a command line; refused below 1."""
+    if int(text) < 1:
+        raise ValueError
+    return int(text)

@@ -1,4 +1,4 @@
-"""What a latency figure is: its scopes, how often it is taken, its percentiles."""
+"""What a latency figure is: its scope, its scenario, its percentiles, and how it is read back."""
 
 from __future__ import annotations
 
@@ -11,24 +11,51 @@ from typing import Any
 from runtime.errors import ConfigError
 
 ENGINE = "engine"
-"""Scope: `Engine.predict` on arrays that are already in memory. That is the library's
-inference plus a check of the arrays' shapes; no file is read or written."""
+"""Scope: the library's own inference on arrays that are given, its outputs included. On a GPU
+that is the computation alone: what it works on is on the device, and stays there."""
+
+COPIES = "engine + copies"
+"""Scope: `Engine.predict` on arrays that are in memory: checks, copies, and new memory for
+the maps around `ENGINE`."""
 
 END_TO_END = "end to end"
 """Scope: two PNG files read and decoded, `Engine.predict`, the damage map encoded and
-written as a PNG. Loading the engine is in neither scope."""
+written as a PNG. Loading the engine is in none of these three."""
+
+RASTER = "raster"
+"""Scope: `runtime.mapping.map_pair` on two GeoTIFFs: windows, maps, polygons, all files."""
+
+COLD = "cold start"
+"""Scope: from the start of a new process to its first result, loading the engine included."""
+
+LAYERS = (ENGINE, COPIES, END_TO_END)
+"""Each holds the one before it, so their times rise."""
 
 SCOPES = (ENGINE, END_TO_END)
+"""Those that the report shows side by side."""
 
-WARMUP = 3
-SECONDS = 4.0
-"""Time spent on one figure where the number of rounds is not given."""
-MIN_ROUNDS, MAX_ROUNDS = 10, 200
+SINGLE_STREAM, MULTI_STREAM, OFFLINE = "SingleStream", "MultiStream", "Offline"
+"""As in MLPerf Inference (Reddi et al., ISCA 2020, arXiv:1911.02549). SingleStream: one pair
+a query, the next query when the last is answered. MultiStream: the same with several pairs a
+query (MLPerf: 8; here `batch`). Offline: all pairs are there at once, and throughput counts."""
+
+BY_ITSELF = "by itself"
+"""Not one of MLPerf's: single calls, as of a map or the start of a process."""
+
+MINIMUM = {"seconds": 10, "queries": 100}
+"""Of a figure to be published. MLPerf asks 600 s of its own submissions: what is here are its
+scenarios, not its results."""
+
+Key = tuple[str, str, str, int]
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds for one call with `batch` pairs; percentiles are of the raw samples."""
+    """Seconds for one call with `batch` pairs; percentiles are of the raw samples.
+
+    seconds: the raw samples in the order in which they were taken.
+    info: everything else that is known, see `benchmarks.latency.conftest`.
+    """
 
     scope: str
     p50: float
@@ -38,23 +65,52 @@ class Latency:
     threads: int | None
     engine: dict[str, Any]
     machine: dict[str, Any]
+    p99: float
+    scenario: str
+    seconds: tuple[float, ...]
+    info: dict[str, Any]
+
+    @property
+    def key(self) -> Key:
+        """What names a figure in a file: engine, scope, scenario, batch."""
+        return self.engine["name"], self.scope, self.scenario, self.batch
+
+    @property
+    def name(self) -> str:
+        """The key as a person reads it."""
+        engine, scope, scenario, batch = self.key
+        return f"{engine}, {scope}, {scenario}, batch {batch}"
 
 
-def percentiles(samples: Sequence[float]) -> tuple[float, float]:
-    """p50 and p90 by NumPy's default rule (linear between neighbours)."""
+def percentiles(samples: Sequence[float]) -> tuple[float, float, float]:
+    """p50, p90 and p99 by NumPy's default rule (linear between neighbours)."""
     import numpy as np
 
-    p50, p90 = np.percentile(np.asarray(samples, np.float64), (50, 90))
-    return float(p50), float(p90)
+    p50, p90, p99 = np.percentile(np.asarray(samples, np.float64), (50, 90, 99))
+    return float(p50), float(p90), float(p99)
 
 
-def rounds_for(seconds: float) -> int:
-    """Rounds of a call that takes this long: enough for a p90, few enough to wait for."""
-    return min(MAX_ROUNDS, max(MIN_ROUNDS, round(SECONDS / max(seconds, 1e-9))))
+def meets_minimum(samples: Sequence[float]) -> bool:
+    """Whether the samples are as many, and took as long in all, as `MINIMUM` asks."""
+    return len(samples) >= MINIMUM["queries"] and sum(samples) >= MINIMUM["seconds"]
 
 
 def read_latencies(path: Path) -> list[Latency]:
-    """The figures of a pytest-benchmark JSON file, percentiles taken from its raw samples.
+    """The figures of `SCOPES`, one for an engine and scope: at the batch it was tuned for.
+
+    Raises as `read_figures` does.
+    """
+    return [
+        each
+        for each in read_figures(path)
+        if each.scope in SCOPES
+        and each.scenario != OFFLINE
+        and each.batch == each.info.get("batch_range", {}).get("opt", each.batch)
+    ]
+
+
+def read_figures(path: Path) -> list[Latency]:
+    """All figures of a pytest-benchmark JSON file, percentiles taken from its raw samples.
 
     Raises:
         ConfigError: not such a file, or not one of `pytest benchmarks`.
@@ -73,12 +129,18 @@ def read_latencies(path: Path) -> list[Latency]:
 
 def _latency(entry: dict[str, Any]) -> Latency:
     info, samples = entry["extra_info"], entry["stats"]["data"]
+    p50, p90, p99 = percentiles(samples)
     return Latency(
         info["scope"],
-        *percentiles(samples),
+        p50,
+        p90,
         len(samples),
         info["batch"],
         info["threads"],
         info["engine"],
         info["machine"],
+        p99,
+        info.get("scenario", SINGLE_STREAM),
+        tuple(samples),
+        info,
     )

@@ -1,0 +1,67 @@
+"""An engine in a process of its own: how long to the first result, and how much memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.training_memory import MALLOC, STATUS
+from runtime.errors import ToolkitError
+
+_CODE = """
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from runtime import load_engine
+
+folder, threads, status = sys.argv[1:]
+with load_engine(folder, int(threads)) as engine:
+    image = np.zeros((engine.height, engine.width, 3), np.uint8)
+    engine.predict(image, image)
+    print("first result", flush=True)
+if Path(status).exists():
+    print(Path(status).read_text())
+"""
+
+
+def seconds_to_first_result(folder: Path, threads: int) -> float:
+    """From the start of a new process until it has the maps of one pair."""
+    return _run(folder, threads, {})[0]
+
+
+def peak_bytes(folder: Path, threads: int) -> int | None:
+    """Largest resident set of a process that loads the engine and predicts one pair.
+
+    With glibc told to keep nothing that was freed: what was in use, not what was kept.
+    None where the system does not say (it is read on Linux).
+    """
+    status = _run(folder, threads, MALLOC)[1]
+    peak = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(peak[0]) * 1024 if peak else None
+
+
+def _run(folder: Path, threads: int, environment: Mapping[str, str]) -> tuple[float, str]:
+    arguments = [str(folder.absolute()), str(threads), str(STATUS)]
+    start = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-c", _CODE, *arguments],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        seconds = time.perf_counter() - start
+        rest, errors = process.communicate()
+    if process.returncode:
+        last = errors.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
+        raise ToolkitError(f"{folder}: a process of its own failed: {last[0]}")
+    return seconds, rest
