@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,21 +48,25 @@ def peak_bytes(folder: Path, threads: int) -> int | None:
 
 
 def _run(folder: Path, threads: int, environment: Mapping[str, str]) -> tuple[float, str]:
+    """Seconds until the first line, and the lines after it."""
     arguments = [str(folder.absolute()), str(threads), str(STATUS)]
-    start = time.perf_counter()
-    with subprocess.Popen(
-        [sys.executable, "-c", _CODE, *arguments],
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout
-        process.stdout.readline()
-        seconds = time.perf_counter() - start
-        rest, errors = process.communicate()
+    with tempfile.TemporaryFile("w+") as errors:
+        start = time.perf_counter()
+        with subprocess.Popen(
+            [sys.executable, "-c", _CODE, *arguments],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process:
+            assert process.stdout
+            process.stdout.readline()
+            seconds = time.perf_counter() - start
+            rest = process.stdout.read()
+        errors.seek(0)
+        said = errors.read().strip().splitlines()
     if process.returncode:
-        last = errors.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
-        raise ToolkitError(f"{folder}: a process of its own failed: {last[0]}")
+        last = said[-1] if said else f"exit code {process.returncode}"
+        raise ToolkitError(f"{folder}: a process of its own failed: {last}")
     return seconds, rest

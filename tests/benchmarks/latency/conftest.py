@@ -11,7 +11,7 @@ import pytest
 
 from runtime.manifest import Batch, Manifest, payload_of
 
-ROUNDS = 320
+ROUNDS = 160
 
 
 @pytest.fixture(scope="session")

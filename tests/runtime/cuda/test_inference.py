@@ -122,6 +122,39 @@ with load_engine(FOLDER) as engine:
     assert passes(make_plan(), code).strip() == "False"
 
 
+@pytest.mark.parametrize("batch", [(1, 1, 1), (1, 2, 4)], ids=["fixed", "dynamic"])
+def test_computation_alone_copies_nothing_and_computes(make_plan, passes, batch):
+    """What lies on the device is answered, not what the host last gave."""
+    code = """
+copies = []
+for name in ("upload", "download"):
+    def noted(self, *arguments, name=name, real=getattr(Device, name)):
+        copies.append(name)
+        return real(self, *arguments)
+    setattr(Device, name, noted)
+with load_engine(FOLDER) as engine:
+    backend = engine._backend
+    first, second = pairs(2)
+    engine.predict(*first)
+    buffers, device, stream = backend._buffers[0], backend._device, backend._streams[1]
+    with device.current():
+        for name, image in zip(("pre", "post"), second):
+            buffers.host[name][:1] = image
+            device.upload(buffers.host[name][:1], buffers.address[name], stream)
+        device.drain(stream)
+    copies.clear()
+    backend.compute()
+    print(len(copies))
+    names = ("damage", "building", "confidence")
+    with device.current():
+        for name in names:
+            device.download(buffers.address[name], buffers.host[name][:1], stream)
+        device.drain(stream)
+    check([buffers.host[name][:1] for name in names], second)
+"""
+    assert passes(make_plan(batch=batch), code).strip() == "0"
+
+
 def test_threads_share_an_engine(make_plan, passes):
     code = """
 from concurrent.futures import ThreadPoolExecutor
