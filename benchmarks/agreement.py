@@ -173,15 +173,11 @@ def check_sizes(engines: Sequence[Engine]) -> None:
 
 
 def shift(levels: np.ndarray) -> float | None:
-    """How far confidence moved: the area between the cumulative histograms of int64 [2,256]
-    (Wasserstein-1), in probability. None where nothing was counted."""
-    import numpy as np
+    """How far confidence moved from one row of int64 [2,256] to the other; None where nothing
+    was counted. See `calibration.gate.confidence_shift`."""
+    from calibration.gate import confidence_shift
 
-    total = levels.sum(axis=1, keepdims=True)
-    if not total.all():
-        return None
-    before, after = np.cumsum(levels / total, axis=1)
-    return float(np.abs(before - after).sum() / (_LEVELS - 1))
+    return confidence_shift(*levels) if levels.sum(axis=1).all() else None
 
 
 def table(record: dict[str, Any]) -> str:

@@ -45,8 +45,7 @@ class Comparison:
     """A candidate against FP32 on the same scenes.
 
     label_agreement: share of pixels with the same damage label.
-    confidence_shift: how far confidence moved, as the area between both cumulative
-        histograms (Wasserstein-1), in probability.
+    confidence_shift: see the function of that name.
     """
 
     reference: Counts
@@ -109,12 +108,14 @@ class Reference:
             self._accuracy.counts,
             accuracy.counts,
             agreeing / pixels,
-            _shift(self._accuracy.confidence, accuracy.confidence),
+            confidence_shift(self._accuracy.confidence, accuracy.confidence),
             len(self.scenes),
         )
 
 
-def _shift(before: np.ndarray, after: np.ndarray) -> float:
+def confidence_shift(before: np.ndarray, after: np.ndarray) -> float:
+    """How far confidence moved between two histograms, int64 [256]: the area between the
+    cumulative ones (Wasserstein-1), in probability. Neither is empty."""
     gap = np.cumsum(before / before.sum()) - np.cumsum(after / after.sum())
     return float(np.abs(gap).sum() / (_LEVELS - 1))
 

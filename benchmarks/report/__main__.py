@@ -1,4 +1,7 @@
-"""One self-contained page on what engines cost and are worth: ``python -m benchmarks.report``."""
+"""One self-contained page on what engines cost and are worth: ``python -m benchmarks.report``.
+
+`--figures` takes what the other benchmarks wrote, in any order: each file says what it is.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from runtime.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.report.figures import EngineFigures
+    from benchmarks.report.figures import Findings
     from train.xbd import Tile
 
 PICTURES = 4
@@ -24,17 +27,24 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--engine", metavar="DIR", help="engine folders", **many)
     p.add_argument("--data", required=True, type=Path, metavar="DIR", help="xBD data set")
     p.add_argument("--split", default="test", help="the split that was scored (default: test)")
-    p.add_argument("--accuracy", metavar="FILE", help="of benchmarks.accuracy --out", **many)
     p.add_argument(
-        "--latency", type=Path, metavar="FILE", help="of pytest benchmarks --benchmark-json"
+        "--figures",
+        metavar="FILE",
+        help="of benchmarks.accuracy, agreement, robustness, peers or pareto --out, and of "
+        "pytest benchmarks --benchmark-json",
+        **many,
     )
     p.add_argument(
         "--pictures", type=int, default=PICTURES, help=f"tiles to show (default: {PICTURES})"
     )
+    p.add_argument("--no-plans", action="store_true", help="leave out what the compilers made")
     p.add_argument(
         "--command", action="append", default=[], help="a command to name in the provenance"
     )
     p.add_argument("--out", required=True, type=Path, metavar="report.html")
+    p.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="also the figures in short, as Markdown"
+    )
     return p
 
 
@@ -44,35 +54,38 @@ def main(args: argparse.Namespace) -> None:
     if args.pictures < 0:
         raise ConfigError(f"--pictures is {args.pictures}; expected 0 or more")
 
-    from benchmarks.dataset import richest
-    from benchmarks.machine import describe_machine
-    from benchmarks.report.figures import collect
-    from benchmarks.report.page import render
-    from benchmarks.report.pictures import paint_scenes
+    from benchmarks.report.collect import collect
+    from benchmarks.report.markdown import markdown
+    from benchmarks.report.page import Made, render
+    from benchmarks.report.plans import plans
+    from benchmarks.report.scenes import gather
+    from benchmarks.report.verdict import verdicts
     from runtime.files import write_bytes
     from train.xbd import find_tiles
 
-    engines = collect(args.engine, args.accuracy, args.latency)
+    findings = collect(args.engine, args.figures)
     tiles = find_tiles(args.data, args.split)
-    _check_data(engines, tiles, args)
+    _check_data(findings, tiles, args)
+    found = verdicts(findings.engines)
     cli.note(f"choosing {min(args.pictures, len(tiles))} of {len(tiles)} tiles")
-    scenes = paint_scenes(engines, richest(tiles, args.pictures)) if args.pictures else []
-    page = render(engines, scenes, args.command, describe_machine())
+    gallery = gather(findings, found, tiles, args.pictures) if args.pictures else None
+    compiled = [] if args.no_plans else plans(findings.engines)
+    page = render(findings, found, gallery, compiled, Made.here(args.command))
     write_bytes(args.out, page.encode())
-    cli.note(f"{args.out}: {len(engines)} engines, {args.out.stat().st_size / 1e6:.1f} MB")
+    cli.note(f"{args.out}: {len(found)} engines, {args.out.stat().st_size / 1e6:.1f} MB")
+    if args.markdown is not None:
+        write_bytes(args.markdown, markdown(findings, found).encode())
 
 
-def _check_data(
-    engines: Sequence[EngineFigures], tiles: Sequence[Tile], args: argparse.Namespace
-) -> None:
+def _check_data(findings: Findings, tiles: Sequence[Tile], args: argparse.Namespace) -> None:
     """The pictures must show what the scores were taken on."""
     from benchmarks.dataset import fingerprint
 
-    scored = [each.accuracy.data for each in engines if each.accuracy is not None]
+    scored = [each.accuracy.data for each in findings.engines if each.accuracy is not None]
     if scored and scored[0]["fingerprint"] != fingerprint(tiles):
         raise ConfigError(
-            f"--data {args.data} --split {args.split}: not the tiles that --accuracy was measured "
-            f"on ({scored[0]['name']}/{scored[0]['split']}, {scored[0]['tiles']} tiles); "
+            f"--data {args.data} --split {args.split}: not the tiles that the accuracy was "
+            f"measured on ({scored[0]['name']}/{scored[0]['split']}, {scored[0]['tiles']} tiles); "
             "give those, or measure again"
         )
 

@@ -1,4 +1,4 @@
-"""The latency chart as numbers: bars, whiskers and ticks in per cent of its width.
+"""Bar charts as numbers: bars, whiskers and ticks in per cent of a chart's width.
 
 The page draws them with CSS, so that one chart is right on a phone and on a desktop,
 in light and in dark, and its labels stay text.
@@ -8,31 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from benchmarks.latency.figures import SCOPES
+from benchmarks.latency.figures import END_TO_END, ENGINE, Latency
 from benchmarks.report.figures import EngineFigures
 
 _STEPS = (1, 2, 2.5, 5, 10)
 _TICKS = 4
+_DRAWN = (ENGINE, END_TO_END)
+"""Scopes in the latency chart; the table has all."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """p50 with a whisker to p90; `width` and `whisker` in per cent of the chart."""
+    """A value with a whisker to another; `width` and `whisker` in per cent of the chart."""
 
-    scope: str
-    p50_ms: float
-    p90_ms: float
+    what: str
+    text: str
     width: float
-    whisker: float
+    whisker: float = 0.0
 
 
 @dataclass(frozen=True)
 class Row:
-    """An engine; no bars where it was not run."""
+    """No bars where nothing was measured; `note` beside the name, `tone` of its bars."""
 
     name: str
     bars: tuple[Bar, ...]
+    note: str = ""
+    tone: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,37 +46,61 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class LatencyChart:
+class BarChart:
     rows: tuple[Row, ...]
     ticks: tuple[Tick, ...]
 
 
-def latency_chart(engines: Sequence[EngineFigures]) -> LatencyChart | None:
-    """None where no engine was timed."""
-    largest = max((x.p90 * 1e3 for each in engines for x in each.latency.values()), default=0.0)
+def latency_chart(engines: Sequence[EngineFigures]) -> BarChart | None:
+    """p50 with a whisker to p90, milliseconds. None where no engine was timed."""
+    largest = max((x.p90 * 1e3 for e in engines for x in _drawn(e)), default=0.0)
     if largest == 0:
         return None
+    full, ticks = _axis(largest)
+
+    def bar(scope: str, p50: float, p90: float) -> Bar:
+        return Bar(scope, f"{p50:.1f} ms", 100 * p50 / full, 100 * (p90 - p50) / full)
+
+    rows = [
+        Row(e.name, tuple(bar(x.scope, x.p50 * 1e3, x.p90 * 1e3) for x in _drawn(e)))
+        for e in engines
+    ]
+    return BarChart(tuple(rows), ticks)
+
+
+def peers_chart(peers: dict[str, Any], scope: str) -> BarChart | None:
+    """Medians of one scope, milliseconds, in the record's order."""
+    figures = [each for each in peers["figures"] if each["scope"] == scope]
+    if not figures:
+        return None
+    full, ticks = _axis(max(each["median_s"] for each in figures) * 1e3)
+    rows = []
+    for each in figures:
+        ms = each["median_s"] * 1e3
+        text = f"{ms:,.4g} ms · {each['faster']:.2f}×"
+        note = each["group"]
+        if each["label_agreement"] is not None and each["label_agreement"] < 1:
+            note += f" · {each['label_agreement']:.2%} same label"
+        bars = (Bar(scope, text, 100 * ms / full),)
+        rows.append(Row(each["name"], bars, note, "" if each["group"] == "engine" else "peer"))
+    return BarChart(tuple(rows), ticks)
+
+
+def drawn_scopes(engines: Sequence[EngineFigures]) -> list[str]:
+    """Of the latency chart, in its order."""
+    return [scope for scope in _DRAWN if any(scope in each.latency for each in engines)]
+
+
+def _drawn(engine: EngineFigures) -> list[Latency]:
+    return [engine.latency[scope] for scope in _DRAWN if scope in engine.latency]
+
+
+def _axis(largest: float) -> tuple[float, tuple[Tick, ...]]:
+    """Where the axis ends, and its ticks."""
     step = nice_step(largest)
     full = step * -(-largest // step)
-    ticks = [Tick(f"{k * step:g}", 100 * k * step / full) for k in range(round(full / step) + 1)]
-    rows = [
-        Row(
-            each.name,
-            tuple(
-                Bar(
-                    scope,
-                    found.p50 * 1e3,
-                    found.p90 * 1e3,
-                    100 * found.p50 * 1e3 / full,
-                    100 * (found.p90 - found.p50) * 1e3 / full,
-                )
-                for scope in SCOPES
-                if (found := each.latency.get(scope)) is not None
-            ),
-        )
-        for each in engines
-    ]
-    return LatencyChart(tuple(rows), tuple(ticks))
+    count = round(full / step) + 1
+    return full, tuple(Tick(f"{k * step:g}", 100 * k * step / full) for k in range(count))
 
 
 def nice_step(largest: float) -> float:

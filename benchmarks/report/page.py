@@ -10,119 +10,113 @@ from typing import Any
 
 import jinja2
 
-from benchmarks.latency.figures import SCOPES
-from benchmarks.report.charts import latency_chart
-from benchmarks.report.figures import EngineFigures, comparable, reference_of
-from benchmarks.report.pictures import UNCLASSIFIED_COLOUR, Scene
-from benchmarks.report.summary import NOTABLE, signed, summarise
+from benchmarks.latency.figures import LAYERS, RASTER
+from benchmarks.machine import describe_machine
+from benchmarks.report import plots
+from benchmarks.report.charts import drawn_scopes, latency_chart, peers_chart
+from benchmarks.report.figures import Findings
+from benchmarks.report.pictures import ERROR_COLOURS, UNCLASSIFIED_COLOUR
+from benchmarks.report.plans import PlanView
+from benchmarks.report.scenes import Gallery
+from benchmarks.report.scores import SCORE_COLUMNS, score_rows
+from benchmarks.report.summary import NOTABLE, summarise
+from benchmarks.report.verdict import Verdict
 from runtime.damage import CLASS_COLOURS, CLASS_NAMES, DAMAGE_CLASSES
 
-TEMPLATE = Path(__file__).with_name("page.html")
+TEMPLATE = Path(__file__).with_name("template")
 NOT_RUN = "not run"
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A figure with its difference from the reference; `tone` is good, bad or plain."""
+class Made:
+    """When, where, and after which commands the report was written."""
 
-    text: str
-    difference: str = ""
-    tone: str = "plain"
+    created: str
+    machine: dict[str, Any]
+    commands: tuple[str, ...]
 
-
-@dataclass(frozen=True)
-class ScoreRow:
-    name: str
-    engine: EngineFigures
-    is_reference: bool
-    cells: tuple[Cell, ...]
-
-
-SCORE_COLUMNS = (
-    "score",
-    "localization F1",
-    "damage F1",
-    *(CLASS_NAMES[each] for each in DAMAGE_CLASSES),
-)
+    @classmethod
+    def here(cls, commands: Sequence[str]) -> Made:
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+        return cls(now, describe_machine(), tuple(commands))
 
 
 def render(
-    engines: Sequence[EngineFigures],
-    scenes: Sequence[Scene],
-    commands: Sequence[str],
-    made_on: dict[str, Any],
+    findings: Findings,
+    verdicts: Sequence[Verdict],
+    gallery: Gallery | None,
+    compiled: Sequence[PlanView],
+    made: Made,
 ) -> str:
-    """A page that refers to nothing outside itself.
-
-    made_on: the machine that wrote the report; latencies carry their own.
-    """
+    """A page that refers to nothing outside itself."""
     environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATE),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    accuracies = [each.accuracy for each in engines if each.accuracy is not None]
-    return template.render(
+    engines = findings.engines
+    scored = [each for each in engines if each.accuracy is not None]
+    return environment.get_template("page.html").render(
+        **_data(findings),
         engines=engines,
-        summary=summarise(engines),
+        scored=scored,
+        verdicts=verdicts,
+        summary=summarise(verdicts),
         score_columns=SCORE_COLUMNS,
         scores=score_rows(engines),
-        reference=reference_of(engines),
+        reference=findings.reference,
         notable=NOTABLE,
-        data=accuracies[0].data if accuracies else None,
-        absent=accuracies[0].absent if accuracies else (),
-        scopes=SCOPES,
+        drawn=drawn_scopes(engines),
+        layers=LAYERS,
+        gsd=_ground_sample_distance(findings),
         chart=latency_chart(engines),
-        machines=_machines(engines),
-        made_on=made_on,
+        machines=_machines(findings),
         largest=max(each.size for each in engines),
-        unrun=[each for each in engines if not each.was_run],
         class_names=CLASS_NAMES,
-        scenes=scenes,
-        legend=_legend(scenes),
-        commands=commands,
+        damage_names=[CLASS_NAMES[each] for each in DAMAGE_CLASSES],
+        reliability=plots.reliability(engines),
+        robustness=plots.robustness(engines),
+        tried=[each for each in engines if each.robustness is not None],
+        gallery=gallery,
+        legend=_legend(gallery),
+        error_legend=[(name, _css(colour)) for name, colour in ERROR_COLOURS.items()],
+        compiled=compiled,
+        made=made,
         not_run=NOT_RUN,
-        created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     )
 
 
-def score_rows(engines: Sequence[EngineFigures]) -> list[ScoreRow]:
-    reference = reference_of(engines)
-    rows = []
-    for each in engines:
-        compared = reference if comparable(each, reference) else None
-        base = _values(compared) or [None] * len(SCORE_COLUMNS)
-        values = _values(each) or [None] * len(SCORE_COLUMNS)
-        cells = tuple(map(_cell, values, base))
-        rows.append(ScoreRow(each.name, each, each is reference, cells))
-    return rows
+def _data(findings: Findings) -> dict[str, Any]:
+    """What the data were, and the charts that compare more than the engines."""
+    accuracies = [each.accuracy for each in findings.engines if each.accuracy is not None]
+    peers = findings.peers
+    scopes = dict.fromkeys(each["scope"] for each in peers["figures"]) if peers else {}
+    return {
+        "data": accuracies[0].data if accuracies else None,
+        "absent": accuracies[0].absent if accuracies else (),
+        "peers": peers,
+        "peer_charts": [(scope, peers_chart(peers, scope)) for scope in scopes],
+        "pareto": findings.pareto,
+        "pareto_chart": _pareto_chart(findings.pareto),
+        "agreement": findings.agreement,
+    }
 
 
-def _values(engine: EngineFigures | None) -> list[float] | None:
-    """In the order of SCORE_COLUMNS, or None where the engine was not scored."""
-    if engine is None or engine.accuracy is None:
+def _pareto_chart(record: dict[str, Any] | None) -> str | None:
+    if record is None:
         return None
-    found = engine.accuracy
-    return [found.score, found.localization_f1, found.damage_f1, *found.class_f1.values()]
+    from benchmarks.pareto import chart_svg
+
+    return chart_svg(record)
 
 
-def _cell(value: float | None, base: float | None) -> Cell:
-    if value is None:
-        return Cell(NOT_RUN, tone="absent")
-    if base is None:
-        return Cell(f"{value:.3f}")
-    difference = value - base
-    tone = "plain" if abs(difference) <= NOTABLE else "good" if difference > 0 else "bad"
-    return Cell(f"{value:.3f}", signed(difference), tone)
-
-
-def _machines(engines: Sequence[EngineFigures]) -> list[dict[str, Any]]:
+def _machines(findings: Findings) -> list[dict[str, Any]]:
     """What the latencies were taken on, each machine once; `load` is the highest seen."""
     found: dict[tuple[str, int], dict[str, Any]] = {}
-    for each in engines:
-        for latency in each.latency.values():
+    for each in findings.engines:
+        for latency in each.timed:
             machine = latency.machine
             key = (machine["cpu"], machine["cores"])
             load = max(machine["load"] or 0, found.get(key, {}).get("load") or 0)
@@ -130,10 +124,20 @@ def _machines(engines: Sequence[EngineFigures]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _legend(scenes: Sequence[Scene]) -> list[tuple[str, str]]:
+def _ground_sample_distance(findings: Findings) -> float | None:
+    """Metres, of the scenes that were mapped from GeoTIFFs."""
+    found = (each.by_itself(RASTER) for each in findings.engines)
+    return next((each.info["gsd_m"] for each in found if each is not None), None)
+
+
+def _legend(gallery: Gallery | None) -> list[tuple[str, str]]:
     """Names and CSS colours."""
     entries = [("no building", CLASS_COLOURS[0])]
     entries += [(CLASS_NAMES[each], CLASS_COLOURS[each]) for each in DAMAGE_CLASSES]
-    if any(scene.has_unclassified for scene in scenes):
+    if gallery and any(scene.has_unclassified for scene in gallery.scenes):
         entries.append(("un-classified (truth only)", UNCLASSIFIED_COLOUR))
-    return [(name, "#{:02x}{:02x}{:02x}".format(*colour)) for name, colour in entries]
+    return [(name, _css(colour)) for name, colour in entries]
+
+
+def _css(colour: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)

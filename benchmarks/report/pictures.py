@@ -1,88 +1,79 @@
-"""What the engines see and say, as data URIs: the page needs no other file."""
+"""Images and maps as data URIs: the page needs no other file."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from benchmarks.engines import open_or_reason
-from benchmarks.report.figures import EngineFigures
-from runtime.damage import IGNORE
-from runtime.errors import DataError
+from runtime.damage import BACKGROUND, IGNORE
 from runtime.overlay import colour_map
-from train.xbd import Tile
 
 UNCLASSIFIED_COLOUR = (128, 128, 128)
 """RGB, in a truth map. The runtime's magenta means "not computed", which truth is not."""
 
+FALSE_ALARM, MISSED, WRONG_CLASS = "false alarm", "missed", "wrong class"
+ERROR_COLOURS = {
+    FALSE_ALARM: (240, 150, 30),
+    MISSED: (40, 130, 240),
+    WRONG_CLASS: (200, 60, 200),
+}
+"""RGB, in a picture of errors."""
+
 _SIDE = 512
 """Pixels; larger pictures are scaled down, since a page shows them smaller still."""
 _JPEG_QUALITY = 85
+_DIMMED = 0.45
 
 
-@dataclass(frozen=True)
-class Panel:
-    title: str
-    uri: str
-    is_map: bool
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A tile: pre, post, truth, then one map for each engine that runs here."""
-
-    tile: str
-    panels: tuple[Panel, ...]
-    has_unclassified: bool
-
-
-def paint_scenes(engines: Sequence[EngineFigures], tiles: Sequence[Tile]) -> list[Scene]:
-    """Engines that cannot run here have no panel; one is loaded at a time."""
-    maps = {each.name: _maps(each, tiles) for each in engines}
-    return [
-        _scene(tile, {name: m[i] for name, m in maps.items() if m}) for i, tile in enumerate(tiles)
-    ]
-
-
-def _maps(engine: EngineFigures, tiles: Sequence[Tile]) -> list[np.ndarray]:
-    """Damage maps uint8 [H,W] of the tiles, or [] where the engine cannot run here."""
-    size = (engine.manifest.input.height, engine.manifest.input.width)
-    pairs = [tile.images() for tile in tiles]
-    for tile, (pre, _) in zip(tiles, pairs, strict=True):
-        if pre.shape[:2] != size:
-            raise DataError(
-                f"{tile.name}: the tile is {pre.shape[0]}x{pre.shape[1]} (height x width), the "
-                f"engine {engine.folder} takes {size[0]}x{size[1]}; give the data it was scored on"
-            )
-    opened = open_or_reason(engine.folder)
-    if isinstance(opened, str):
-        return []
-    with opened:
-        return [opened.predict(pre, post).damage for pre, post in pairs]
-
-
-def _scene(tile: Tile, maps: dict[str, np.ndarray]) -> Scene:
-    pre, post = tile.images()
-    _, truth = tile.targets(*pre.shape[:2])
-    unclassified = truth == IGNORE
-    colours = colour_map(truth)
-    colours[unclassified] = UNCLASSIFIED_COLOUR
-    panels = [
-        Panel("before", _photo(pre), False),
-        Panel("after", _photo(post), False),
-        Panel("truth", _drawing(colours), True),
-    ]
-    panels += [Panel(name, _drawing(colour_map(damage)), True) for name, damage in maps.items()]
-    return Scene(tile.name, tuple(panels), bool(unclassified.any()))
-
-
-def _photo(image: np.ndarray) -> str:
+def photo(image: np.ndarray) -> str:
+    """uint8 [H,W,3] RGB."""
     options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     return _uri("jpeg", ".jpg", _fitted(image, cv2.INTER_AREA), options)
+
+
+def damage_map(damage: np.ndarray) -> str:
+    """Classes, uint8 [H,W], in their colours."""
+    return _drawing(colour_map(damage))
+
+
+def truth_map(truth: np.ndarray) -> str:
+    """The same, with IGNORE in the colour of un-classified."""
+    colours = colour_map(truth)
+    colours[truth == IGNORE] = UNCLASSIFIED_COLOUR
+    return _drawing(colours)
+
+
+def errors(damage: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
+    """Where a map is wrong and how, bool [H,W] each; IGNORE in truth is never wrong."""
+    counts = truth != IGNORE
+    found, there = damage != BACKGROUND, truth != BACKGROUND
+    return {
+        FALSE_ALARM: counts & found & ~there,
+        MISSED: counts & ~found & there,
+        WRONG_CLASS: counts & found & there & (damage != truth),
+    }
+
+
+def error_map(post: np.ndarray, wrong: dict[str, np.ndarray]) -> str:
+    """The image after the disaster, grey and dark, with what is wrong on it."""
+    picture = _backdrop(post)
+    for name, where in wrong.items():
+        picture[where] = ERROR_COLOURS[name]
+    return _drawing(picture)
+
+
+def difference_map(post: np.ndarray, one: np.ndarray, other: np.ndarray) -> str:
+    """The same, with the pixels where two maps differ."""
+    picture = _backdrop(post)
+    picture[one != other] = ERROR_COLOURS[WRONG_CLASS]
+    return _drawing(picture)
+
+
+def _backdrop(post: np.ndarray) -> np.ndarray:
+    grey = cv2.cvtColor(post, cv2.COLOR_RGB2GRAY)
+    return cv2.cvtColor((grey * _DIMMED).astype(np.uint8), cv2.COLOR_GRAY2RGB)
 
 
 def _drawing(colours: np.ndarray) -> str:
