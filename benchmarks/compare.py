@@ -26,6 +26,7 @@ from runtime.errors import ConfigError
 if TYPE_CHECKING:
     from benchmarks.comparing.bootstrap import Ratio
     from benchmarks.comparing.pairs import Pair
+    from benchmarks.latency.figures import Latency
 
 REGRESSION, SLOWER, FASTER, SAME = "regression", "slower", "faster", "no difference"
 REFUSED = 2
@@ -72,6 +73,9 @@ def main(args: argparse.Namespace) -> int:
     ):
         for each in alone:
             cli.note(f"not compared: {each.name} is in {file} alone")
+    for file, figures in ((args.before, before), (args.after, after)):
+        if busy := busy_load(figures):
+            cli.note(f"{file}: other processes ran beside it (load {busy:g}); measure it again")
     rows = [
         row(pair, ratio_of_medians(pair[0].seconds, pair[1].seconds), args.regression)
         for pair in pairs
@@ -96,6 +100,16 @@ def verdict(found: Ratio, regression: float) -> str:
     if found.lower > noticeable:
         return SLOWER
     return FASTER if found.upper < 1 / noticeable else SAME
+
+
+def busy_load(figures: Sequence[Latency]) -> float | None:
+    """The highest load, where it is more than a run of its own makes: its threads, and one."""
+    loads = [
+        load
+        for each in figures
+        if (load := each.machine.get("load")) and load > (each.threads or 1) + 1
+    ]
+    return max(loads, default=None)
 
 
 def row(pair: Pair, found: Ratio, regression: float) -> dict[str, Any]:
