@@ -1,0 +1,1 @@
+"""What accuracy costs: score, latency and memory of a sweep of engines."""
