@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.latency.figures import Latency
+from benchmarks.latency.figures import Key, Latency
 from runtime.errors import ConfigError
 
 MACHINE = ("cpu", "cores", "gpu_compute_capability", "platform", "affinity", "governor")
@@ -21,15 +21,15 @@ def pairs_of(before: Sequence[Latency], after: Sequence[Latency]) -> list[Pair]:
     """Figures of one engine's name, scope, scenario and batch, in the order of the first file.
 
     Raises:
-        ConfigError: there is no such pair.
+        ConfigError: there is no such pair, or a file has two figures of one name.
     """
-    by_key = {each.key: each for each in after}
-    found = [(each, by_key[each.key]) for each in before if each.key in by_key]
+    ours, theirs = _by_key(before), _by_key(after)
+    found = [(each, theirs[key]) for key, each in ours.items() if key in theirs]
     if not found:
-        theirs = (_some(each) for each in (before, after))
+        both = (_some(each) for each in (before, after))
         raise ConfigError(
             "the files have no figure in common, and other engines, scopes, scenarios or batches "
-            f"do not compare: {' / '.join(theirs)}"
+            f"do not compare: {' / '.join(both)}"
         )
     return found
 
@@ -49,6 +49,17 @@ def refusals(pairs: Sequence[Pair], files: tuple[Path, Path], force: bool) -> li
         for what, old, new in _differences(before, after, force):
             lines[f"{name}: {what} is {old} in {files[0]} and {new} in {files[1]}"] = None
     return list(lines)
+
+
+def _by_key(figures: Sequence[Latency]) -> dict[Key, Latency]:
+    found: dict[Key, Latency] = {}
+    for each in figures:
+        if found.setdefault(each.key, each) is not each:
+            raise ConfigError(
+                f"two figures are {each.name}; give engine folders names of their own, and "
+                "measure again"
+            )
+    return found
 
 
 def _differences(before: Latency, after: Latency, force: bool) -> Iterator[tuple[str, Any, Any]]:

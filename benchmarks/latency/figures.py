@@ -26,7 +26,8 @@ RASTER = "raster"
 """Scope: `runtime.mapping.map_pair` on two GeoTIFFs: windows, maps, polygons, all files."""
 
 COLD = "cold start"
-"""Scope: from the start of a new process to its first result, loading the engine included."""
+"""Scope: from the start of a new process to its first result, loading the engine included. The
+files are in the system's cache, and what a library keeps of an earlier start is there."""
 
 LAYERS = (ENGINE, COPIES, END_TO_END)
 """Each holds the one before it, so their times rise."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from benchmarks.comparing.bootstrap import FEW, Ratio, block_length, ratio_of_me
 from benchmarks.comparing.pairs import pairs_of
 from benchmarks.latency.figures import read_figures
 from runtime.errors import ConfigError
+
+REAL = json.loads((Path(__file__).parent / "real_samples.json").read_text())
+"""Microseconds, of engines of the demo's network for 256x256 on two AVX2 cores, as measured."""
 
 
 def machine_noise(random, count, correlation=0.5, size=0.03, drift=0.0) -> np.ndarray:
@@ -101,6 +105,32 @@ def test_planted_slowdowns(count, correlation, drift, seed):
     assert verdicts == [compare.SAME, compare.SAME, compare.REGRESSION]
 
 
+@pytest.mark.parametrize("name", REAL)
+def test_real_samples_with_a_planted_slowdown(name):
+    seconds = np.array(REAL[name]) / 1e6
+    verdicts = {
+        factor: compare.verdict(ratio_of_medians(seconds, factor * seconds), 0.10)
+        for factor in (1.0, 1.02, 1.15)
+    }
+    expected = {1.0: compare.SAME, 1.02: compare.SAME, 1.15: compare.REGRESSION}
+    assert verdicts == expected
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_both_halves_of_a_real_run_are_no_difference(name):
+    """They differ by up to 5 %, which independent samples could not."""
+    seconds = np.array(REAL[name]) / 1e6
+    half = seconds.size // 2
+    found = ratio_of_medians(seconds[:half], seconds[half:])
+    assert compare.verdict(found, 0.10) == compare.SAME
+
+
+def test_real_samples_depend_on_each_other():
+    """So they are drawn in stretches, and longer ones than without knowing them."""
+    lengths = [block_length(np.array(samples, np.float64)) for samples in REAL.values()]
+    assert np.median(lengths) > 2 * int(200 ** (1 / 3))
+
+
 @pytest.mark.parametrize(
     ("found", "verdict"),
     [
@@ -140,7 +170,7 @@ def changed(measured, tmp_path):
 
 @pytest.fixture
 def steady(measured, tmp_path):
-    """A latency file with many samples an entry, drawn in stretches from the real ones."""
+    """The latency file with 150 samples an entry, noise around the measured medians."""
     record = json.loads(measured["latency"].read_text())
     random = np.random.default_rng(3)
     for entry in record["benchmarks"]:
@@ -225,6 +255,12 @@ def test_other_scopes_and_batches_are_no_pairs(measured, changed):
     for info in ({"scope": "raster"}, {"scenario": "Offline"}, {"batch": 8}):
         with pytest.raises(ConfigError, match="no figure in common"):
             pairs_of(before, read_figures(changed(**info)))
+
+
+def test_two_engines_of_one_name_are_refused(measured, changed):
+    before, after = read_figures(measured["latency"]), read_figures(changed(engine__name="one"))
+    with pytest.raises(ConfigError, match="two figures are one, engine, SingleStream, batch 1"):
+        pairs_of(before, after)
 
 
 def test_what_is_in_one_file_alone_is_said(capsys, measured, tmp_path):
