@@ -35,6 +35,7 @@ def main(args: argparse.Namespace) -> None:
     from runtime.manifest import Manifest
     from runtime.mapping import map_pair
     from runtime.options import MapOptions
+    from runtime.raster.scene import halo_of
 
     whole, tiled = Manifest.read(args.whole), Manifest.read(args.engine)
     if whole.model.checkpoint_sha256 != tiled.model.checkpoint_sha256:
@@ -47,34 +48,72 @@ def main(args: argparse.Namespace) -> None:
         make_pair(folder, size)
         pair = [folder / f"{name}-{size}.tif" for name in ("pre", "post")]
 
-        def damage(engine_folder: Path, halo: int | None) -> tuple[np.ndarray, dict[str, Any]]:
+        def damage(engine_folder: Path, halo: int | None) -> tuple[np.ndarray, int, int]:
+            """The map, how many windows it took, and their halo."""
+            options = MapOptions(halo=halo)
             with load_engine(engine_folder) as engine:
-                summary = map_pair(engine, *pair, folder / "map", MapOptions(halo=halo))
+                summary = map_pair(engine, *pair, folder / "map", options)
+                used = halo_of(engine, options)
             with rasterio.open(folder / "map" / "damage.tif") as file:
-                return file.read(1), summary
+                return file.read(1), summary["windows"], used
 
-        one, _ = damage(args.whole, 0)
-        for halo in args.halo or [None]:
-            tiles, summary = damage(args.engine, halo)
-            rows.append({"halo": halo, "windows": summary["windows"], **compare(one, tiles)})
+        one, _, _ = damage(args.whole, 0)
+        for asked in args.halo or [None]:
+            tiles, windows, halo = damage(args.engine, asked)
+            distance = seam_distances(size, (tiled.input.height, tiled.input.width), halo)
+            rows.append({"halo": halo, "windows": windows, **compare(one, tiles, distance)})
     print(json.dumps(rows, indent=2) if args.json else table(rows))
 
 
-def compare(one: np.ndarray, tiles: np.ndarray) -> dict[str, float]:
-    """Shares: of all pixels, and of those that either map calls a building."""
+def compare(one: np.ndarray, tiles: np.ndarray, distance: np.ndarray) -> dict[str, float]:
+    """How two maps of one scene differ.
+
+    Args:
+        distance: of each pixel from the nearest seam, see `seam_distances`.
+    Returns:
+        Shares of all pixels, and of those that either map calls a building; and how far from a
+        seam the pixels are that differ: the 90th percentile and the largest, pixels.
+    """
+    import numpy as np
+
     differ = one != tiles
     building = (one > 0) | (tiles > 0)
+    away = distance[differ] if differ.any() else np.zeros(1)
     return {
         "differing": float(differ.mean()),
         "differing_in_buildings": float(differ[building].mean()) if building.any() else 0.0,
+        "distance_p90": float(np.percentile(away, 90)),
+        "distance_max": float(away.max()),
     }
 
 
+def seam_distances(size: int, engine: tuple[int, int], halo: int) -> np.ndarray:
+    """int64 [size, size]: pixels between each pixel and the nearest border of kept parts.
+
+    0 beside a border. Where a single window takes the whole scene, all are `size`.
+    """
+    import numpy as np
+
+    from runtime.raster.windows import spans
+
+    axes = []
+    for window in engine:
+        ends = [span.end for span in spans(size, window, halo)[:-1]]
+        at = np.arange(size)
+        gaps = [np.where(at < end, end - 1 - at, at - end) for end in ends]
+        axes.append(np.min(gaps, axis=0) if gaps else np.full(size, size))
+    return np.minimum(axes[0][:, None], axes[1][None, :])
+
+
 def table(rows: list[dict[str, Any]]) -> str:
-    lines = [f"{'halo':>8}{'windows':>9}{'differing':>12}{'in buildings':>14}"]
+    lines = [
+        f"{'halo':>8}{'windows':>9}{'differing':>12}{'in buildings':>14}"
+        f"{'from a seam, p90':>18}{'largest':>9}"
+    ]
     lines += [
-        f"{'default' if row['halo'] is None else row['halo']:>8}{row['windows']:>9}"
+        f"{row['halo']:>8}{row['windows']:>9}"
         f"{row['differing']:>12.4%}{row['differing_in_buildings']:>14.4%}"
+        f"{row['distance_p90']:>18.0f}{row['distance_max']:>9.0f}"
         for row in rows
     ]
     return "\n".join(lines)

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.demo.steps import (
     ENGINES,
+    INT8,
     QUICK_ENGINES,
+    REFERENCE,
     Demo,
     EnginePlan,
     Layout,
@@ -68,11 +70,17 @@ def main(args: argparse.Namespace) -> None:
     ran = [plan for plan in built if _ran(layout.engine(plan))]
     for plan in ran:
         runner.run(demo.score(plan))
-    runner.run(demo.time(built))
+    if len(ran) > 1:
+        runner.run(demo.compare_labels(ran))
+    for plan in ran:
+        if plan in (REFERENCE, INT8):
+            runner.run(demo.worsen(plan))
+    for step in (demo.time(built), demo.peers(ran), demo.sweep()):
+        runner.run(step)
     shown = _shown(tiles)
     runner.run(demo.map_pair(shown.pre, shown.post))
-    runner.run(demo.report(built, ran, runner.commands))
-    _conclude(demo, runner, built, ran, shown)
+    runner.run(demo.report(built, runner.commands))
+    _conclude(demo, runner, built, shown)
 
 
 class Runner:
@@ -153,7 +161,8 @@ def _open(layout: Layout, args: argparse.Namespace) -> tuple[Demo, list[Tile]]:
             f"--data {data}: {tiles[0].name} is {height}x{width} (height x width); the network "
             f"takes multiples of {STRIDE}: cut the tiles to that"
         )
-    return Demo(layout, data, split, (height, width), args.data is None, args.quick), tiles
+    demo = Demo(layout, data, split, (height, width), len(tiles), args.data is None, args.quick)
+    return demo, tiles
 
 
 def _build(demo: Demo, runner: Runner) -> list[EnginePlan]:
@@ -179,18 +188,16 @@ def _shown(tiles: list[Tile]) -> Tile:
     return next((tile for tile in tiles if tile.name == SHOWN), None) or richest(tiles, 1)[0]
 
 
-def _conclude(
-    demo: Demo, runner: Runner, built: list[EnginePlan], ran: list[EnginePlan], shown: Tile
-) -> None:
+def _conclude(demo: Demo, runner: Runner, built: list[EnginePlan], shown: Tile) -> None:
     """summary.json, then the table: the last thing on the screen."""
     from benchmarks.demo.summary import describe_engine, table
     from benchmarks.machine import describe_machine
-    from benchmarks.report.figures import collect
+    from benchmarks.report.collect import collect
     from runtime.files import write_json
 
     layout = demo.layout
     folders = [layout.engine(plan) for plan in built]
-    engines = collect(folders, [layout.accuracy(plan) for plan in ran], layout.latency)
+    engines = collect(folders, demo.figures(built)).engines
     described = [describe_engine(each) for each in engines]
     summary = {
         "data": next((each.accuracy.data for each in engines if each.accuracy), None),

@@ -8,14 +8,21 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.manifest import STRIDE
+
 TILES, SIZE = 250, 256
 """Of the synthetic data set; SIZE in pixels."""
 CALIBRATION_TILES = 16
 PARITY_PAIRS = 4
+GATE_TILES = 64
+"""At most; fewer where the split has fewer, so that the gate sees what is scored."""
+ROBUSTNESS_TILES = 25
+WINDOW = 2
+"""The sweep's smaller engine has a side of 1 / WINDOW of the tiles'."""
 COMPUTE_CAPABILITY = "8.6"
 """Of the GPU that TensorRT-RTX compiles for; none need be here."""
 
-QUICK_TILES, QUICK_SIZE, QUICK_EPOCHS, QUICK_ROUNDS = 24, 128, 2, 10
+QUICK_TILES, QUICK_SIZE, QUICK_EPOCHS, QUICK_ROUNDS = 24, 128, 2, 3
 """Enough to pass through every kind of step, not to learn anything."""
 
 REPOSITORY = Path(__file__).parents[2]
@@ -104,21 +111,41 @@ class Layout:
     def summary(self) -> Path:
         return self.out / "summary.json"
 
+    @property
+    def markdown(self) -> Path:
+        return self.out / "report.md"
+
+    @property
+    def agreement(self) -> Path:
+        return self.out / "agreement.json"
+
+    @property
+    def peers(self) -> Path:
+        return self.out / "peers.json"
+
+    @property
+    def pareto(self) -> Path:
+        return self.out / "pareto"
+
     def engine(self, plan: EnginePlan) -> Path:
         return self.out / "engines" / plan.name
 
     def accuracy(self, plan: EnginePlan) -> Path:
         return self.out / "accuracy" / f"{plan.name}.json"
 
+    def robustness(self, plan: EnginePlan) -> Path:
+        return self.out / "robustness" / f"{plan.name}.json"
+
 
 @dataclass(frozen=True)
 class Demo:
-    """One run of it. `size` is (height, width) of the tiles."""
+    """One run of it. `size` is (height, width) of the tiles, `tiles` how many the split has."""
 
     layout: Layout
     data: Path
     split: str
     size: tuple[int, int]
+    tiles: int
     synthetic: bool
     quick: bool
 
@@ -153,7 +180,7 @@ class Demo:
 
     def build(self, plan: EnginePlan) -> Step:
         # A network that has learned nothing has no accuracy to lose.
-        extra: list[object] = ["--gate-tiles", 0] if self.quick else []
+        extra: list[object] = ["--gate-tiles", 0 if self.quick else min(self.tiles, GATE_TILES)]
         if plan.precision == "int8":
             extra += ["--calibration", self.layout.calibration]
         if plan.capability is not None:
@@ -173,14 +200,51 @@ class Demo:
             *("--split", self.split, "--out", self.layout.accuracy(plan)),
         )
 
+    def compare_labels(self, plans: list[EnginePlan]) -> Step:
+        return _step(
+            "compare the engines' labels",
+            *("benchmarks.agreement", *self._engines(plans), "--data", self.data),
+            *("--split", self.split, "--out", self.layout.agreement),
+        )
+
+    def worsen(self, plan: EnginePlan) -> Step:
+        return _step(
+            f"give {plan.name} worse images",
+            *("benchmarks.robustness", "--engine", self.layout.engine(plan), "--data", self.data),
+            *("--split", self.split, "--tiles", 2 if self.quick else ROBUSTNESS_TILES),
+            *("--out", self.layout.robustness(plan)),
+        )
+
     def time(self, plans: list[EnginePlan]) -> Step:
-        folders = [each for plan in plans for each in ("--engine", self.layout.engine(plan))]
-        rounds = ["--rounds", QUICK_ROUNDS] if self.quick else []
         return _step(
             "time the engines",
-            *("pytest", _short(REPOSITORY / "benchmarks"), "--quiet", *folders, *rounds),
-            *("--benchmark-json", self.layout.latency),
+            *("pytest", _short(REPOSITORY / "benchmarks"), "--quiet", *self._engines(plans)),
+            *(*self._rounds(), "--benchmark-json", self.layout.latency),
         )
+
+    def peers(self, plans: list[EnginePlan]) -> Step:
+        # Compiling takes longer than everything else together.
+        return _step(
+            "time them beside their peers",
+            *("benchmarks.peers", "--checkpoint", self.layout.checkpoint, *self._engines(plans)),
+            *("--leave-out", "pytorch-compile", *self._rounds(), "--out", self.layout.peers),
+        )
+
+    def sweep(self) -> Step:
+        sides = [side for side in (min(self.size) // WINDOW, *set(self.size)) if side % STRIDE == 0]
+        target = INT8.target if INT8.installed else REFERENCE.target
+        return _step(
+            "score against latency against memory",
+            *("benchmarks.pareto", "--checkpoint", self.layout.checkpoint, "--target", target),
+            *("--size", *sides, "--data", self.data, "--split", self.split),
+            *(*self._rounds(), "--out", self.layout.pareto),
+        )
+
+    def _engines(self, plans: list[EnginePlan]) -> list[object]:
+        return [each for plan in plans for each in ("--engine", self.layout.engine(plan))]
+
+    def _rounds(self) -> list[object]:
+        return ["--rounds", QUICK_ROUNDS] if self.quick else []
 
     def map_pair(self, pre: Path, post: Path) -> Step:
         return _step(
@@ -189,15 +253,21 @@ class Demo:
             *("--out", self.layout.map),
         )
 
-    def report(self, built: list[EnginePlan], ran: list[EnginePlan], commands: list[str]) -> Step:
+    def report(self, built: list[EnginePlan], commands: list[str]) -> Step:
         named = [each for command in commands for each in ("--command", command)]
         return _step(
             "write the report",
             *("benchmarks.report", "--data", self.data, "--split", self.split),
-            *("--engine", *map(self.layout.engine, built)),
-            *("--accuracy", *map(self.layout.accuracy, ran), "--latency", self.layout.latency),
-            *("--out", self.layout.report, *named),
+            *("--engine", *map(self.layout.engine, built), "--figures", *self.figures(built)),
+            *("--out", self.layout.report, "--markdown", self.layout.markdown, *named),
         )
+
+    def figures(self, built: list[EnginePlan]) -> list[Path]:
+        """The files that the steps left: what was not measured has none."""
+        layout = self.layout
+        found = [each(plan) for plan in built for each in (layout.accuracy, layout.robustness)]
+        found += [layout.latency, layout.agreement, layout.peers, layout.pareto / "pareto.json"]
+        return [path for path in found if path.exists()]
 
 
 def synthesise(layout: Layout, quick: bool) -> Step:

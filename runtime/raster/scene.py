@@ -63,7 +63,7 @@ def map_scene(
         footprints = None
         if options.footprints:  # before the work, not after it
             footprints = open_footprints(options.footprints, *size, pair.georeference)
-        rows = window_rows(size, (engine.height, engine.width), _halo(engine, options))
+        rows = window_rows(size, (engine.height, engine.width), halo_of(engine, options))
         work = Unfinished.open(out / UNFINISHED, size, identity, options.resume)
         if work.rows:
             cli.note(f"{work.rows} of {len(rows)} rows of windows are done, going on")
@@ -148,7 +148,8 @@ def _counted(strips: Iterator[Strip], pixels: Counter[int]) -> Iterator[Strip]:
         yield strip
 
 
-def _halo(engine: Engine, options: MapOptions) -> int:
+def halo_of(engine: Engine, options: MapOptions) -> int:
+    """Pixels; raises ConfigError where nothing would be kept."""
     least = min(engine.height, engine.width)
     halo = least // 8 if options.halo is None else options.halo
     if 2 * halo >= least:
@@ -167,7 +168,7 @@ def _identity(engine: Engine, pre: Path, post: Path, options: MapOptions) -> dic
         "options": {
             "align": options.align,
             "scale": list(options.scale) if options.scale else None,
-            "halo": _halo(engine, options),
+            "halo": halo_of(engine, options),
             "label": _stamp(options.label) if options.label else None,
         },
     }

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import overhead, scene, seams
 from runtime.engine import load_engine
+from runtime.raster.windows import window_rows
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,34 @@ def test_differing_pixels_are_counted():
     one[:2] = 3
     tiles = one.copy()
     tiles[0, :5], tiles[9, 9] = 1, 2
-    found = seams.compare(one, tiles)
-    assert found == {"differing": 0.06, "differing_in_buildings": pytest.approx(6 / 21)}
-    assert "6.0000%" in seams.table([{"halo": None, "windows": 4, **found}])
+    distance = np.full((10, 10), 4)
+    distance[9, 9] = 7
+    found = seams.compare(one, tiles, distance)
+    assert found == {
+        "differing": 0.06,
+        "differing_in_buildings": pytest.approx(6 / 21),
+        "distance_p90": pytest.approx(np.percentile([4] * 5 + [7], 90)),
+        "distance_max": 7,
+    }
+    assert "6.0000%" in seams.table([{"halo": 8, "windows": 4, **found}])
+    assert seams.compare(one, one, distance)["distance_max"] == 0
+
+
+@pytest.mark.parametrize(("size", "engine", "halo"), [(40, (16, 24), 2), (33, (16, 16), 0)])
+def test_the_distance_is_that_of_the_nearest_pixel_of_another_window(size, engine, halo):
+    owner = np.zeros((size, size), int)
+    for index, window in enumerate(
+        each for row in window_rows((size, size), engine, halo) for each in row
+    ):
+        owner[window.row.begin : window.row.end, window.column.begin : window.column.end] = index
+    expected = np.empty((size, size), int)
+    for row, column in np.ndindex(size, size):
+        others_row = np.flatnonzero(owner[:, column] != owner[row, column])
+        others_column = np.flatnonzero(owner[row] != owner[row, column])
+        gaps = [*abs(others_row - row), *abs(others_column - column)]
+        expected[row, column] = min(gaps) - 1
+    assert np.array_equal(seams.seam_distances(size, engine, halo), expected)
+
+
+def test_a_single_window_has_no_seam():
+    assert (seams.seam_distances(32, (64, 64), 8) == 32).all()
