@@ -9,8 +9,8 @@ medians, after / before, with a 95 % interval (circular block bootstrap), and a 
   no difference  anything else: less than the machine's own wander from run to run
 
 R is --regression. Of fewer than 8 samples (maps, cold starts) the interval is that of the
-least and the greatest ratio. The exit code is 1 where there is a regression, 2 where the files do not
-compare (another machine, other threads, another network, size, precision or library).
+least and the greatest ratio. The exit code is 1 where there is a regression, 2 where the files
+do not compare (another machine, other threads, another network, size, precision or library).
 """
 
 from __future__ import annotations

@@ -254,7 +254,7 @@ def test_other_scopes_and_batches_are_no_pairs(measured, changed):
     before = read_figures(measured["latency"])
     for info in ({"scope": "raster"}, {"scenario": "Offline"}, {"batch": 8}):
         with pytest.raises(ConfigError, match="no figure in common"):
-            pairs_of(before, read_figures(changed(**info)))
+            pairs_of(before, read_figures(changed(**info))[:1])
 
 
 def test_two_engines_of_one_name_are_refused(measured, changed):
