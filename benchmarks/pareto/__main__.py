@@ -72,10 +72,10 @@ def main(args: argparse.Namespace) -> None:
             built.append(cell)
         except ToolkitError as error:
             failed.append({"name": cell.name, "reason": str(error)})
-    scores = _scores(built, layout, args)
+    scored = scores(built, layout, args)
     measured = costs(built, layout, args.rounds, threads, failed)
     points = [
-        point(cell, Manifest.read(layout.engine(cell)), measured[cell.name], scores[cell.name])
+        point(cell, Manifest.read(layout.engine(cell)), measured[cell.name], scored[cell.name])
         for cell in built
         if cell.name in measured
     ]
@@ -112,7 +112,7 @@ def sweep(args: argparse.Namespace) -> list[Cell]:
     return cells
 
 
-def _scores(
+def scores(
     cells: Sequence[Cell], layout: Layout, args: argparse.Namespace
 ) -> dict[str, dict[str, Any] | str]:
     """By name the accuracy record; or, in words, why there is none."""

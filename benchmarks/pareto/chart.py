@@ -28,6 +28,9 @@ INCHES = (5.6, 5.0)
 LARGEST = 420.0
 """Area of the marker of the largest peak, in points squared."""
 
+LEVELS = 4
+"""Heights at which points without a score stand; they mean nothing."""
+
 STYLE = {
     "font.size": 11,
     "svg.fonttype": "none",  # text stays text
@@ -82,7 +85,7 @@ def _figure(points: list[dict[str, Any]]) -> Figure:
     parts = [part for part in (scored, unknown) if part]
     if not parts:
         raise ConfigError("no engine was measured, there is nothing to draw")
-    heights = [3 if part is scored else 1 for part in parts]
+    heights = [3.0 if part is scored else 0.7 + 0.3 * min(len(part), LEVELS) for part in parts]
     rows = figure.subplots(len(parts), 1, sharex=True, squeeze=False, height_ratios=heights)
     largest = max(point["peak_bytes"] for point in points)
     for (axes,), part in zip(rows, parts, strict=True):
@@ -92,7 +95,7 @@ def _figure(points: list[dict[str, Any]]) -> Figure:
             axes.set_ylabel("xView2 score")
             axes.margins(y=0.18)
         else:
-            axes.set_ylabel("score unknown")
+            axes.set_ylabel("score\nunknown")
             axes.set_yticks([])
             axes.set_ylim(-0.5, max(levels) + 0.8)
     _latency_axis(rows[-1, 0], [seconds_per_megapixel(point) for point in points])
@@ -129,9 +132,9 @@ def _draw(axes: Axes, points: list[dict[str, Any]], levels: list[float], largest
 
 
 def _spread(points: list[dict[str, Any]]) -> list[float]:
-    """Three levels in turn, from fast to slow, so that neighbours stand apart."""
+    """Levels in turn, from fast to slow, so that neighbours stand apart."""
     order = sorted(range(len(points)), key=lambda i: seconds_per_megapixel(points[i]))
-    return [float(order.index(i) % 3) for i in range(len(points))]
+    return [float(order.index(i) % LEVELS) for i in range(len(points))]
 
 
 def _latency_axis(axes: Axes, seconds: list[float]) -> None:
