@@ -139,8 +139,12 @@ def point(
 ) -> dict[str, Any]:
     """One engine of the record, all but `on_front`. `score_unknown` says why there is none."""
     p50 = statistics.median(cost["samples_s"])
-    known = not isinstance(scored, str)
-    data = scored["data"] if known else None
+    known, why, on = None, None, None
+    if isinstance(scored, str):
+        why = scored
+    else:
+        known, data = scored["figures"]["score"], scored["data"]
+        on = f"{data['tiles']} tiles of {data['name']}/{data['split']}"
     return {
         "name": cell.name,
         "width": cell.width,
@@ -148,9 +152,9 @@ def point(
         "precision": cell.precision,
         "backend": manifest.target.backend,
         "size": [cell.side, cell.side],
-        "score": scored["figures"]["score"] if known else None,
-        "score_on": f"{data['tiles']} tiles of {data['name']}/{data['split']}" if data else None,
-        "score_unknown": None if known else scored,
+        "score": known,
+        "score_on": on,
+        "score_unknown": why,
         "p50_s": p50,
         "samples_s": cost["samples_s"],
         "pairs_per_s": 1 / p50,

@@ -69,16 +69,17 @@ def openers(
         "pytorch-compile": part(pytorch.compiled_peers, network, task, compile_limit),
     }
     exported = functools.cache(part(_export, network, task, scratch))
-    for library in graphs.LIBRARIES:
-        found[library] = lambda name=library: graphs.plain_peers(name, exported("plain"), task)
-    if not deploy_graphs:
-        return found
-    for rewritten in (False, True):
-        kind = "rewritten" if rewritten else "deploy"
-        for library in graphs.LIBRARIES:
-            found[f"{library}-{kind}"] = lambda name=library, kind=kind, new=rewritten: (
-                graphs.deploy_peers(name, new, exported(kind), task)
-            )
+
+    def plain(library: str) -> list[Peer]:
+        return graphs.plain_peers(library, exported("plain"), task)
+
+    def deploy(library: str, kind: str) -> list[Peer]:
+        return graphs.deploy_peers(library, kind == "rewritten", exported(kind), task)
+
+    found |= {library: part(plain, library) for library in graphs.LIBRARIES}
+    if deploy_graphs:
+        for kind in ("deploy", "rewritten"):
+            found |= {f"{each}-{kind}": part(deploy, each, kind) for each in graphs.LIBRARIES}
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import time
@@ -9,18 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from benchmarks.peers.__main__ import figures, table
+from benchmarks.peers.__main__ import agreed_input, figures, table
 from benchmarks.peers.lineup import LEFT_OUT, Lineup, names, openers
 from benchmarks.peers.peer import ALONE, EAGER, END_TO_END, ENGINE, PYTORCH, Peer, Task
 from benchmarks.peers.plain import postprocess, preprocess
 from benchmarks.peers.pytorch import TimeLimit, compiled_peers, time_limit
 from benchmarks.peers.turns import take_turns
+from runtime.errors import ConfigError
+from runtime.manifest import Manifest
 from train.model import ModelConfig
 from train.model.decode import building_logit, class_logits, decode
 from train.model.dual_hrnet import normalise
@@ -162,6 +166,29 @@ def test_all_names_can_be_left_out(task: Task, tmp_path: Path) -> None:
     assert set(openers(Tiny(), task, tmp_path, 1, deploy_graphs=False)) < set(names())
 
 
+def test_plain_exports_give_pytorchs_labels_in_both_scopes(task: Task, tmp_path: Path) -> None:
+    network = Tiny().eval()
+    lineup = Lineup(network, task)
+    found = openers(network, task, tmp_path, 1, deploy_graphs=False)
+    for name in ("pytorch-channels-last", "onnxruntime", "openvino"):
+        lineup.open(name, found[name])
+    assert lineup.failed == []
+    assert len(lineup.agreement) == 8
+    assert min(lineup.agreement.values()) > 0.999
+    inputs = onnx.load(tmp_path / "plain.onnx").graph.input
+    shapes = [[d.dim_value for d in each.type.tensor_type.shape.dim] for each in inputs]
+    assert shapes == [[1, 3, SIDE, SIDE]] * 2
+
+
+def test_a_peer_that_is_wrong_is_found_out(task: Task) -> None:
+    lineup = Lineup(Tiny().eval(), task)
+    truth = lineup.peers[0].damage(lineup.peers[0].call())
+    wrong = truth.copy()
+    wrong[: SIDE // 4] = 9
+    lineup.open("wrong", lambda: [Peer("wrong", PYTORCH, ALONE, lambda: wrong, lambda x: x)])
+    assert lineup.agreement["wrong, network alone"] == 0.75
+
+
 @pytest.fixture(scope="module")
 def folder(
     tmp_path_factory: pytest.TempPathFactory, small_checkpoint: Path, command: Callable
@@ -176,6 +203,7 @@ def folder(
     return out
 
 
+@pytest.mark.slow
 def test_the_command_compares_engines_and_plain_exports_of_the_same_weights(
     folder: Path, small_checkpoint: Path, command: Callable, tmp_path: Path
 ) -> None:
@@ -202,17 +230,30 @@ def test_the_command_compares_engines_and_plain_exports_of_the_same_weights(
     assert all(len(row["samples_s"]) == 1 for row in rows.values())
 
 
-def test_engines_that_cannot_be_compared_are_refused(
-    folder: Path, small_checkpoint: Path, error_line: Callable, tmp_path: Path
-) -> None:
-    line = ("benchmarks.peers", "--engine", folder)
-    another = tmp_path / "another.pt"
-    another.write_bytes(b"of another network")
-    assert "built from another checkpoint" in error_line(*line, "--checkpoint", another)
-    ours = (*line, "--checkpoint", small_checkpoint)
-    assert f"takes {SIDE}x{SIDE}" in error_line(*ours, "--size", 128, 128)
-    assert "--rounds 0: expected at least 1" in error_line(*ours, "--rounds", 0)
-    alone = ("benchmarks.peers", "--checkpoint", small_checkpoint, "--size", 64, 100)
-    assert "multiples of 32" in error_line(*alone)
-    none = ("benchmarks.peers", "--checkpoint", tmp_path / "none.pt", "--size", 64, 64)
-    assert "no such checkpoint" in error_line(*none)
+def test_engines_that_cannot_be_compared_are_refused(make_engine: Callable, tmp_path: Path) -> None:
+    folders = [make_engine(tmp_path / name) for name in "ab"]
+    digest = Manifest.read(folders[0]).model.checkpoint_sha256
+    assert agreed_input(folders, digest, None) == ((SIDE, SIDE), 0.5)
+    assert agreed_input([], digest, (96, 32)) == ((96, 32), 0.5)
+    with pytest.raises(ConfigError, match="a: was built from another checkpoint"):
+        agreed_input(folders, "of another", None)
+    with pytest.raises(ConfigError, match="a: takes 64x64 with threshold 0.5, expected 128x128"):
+        agreed_input(folders, digest, (128, 128))
+    manifest = Manifest.read(folders[1])
+    dataclasses.replace(manifest, input=dataclasses.replace(manifest.input, threshold=0.4)).write(
+        folders[1]
+    )
+    with pytest.raises(ConfigError, match="b: takes 64x64 with threshold 0.4, expected .* 0.5"):
+        agreed_input(folders, digest, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--size", 64, 100), "--size 64 100: expected positive multiples of 32"),
+        (("--rounds", 0), "--rounds 0: expected at least 1"),
+        ((), "none.pt: no such checkpoint"),
+    ],
+)
+def test_wrong_arguments_are_one_line(error_line: Callable, arguments: tuple, message: str) -> None:
+    assert message in error_line("benchmarks.peers", "--checkpoint", "none.pt", *arguments)
