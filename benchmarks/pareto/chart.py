@@ -31,7 +31,7 @@ LARGEST = 420.0
 LEVELS = 4
 """Heights at which points without a score stand; they mean nothing."""
 
-STYLE = {
+STYLE: Any = {
     "font.size": 11,
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "pareto",
@@ -153,8 +153,9 @@ def _legend(figure: Figure, points: list[dict[str, Any]], largest: int) -> None:
     from matplotlib.lines import Line2D
 
     def dot(colour: str, edge: str = "none") -> Line2D:
-        style = {"linestyle": "none", "marker": "o", "markersize": 9}
-        return Line2D([], [], color=colour, markeredgecolor=edge, **style)
+        return Line2D(
+            [], [], color=colour, markeredgecolor=edge, linestyle="none", marker="o", markersize=9
+        )
 
     used = {point["precision"] for point in points}
     entries = {name.upper(): dot(c) for name, c in COLOURS.items() if name in used}

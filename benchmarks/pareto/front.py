@@ -7,7 +7,7 @@ from typing import Any
 
 
 def seconds_per_megapixel(point: dict[str, Any]) -> float:
-    return 1 / point["megapixels_per_s"]
+    return 1 / float(point["megapixels_per_s"])
 
 
 def on_front(points: Sequence[dict[str, Any]]) -> list[bool]:

@@ -60,7 +60,8 @@ def plain_peers(library: str, graph: Path, task: Task) -> list[Peer]:
         }
 
     def maps(logits: list[np.ndarray]) -> tuple[np.ndarray, ...]:
-        return postprocess(*logits, task.threshold)
+        building, damage = logits
+        return postprocess(building, damage, task.threshold)
 
     ready = images()
     return [

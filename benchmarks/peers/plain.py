@@ -45,7 +45,7 @@ def preprocess(image: NDArray[np.uint8], config: ModelConfig) -> NDArray[np.floa
     """uint8 RGB [H, W, 3] -> float32 [1, 3, H, W], scaled to 0..1, minus mean, over std."""
     import numpy as np
 
-    mean, std = np.float32(config.mean), np.float32(config.std)
+    mean, std = (np.array(each, np.float32) for each in (config.mean, config.std))
     scaled = (image.astype(np.float32) / np.float32(255.0) - mean) / std
     return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
 

@@ -28,7 +28,8 @@ def eager_peers(network: DualHRNet, task: Task) -> list[Peer]:
 def channels_last_peers(network: DualHRNet, task: Task) -> list[Peer]:
     import torch
 
-    moved = copy.deepcopy(network).to(memory_format=torch.channels_last)
+    moved: Any = copy.deepcopy(network)
+    moved.to(memory_format=torch.channels_last)
     return _peers("PyTorch channels-last", moved, task, torch.channels_last)
 
 
@@ -84,7 +85,7 @@ def _peers(name: str, network: Any, task: Task, layout: Any = None) -> list[Peer
         for each in task.pair
     ]
 
-    def alone() -> tuple[Tensor, Tensor]:
+    def alone() -> Any:
         with torch.inference_mode():
             return network(*images)
 
