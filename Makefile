@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 OUT ?= runs/demo
 DATA ?=
+BENCH ?= artifacts/bench
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check install
+.PHONY: demo test bench check install
 
 demo: install
 	$(BIN)/python -m benchmarks.demo --out $(OUT) $(if $(DATA),--data $(DATA))
@@ -15,6 +16,16 @@ demo: install
 # Two processes, each with one thread of its own: more would wait for each other.
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# A small engine timed, and its figures added to a history.
+bench: install
+	$(BIN)/python -m benchmarks.plausible --width 18 --out $(BENCH)/network.pt
+	$(BIN)/python -m export.build_engine --fp32 --target openvino --size 128 128 \
+		--checkpoint $(BENCH)/network.pt --parity-pairs 1 --out $(BENCH)/engine
+	$(BIN)/python -m pytest benchmarks --quiet --engine $(BENCH)/engine \
+		--benchmark-json $(BENCH)/latency.json
+	$(BIN)/python -m benchmarks.track $(BENCH)/latency.json \
+		--history $(BENCH)/history.jsonl --plot $(BENCH)/trend.png
 
 check: install
 	$(BIN)/ruff check .

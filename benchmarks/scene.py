@@ -83,7 +83,8 @@ def make_pair(folder: Path, size: int) -> None:
 
     from train.synthetic.scene import make_scene
 
-    towns = [make_scene(0, index, TOWN) for index in range(TOWNS)]
+    places = [(top, left) for top in range(0, size, TOWN) for left in range(0, size, TOWN)]
+    towns = [make_scene(0, index, TOWN) for index in range(min(TOWNS, len(places)))]
     profile = {
         "driver": "GTiff", "height": size, "width": size, "count": 3, "dtype": "uint8",
         "crs": "EPSG:32614", "transform": from_origin(500_000, 3_300_000, 0.5, 0.5),
@@ -92,10 +93,9 @@ def make_pair(folder: Path, size: int) -> None:
     }  # fmt: skip
     for name in ("pre", "post"):
         with rasterio.open(folder / f"{name}-{size}.tif", "w", **profile) as file:
-            places = [(top, left) for top in range(0, size, TOWN) for left in range(0, size, TOWN)]
             for index, (top, left) in enumerate(places):
                 height, width = min(TOWN, size - top), min(TOWN, size - left)
-                image = getattr(towns[index % TOWNS], name)[:height, :width]
+                image = getattr(towns[index % len(towns)], name)[:height, :width]
                 file.write(np.moveaxis(image, 2, 0), window=Window(left, top, width, height))
 
 

@@ -231,13 +231,16 @@ class Demo:
         )
 
     def sweep(self) -> Step:
-        sides = [side for side in (min(self.size) // WINDOW, *set(self.size)) if side % STRIDE == 0]
+        side = min(self.size)
+        sides = [side] if self.quick or side // WINDOW % STRIDE else [side // WINDOW, side]
+        precisions = ["fp32"] if self.quick else ["fp32", "int8"]
         target = INT8.target if INT8.installed else REFERENCE.target
         return _step(
             "score against latency against memory",
             *("benchmarks.pareto", "--checkpoint", self.layout.checkpoint, "--target", target),
-            *("--size", *sides, "--data", self.data, "--split", self.split),
-            *(*self._rounds(), "--out", self.layout.pareto),
+            *("--size", *sides, "--precision", *precisions),
+            *("--data", self.data, "--split", self.split, *self._rounds()),
+            *("--out", self.layout.pareto),
         )
 
     def _engines(self, plans: list[EnginePlan]) -> list[object]:

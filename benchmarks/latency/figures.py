@@ -32,9 +32,6 @@ files are in the system's cache, and what a library keeps of an earlier start is
 LAYERS = (ENGINE, COPIES, END_TO_END)
 """Each holds the one before it, so their times rise."""
 
-SCOPES = (ENGINE, END_TO_END)
-"""Those that the report shows side by side."""
-
 SINGLE_STREAM, MULTI_STREAM, OFFLINE = "SingleStream", "MultiStream", "Offline"
 """As in MLPerf Inference (Reddi et al., ISCA 2020, arXiv:1911.02549). SingleStream: one pair
 a query, the next query when the last is answered. MultiStream: the same with several pairs a
@@ -94,20 +91,6 @@ def percentiles(samples: Sequence[float]) -> tuple[float, float, float]:
 def meets_minimum(samples: Sequence[float]) -> bool:
     """Whether the samples are as many, and took as long in all, as `MINIMUM` asks."""
     return len(samples) >= MINIMUM["queries"] and sum(samples) >= MINIMUM["seconds"]
-
-
-def read_latencies(path: Path) -> list[Latency]:
-    """The figures of `SCOPES`, one for an engine and scope: at the batch it was tuned for.
-
-    Raises as `read_figures` does.
-    """
-    return [
-        each
-        for each in read_figures(path)
-        if each.scope in SCOPES
-        and each.scenario != OFFLINE
-        and each.batch == each.info.get("batch_range", {}).get("opt", each.batch)
-    ]
 
 
 def read_figures(path: Path) -> list[Latency]:

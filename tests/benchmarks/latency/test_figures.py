@@ -20,9 +20,11 @@ def test_percentiles_are_numpys_on_the_raw_samples(measured):
 
 
 def test_every_engine_has_both_scopes_and_says_what_it_is(measured):
-    found = latency.read_latencies(measured["latency"])
+    found = latency.read_figures(measured["latency"])
     assert {(each.engine["name"], each.scope) for each in found} == {
-        (name, scope) for name in ("cpu-fp32", "cpu-int8") for scope in latency.SCOPES
+        (name, scope)
+        for name in ("cpu-fp32", "cpu-int8")
+        for scope in (latency.ENGINE, latency.END_TO_END)
     }
     for each in found:
         assert each.engine["graph_sha256"] == "cd" * 32
@@ -57,4 +59,4 @@ def test_another_file_is_no_latency_file(tmp_path, content):
     path = tmp_path / "latency.json"
     path.write_text(content)
     with pytest.raises(ConfigError, match="not a latency file"):
-        latency.read_latencies(path)
+        latency.read_figures(path)
