@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.pareto.front import seconds_per_megapixel
+from benchmarks.svg import INK, PALETTE, inline, style
 from runtime.errors import ConfigError
 from runtime.files import replacing, write_bytes
 
@@ -16,11 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GIB = 2**30
-COLOURS = {"fp32": "#0072b2", "fp16": "#009e73", "int8": "#d55e00"}
-"""Of Okabe and Ito's palette, which the colour-blind tell apart."""
-
-INK = "#123456"
-"""Stands for the text's colour until the SVG is written, then the page's own colour does."""
+COLOURS = dict(zip(("fp32", "int8", "fp16"), PALETTE, strict=False))
 
 INCHES = (5.6, 5.0)
 """At 380 pixels its text is then 10 pixels high."""
@@ -31,13 +26,7 @@ LARGEST = 420.0
 LEVELS = 4
 """Heights at which points without a score stand; they mean nothing."""
 
-STYLE: Any = {
-    "font.size": 11,
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "pareto",
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor"), INK),
-    **dict.fromkeys(("xtick.color", "ytick.color"), INK),
-}
+STYLE: Any = {**style(), "font.size": 11, "axes.grid": False}
 FORMATS = (".svg", ".png")
 
 
@@ -59,21 +48,11 @@ def save_chart(record: dict[str, Any], path: Path) -> None:
 
 
 def chart_svg(record: dict[str, Any]) -> str:
-    """An `<svg>` element for a page: as wide as its place, transparent, lines and text in
-    `currentColor`."""
+    """For a page, see `benchmarks.svg.inline`."""
     import matplotlib as mpl
 
     with mpl.rc_context(STYLE):
-        stream = io.StringIO()
-        figure = _figure(record["points"])
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    svg = stream.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    shape = 'role="img" aria-label="Score, latency and memory of the engines"'
-    style = 'style="width:100%;max-width:1000px;height:auto"'
-    head, rest = svg.split(">", 1)
-    head = re.sub(r' (width|height)="[^"]*"', "", head)
-    return f"{head} {shape} {style}>{rest}"
+        return inline(_figure(record["points"]), "Score, latency and memory of the engines")
 
 
 def _figure(points: list[dict[str, Any]]) -> Figure:

@@ -107,7 +107,7 @@ def _data(findings: Findings) -> dict[str, Any]:
 def _pareto_chart(record: dict[str, Any] | None) -> str | None:
     if record is None:
         return None
-    from benchmarks.pareto import chart_svg
+    from benchmarks.pareto.chart import chart_svg
 
     return chart_svg(record)
 

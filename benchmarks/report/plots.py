@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from benchmarks.report.figures import EngineFigures
-from benchmarks.report.svg import HEIGHT, INK, PALETTE, WIDTH, inline, style
+from benchmarks.svg import HEIGHT, INK, PALETTE, WIDTH, inline, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
