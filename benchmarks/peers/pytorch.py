@@ -58,17 +58,21 @@ def compiled_peers(network: DualHRNet, task: Task, limit: int) -> list[Peer]:
 
 @contextlib.contextmanager
 def time_limit(seconds: int) -> Iterator[None]:
-    """Raises TimeLimit in the block when they are over; in the main thread, on POSIX."""
+    """Raises TimeLimit in the block when they are over; in the main thread, on POSIX.
+
+    And again each second: raised where Python calls back from C, as when an object goes, it is
+    printed and forgotten.
+    """
 
     def stop(*_: object) -> None:
         raise TimeLimit(f"not done after {seconds} s")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1)
     try:
         yield
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 

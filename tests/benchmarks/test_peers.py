@@ -161,6 +161,20 @@ def test_a_limit_ends_with_its_block() -> None:
         time.sleep(60)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_limit_that_falls_where_python_forgets_it_comes_again() -> None:
+    class Slow:
+        def __del__(self) -> None:
+            time.sleep(1.5)
+
+    def work() -> None:
+        Slow()
+        time.sleep(60)
+
+    with pytest.raises(TimeLimit), time_limit(1):
+        work()
+
+
 def test_all_names_can_be_left_out(task: Task, tmp_path: Path) -> None:
     assert set(openers(Tiny(), task, tmp_path, 1, deploy_graphs=True)) == set(names())
     assert set(openers(Tiny(), task, tmp_path, 1, deploy_graphs=False)) < set(names())
