@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tracking.runs import Line
+from benchmarks.track.runs import Line
 from runtime import files
 from runtime.errors import ConfigError
 

@@ -25,8 +25,8 @@ from runtime import cli
 from runtime.errors import ConfigError
 
 if TYPE_CHECKING:
-    from benchmarks.comparing.bootstrap import Ratio
-    from benchmarks.comparing.pairs import Pair
+    from benchmarks.compare.bootstrap import Ratio
+    from benchmarks.compare.pairs import Pair
     from benchmarks.latency.figures import Latency
 
 REGRESSION, SLOWER, FASTER, SAME = "regression", "slower", "faster", "no difference"
@@ -57,8 +57,8 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> int:
     if not args.regression > 0:
         raise ConfigError(f"--regression {args.regression}: expected a share above 0, like 0.10")
-    from benchmarks.comparing.bootstrap import CONFIDENCE, ratio_of_medians
-    from benchmarks.comparing.pairs import pairs_of, refusals, unpaired
+    from benchmarks.compare.bootstrap import CONFIDENCE, ratio_of_medians
+    from benchmarks.compare.pairs import pairs_of, refusals, unpaired
     from benchmarks.latency.figures import read_figures
 
     before, after = read_figures(args.before), read_figures(args.after)

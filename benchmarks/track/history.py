@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.tracking.runs import Line
+from benchmarks.track.runs import Line
 from runtime import files
 from runtime.errors import ConfigError
 

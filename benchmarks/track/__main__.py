@@ -29,15 +29,15 @@ def main(args: argparse.Namespace) -> None:
         raise ConfigError(f"--plot {args.plot}: expected a file name with {', '.join(PLOTS)}")
     if args.run is None and args.plot is None:
         raise ConfigError("nothing to do; give RUN.json to add it, --plot FILE to draw, or both")
-    from benchmarks.tracking.history import append, read_history
+    from benchmarks.track.history import append, read_history
 
     if args.run is not None:
-        from benchmarks.tracking.runs import read_run
+        from benchmarks.track.runs import read_run
 
         added = append(args.history, read_run(args.run))
         cli.note(f"{args.run}: {'added to' if added else 'is already in'} {args.history}")
     if args.plot is not None:
-        from benchmarks.tracking.trend import draw
+        from benchmarks.track.trend import draw
 
         draw(read_history(args.history), args.plot)
 

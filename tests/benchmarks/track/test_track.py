@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import track
-from benchmarks.tracking.history import append, read_history
-from benchmarks.tracking.runs import read_run
-from benchmarks.tracking.trend import series_of
+from benchmarks.track import __main__ as track
+from benchmarks.track.history import append, read_history
+from benchmarks.track.runs import read_run
+from benchmarks.track.trend import series_of
 from runtime.errors import ConfigError
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 def line(number: int, machine="here", p50=0.01) -> dict:
@@ -78,7 +78,7 @@ def test_the_same_run_is_added_once(measured, tmp_path, capsys):
 def test_processes_together_lose_no_line(tmp_path):
     history = tmp_path / "history.jsonl"
     code = (
-        "import sys, json; from benchmarks.tracking.history import append\n"
+        "import sys, json; from benchmarks.track.history import append\n"
         "from pathlib import Path\n"
         "for each in json.loads(sys.argv[2]): append(Path(sys.argv[1]), each)"
     )
@@ -99,7 +99,7 @@ def test_a_process_killed_while_it_writes_leaves_the_old_file(tmp_path, call):
     before = history.read_bytes()
     code = (
         "import os, sys, json, signal; from pathlib import Path\n"
-        "from benchmarks.tracking.history import append\n"
+        "from benchmarks.track.history import append\n"
         f"real = Path.{call}\n"
         "def killed(self, *rest, **more):\n"
         "    if '.partial' in self.name:\n"
@@ -170,7 +170,7 @@ def test_a_line_that_is_no_run_is_named(tmp_path):
 
 def test_help_needs_no_heavy_import(python):
     code = (
-        "import sys, benchmarks.track as t; t.parser().format_help();"
+        "import sys, benchmarks.track.__main__ as t; t.parser().format_help();"
         "assert not {'cv2', 'numpy', 'torch', 'matplotlib'} & set(sys.modules)"
     )
     result = python("-c", code)
