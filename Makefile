@@ -15,7 +15,7 @@ demo: install
 
 # Two processes, each with one thread of its own: more would wait for each other.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
 
 # A small engine timed, and its figures added to a history.
 bench: install
