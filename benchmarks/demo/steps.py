@@ -224,10 +224,14 @@ class Demo:
 
     def peers(self, plans: list[EnginePlan]) -> Step:
         # Compiling takes longer than everything else together.
+        left_out = ["pytorch-compile"]
+        if self.quick:
+            left_out += ["pytorch-channels-last", "openvino"]
         return _step(
             "time them beside their peers",
             *("benchmarks.peers", "--checkpoint", self.layout.checkpoint, *self._engines(plans)),
-            *("--leave-out", "pytorch-compile", *self._rounds(), "--out", self.layout.peers),
+            *(each for name in left_out for each in ("--leave-out", name)),
+            *(*self._rounds(), "--out", self.layout.peers),
         )
 
     def sweep(self) -> Step:

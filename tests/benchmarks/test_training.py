@@ -20,6 +20,7 @@ schedule: [{epochs: 1, rate: 0.001}]
 """
 
 
+@pytest.mark.slow
 def test_variants_are_compared_over_seeds(
     synthetic: Path, tmp_path: Path, command: Callable
 ) -> None:
