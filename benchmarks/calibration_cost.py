@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,9 +16,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.training_memory import MALLOC, STATUS
+from benchmarks.child import MALLOC, NO_STATUS, STATUS, own_peak, run_module
 from runtime import cli
-from runtime.errors import ConfigError, ToolkitError
+from runtime.errors import ConfigError
 from runtime.manifest import STRIDE
 
 if TYPE_CHECKING:
@@ -123,7 +120,7 @@ def run_alone(what: str, width: int, size: int, count: int) -> int:
         graph = inference_form(network)
         for observer in observe(graph, network.config, _tiles(size, count), what).values():
             observer.amax()
-    return _peak()
+    return own_peak()
 
 
 def _network(width: int) -> DualHRNet:
@@ -182,19 +179,9 @@ def _memory(methods: Sequence[str], args: argparse.Namespace) -> list[dict[str, 
 
 
 def _peak_of(what: str, count: int, args: argparse.Namespace) -> int:
-    command = [sys.executable, "-m", "benchmarks.calibration_cost", "--peak-of", what]
-    command += ["--width", str(args.width), "--size", str(args.size), "--tiles", str(count)]
-    result = subprocess.run(command, env={**os.environ, **MALLOC}, capture_output=True, text=True)
-    if result.returncode:
-        last = result.stderr.strip().splitlines()[-1:] or [f"exit code {result.returncode}"]
-        raise ToolkitError(f"{what}, {count} tiles: {last[0].removeprefix('error: ')}")
-    return int(result.stdout)
-
-
-def _peak() -> int:
-    """Bytes of the largest resident set so far; see `benchmarks.training_memory`."""
-    lines = STATUS.read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    arguments = ["--peak-of", what, "--width", args.width, "--size", args.size, "--tiles", count]
+    named = f"{what}, {count} tiles"
+    return int(run_module(named, "benchmarks.calibration_cost", arguments, MALLOC))
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -203,7 +190,7 @@ def _check(args: argparse.Namespace) -> None:
     if min([args.tiles, *args.memory_tiles]) < 1:
         raise ConfigError("--tiles and --memory-tiles: expected 1 or more")
     if args.memory_tiles and not STATUS.exists():
-        raise ConfigError(f"{STATUS}: not there; memory is measured on Linux, leave it out")
+        raise ConfigError(f"{NO_STATUS}, leave it out")
 
 
 def _table(record: dict[str, Any]) -> str:

@@ -29,6 +29,8 @@ SMALL = 1024
 TOWN = 512
 """Pixels a side of one synthetic scene; a raster is a mosaic of them."""
 TOWNS = 16
+GSD_M = 0.5
+"""Ground sample distance of the rasters, metres a pixel."""
 CALLS = 100
 MIB = 2**20
 
@@ -75,7 +77,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def make_pair(folder: Path, size: int) -> None:
-    """pre-SIZE.tif and post-SIZE.tif: tiled by 512, uncompressed, UTM, half a metre a pixel."""
+    """pre-SIZE.tif and post-SIZE.tif: tiled by 512, uncompressed, UTM."""
     import numpy as np
     import rasterio
     from rasterio.transform import from_origin
@@ -87,7 +89,7 @@ def make_pair(folder: Path, size: int) -> None:
     towns = [make_scene(0, index, TOWN) for index in range(min(TOWNS, len(places)))]
     profile = {
         "driver": "GTiff", "height": size, "width": size, "count": 3, "dtype": "uint8",
-        "crs": "EPSG:32614", "transform": from_origin(500_000, 3_300_000, 0.5, 0.5),
+        "crs": "EPSG:32614", "transform": from_origin(500_000, 3_300_000, GSD_M, GSD_M),
         "tiled": True, "blockxsize": TOWN, "blockysize": TOWN, "photometric": "RGB",
         "interleave": "pixel",
     }  # fmt: skip

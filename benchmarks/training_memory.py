@@ -8,34 +8,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.child import MALLOC, own_peak, run_module
 from runtime import cli
-from runtime.errors import ConfigError, ToolkitError
+from runtime.errors import ConfigError
 from runtime.manifest import STRIDE
 
 if TYPE_CHECKING:
     import torch
 
 W48 = Path(__file__).parents[1] / "train" / "configs" / "w48.yaml"
-STATUS = Path("/proc/self/status")
 GIB = 2**30
 
 STEPS = 2
 """The second finds the optimiser's state in place, as every later one does; it is timed."""
-
-MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "0"}
-"""With these glibc gives freed memory back at once: a peak is what was in use, not kept.
-
-It costs time, every variant alike: the seconds are there to be compared with each other.
-"""
 
 
 @dataclass(frozen=True)
@@ -116,19 +107,7 @@ def measure(name: str, config_file: Path, size: int, batch: int) -> Measurement:
         (building.float().square().mean() + damage.float().square().mean()).backward()
         optimizer.step()
         seconds = time.perf_counter() - start
-    return Measurement(name, _peak(), _state(optimizer), seconds)
-
-
-def _peak() -> int:
-    """Bytes of the largest resident set so far.
-
-    Not `getrusage`: its figure starts with that of the process which started this one.
-    """
-    try:
-        lines = STATUS.read_text().splitlines()
-    except OSError as error:
-        raise ConfigError(f"{STATUS}: not there; memory is measured on Linux") from error
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    return Measurement(name, own_peak(), _state(optimizer), seconds)
 
 
 def _state(optimizer: torch.optim.Optimizer) -> int:
@@ -139,14 +118,10 @@ def _state(optimizer: torch.optim.Optimizer) -> int:
 
 
 def _in_a_process(name: str, args: argparse.Namespace) -> Measurement:
-    command = [sys.executable, "-m", "benchmarks.training_memory", "--json", "--variant", name]
-    command += ["--config", str(args.config), "--size", str(args.size), "--batch", str(args.batch)]
-    environment = {**os.environ, **MALLOC}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if result.returncode:
-        last = result.stderr.strip().splitlines()[-1:] or [f"exit code {result.returncode}"]
-        raise ToolkitError(f"{name}: {last[0].removeprefix('error: ')}")
-    (figures,) = json.loads(result.stdout)["variants"]
+    arguments = ["--json", "--variant", name, "--config", args.config]
+    arguments += ["--size", args.size, "--batch", args.batch]
+    said = run_module(name, "benchmarks.training_memory", arguments, MALLOC)
+    (figures,) = json.loads(said)["variants"]
     return Measurement(**{field.name: figures[field.name] for field in fields(Measurement)})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,14 @@ class Limits:
     score: float = 0.005
     class_f1: float = 0.01
     """Of each damage class, and of localization."""
+
+    def of(self, name: str) -> float:
+        """The limit of a figure: "score", or what an F1 is of."""
+        return self.score if name == "score" else self.class_f1
+
+    def exceeded(self, losses: Mapping[str, float]) -> dict[str, float]:
+        """Those of the losses, by name, that are beyond their limit."""
+        return {name: lost for name, lost in losses.items() if lost > self.of(name)}
 
 
 @dataclass
@@ -67,13 +75,11 @@ class Comparison:
 
     def broken(self, limits: Limits) -> list[str]:
         """What was lost beyond its limit, in words; empty where the gate holds."""
-        found = []
-        for name, lost in self.losses.items():
-            limit = limits.score if name == "score" else limits.class_f1
-            if lost > limit:
-                what = "the score" if name == "score" else f"the F1 of {name}"
-                found.append(f"{what} loses {lost:.4f} (limit {limit})")
-        return found
+        return [
+            f"{'the score' if name == 'score' else f'the F1 of {name}'} loses {lost:.4f} "
+            f"(limit {limits.of(name)})"
+            for name, lost in limits.exceeded(self.losses).items()
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         return {

@@ -103,8 +103,7 @@ def main(args: argparse.Namespace) -> None:
         print((out / FILE_NAME).read_text(), end="")
     for line in report(manifest.verification):
         cli.note(line)
-    size = sum(entry.size for entry in manifest.payload)
-    cli.note(f"{out}: {manifest.precision} engine, {size / 1e6:.1f} MB")
+    cli.note(f"{out}: {manifest.precision} engine, {manifest.payload_bytes / 1e6:.1f} MB")
 
 
 def _one(args: argparse.Namespace) -> tuple[Manifest, Path]:

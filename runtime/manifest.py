@@ -166,6 +166,11 @@ class Manifest:
                     f"{path}: its sha256 is not the one the manifest recorded; {again}"
                 )
 
+    @property
+    def payload_bytes(self) -> int:
+        """Of all payload files, on disk."""
+        return sum(entry.size for entry in self.payload)
+
     def payload_file(self, folder: Path | str, name: str) -> PayloadFile:
         """What is recorded of a payload file; ManifestError if it is not there."""
         for entry in self.payload:

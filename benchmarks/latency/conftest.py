@@ -92,7 +92,7 @@ def record(times: deque[float], benchmark, engine: Engine, threads: int) -> Call
         benchmark.group = scope
         benchmark.pedantic(lambda: None, rounds=len(samples))
         p50, p90, p99 = figures.percentiles(samples)
-        size, payload = engine.manifest.input.batch, engine.manifest.payload
+        size = engine.manifest.input.batch
         benchmark.extra_info.update(
             scope=scope,
             scenario=scenario,
@@ -102,7 +102,7 @@ def record(times: deque[float], benchmark, engine: Engine, threads: int) -> Call
             batch=batch,
             batch_range={"min": size.min, "opt": size.opt, "max": size.max},
             minimum={**figures.MINIMUM, "met": figures.meets_minimum(samples)},
-            size_bytes=sum(entry.size for entry in payload),
+            size_bytes=engine.manifest.payload_bytes,
             threads=threads,
             engine={
                 **identify(engine.folder, engine.manifest),

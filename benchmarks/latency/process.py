@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.training_memory import MALLOC, STATUS
+from benchmarks.child import MALLOC, STATUS, last_line, peak_in
 from runtime.errors import ToolkitError
 
 _CODE = """
@@ -42,9 +42,7 @@ def peak_bytes(folder: Path, threads: int) -> int | None:
     With glibc told to keep nothing that was freed: what was in use, not what was kept.
     None where the system does not say (it is read on Linux).
     """
-    status = _run(folder, threads, MALLOC)[1]
-    peak = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(peak[0]) * 1024 if peak else None
+    return peak_in(_run(folder, threads, MALLOC)[1])
 
 
 def _run(folder: Path, threads: int, environment: Mapping[str, str]) -> tuple[float, str]:
@@ -65,8 +63,8 @@ def _run(folder: Path, threads: int, environment: Mapping[str, str]) -> tuple[fl
             seconds = time.perf_counter() - start
             rest = process.stdout.read()
         errors.seek(0)
-        said = errors.read().strip().splitlines()
+        said = errors.read()
     if process.returncode:
-        last = said[-1] if said else f"exit code {process.returncode}"
+        last = last_line(said, process.returncode)
         raise ToolkitError(f"{folder}: a process of its own failed: {last}")
     return seconds, rest

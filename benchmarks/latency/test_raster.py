@@ -10,15 +10,13 @@ import pytest
 
 from benchmarks.latency import figures
 from benchmarks.latency.sampling import Effort
-from benchmarks.scene import make_pair
+from benchmarks.scene import GSD_M, make_pair
 from runtime.engine import Engine
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
 
 TIMES = 4
 """The raster's side in sides of the engine's input: five by five windows with their overlap."""
-GSD_M = 0.5
-"""Ground sample distance of `make_pair`'s rasters, metres a pixel."""
 
 
 @pytest.fixture(scope="session")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import functools
 import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.child import NO_STATUS, run_module
 from benchmarks.peers.turns import take_turns
 from runtime import cli
-from runtime.errors import ConfigError, ToolkitError
+from runtime.errors import ConfigError
 from runtime.files import sha256, write_json
 from runtime.manifest import FILE_NAME
 
@@ -118,7 +117,6 @@ def costs(
     """
     from benchmarks.latency.process import peak_bytes
     from benchmarks.machine import describe_machine
-    from benchmarks.training_memory import STATUS
 
     conditions = {"rounds": rounds, "threads": threads, "cpu": describe_machine()["cpu"]}
     of = {
@@ -134,7 +132,7 @@ def costs(
         if cell.name in seconds:
             peak = peak_bytes(layout.engine(cell), threads)
             if peak is None:
-                raise ConfigError(f"{STATUS}: not there; memory is measured on Linux")
+                raise ConfigError(NO_STATUS)
             found = {**of[cell.name], "samples_s": seconds[cell.name], "peak_bytes": peak}
             write_json(layout.cost(cell), found)
             kept[cell.name] = found
@@ -180,8 +178,4 @@ def command(module: str, *arguments: object) -> None:
     Raises: ToolkitError with the command's own line of error.
     """
     cli.note(f"{module} {' '.join(map(str, arguments))}")
-    line = [sys.executable, "-m", module, *map(str, arguments)]
-    result = subprocess.run(line, capture_output=True, text=True)
-    if result.returncode:
-        last = result.stderr.strip().splitlines()[-1:] or [f"exit code {result.returncode}"]
-        raise ToolkitError(f"{module}: {last[0].removeprefix('error: ')}")
+    run_module(module, module, arguments)

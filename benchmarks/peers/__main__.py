@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SEED = 4_242
 """Of the synthetic scene that all are given."""
+VERSIONS = ("torch", "onnxruntime", "openvino", "numpy")
+"""Of the libraries that compute; null where one is not installed."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -152,23 +154,10 @@ def _compare(
         "rounds": args.rounds,
         "threads": threads,
         "machine": machine,
-        "versions": versions(),
+        "versions": {name: machine["libraries"].get(name) for name in VERSIONS},
         "figures": figures(lineup.peers, seconds, lineup.agreement),
         "failed": lineup.failed,
     }
-
-
-def versions() -> dict[str, str | None]:
-    """Of the libraries; None where one is not installed."""
-    from importlib import metadata
-
-    found: dict[str, str | None] = {}
-    for name in ("torch", "onnxruntime", "openvino", "numpy"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = None
-    return found
 
 
 def figures(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,17 +9,18 @@ from typing import Any
 
 from benchmarks.engines import identify, name_of
 from benchmarks.latency.figures import read_figures
+from benchmarks.records import LATENCY, read_record
 from benchmarks.report.figures import Accuracy, EngineFigures, Findings
 from runtime.errors import ConfigError
 from runtime.manifest import Manifest
 
-LATENCY = "latency"
 OF_ONE_ENGINE = ("accuracy", "robustness")
 OF_MANY = ("agreement", "peers", "pareto")
 _COMMANDS = {
     LATENCY: "pytest benchmarks --benchmark-json",
     **{each: f"python -m benchmarks.{each} --out" for each in (*OF_ONE_ENGINE, *OF_MANY)},
 }
+_EXPECTED = f"expected a file written by {', '.join(_COMMANDS.values())}"
 
 
 def collect(folders: Sequence[Path], files: Sequence[Path] = ()) -> Findings:
@@ -33,8 +33,7 @@ def collect(folders: Sequence[Path], files: Sequence[Path] = ()) -> Findings:
     engines = {each.name: each for each in _engines(folders)}
     common: dict[str, dict[str, Any]] = {}
     for path in files:
-        record = _read(path)
-        kind = record["kind"]
+        kind, record = read_record(path, _COMMANDS, _EXPECTED)
         if kind == LATENCY:
             _add_latencies(engines, path)
         elif kind in OF_ONE_ENGINE:
@@ -61,28 +60,11 @@ def _engines(folders: Sequence[Path]) -> list[EngineFigures]:
     ]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """With its `kind`, which pytest-benchmark's own format has no room for."""
-    try:
-        record = json.loads(path.read_text())
-    except ValueError as error:
-        raise ConfigError(f"{path}: not JSON ({error}); {_expected()}") from error
-    if isinstance(record, dict) and "benchmarks" in record:
-        return {"kind": LATENCY}
-    if not isinstance(record, dict) or record.get("kind") not in _COMMANDS:
-        raise ConfigError(f"{path}: holds no figures; {_expected()}")
-    return record
-
-
-def _expected() -> str:
-    return f"expected a file written by {', '.join(_COMMANDS.values())}"
-
-
 def _add(engines: dict[str, EngineFigures], kind: str, record: dict[str, Any], path: Path) -> None:
-    engine = _owner(record, engines, path)
+    identity = _field(lambda: record["engine"], path)
+    engine = _owner(identity, engines, path)
     if engine is None:
-        name = record["engine"]["name"]
-        raise ConfigError(f"{path}: figures of {name}, which --engine does not name")
+        raise ConfigError(f"{path}: figures of {identity['name']}, which --engine does not name")
     if getattr(engine, kind) is not None:
         raise ConfigError(f"{path}: {engine.name} has {kind} figures already; leave out one file")
     found = _accuracy(record, path) if kind == "accuracy" else record
@@ -92,23 +74,27 @@ def _add(engines: dict[str, EngineFigures], kind: str, record: dict[str, Any], p
 def _add_latencies(engines: dict[str, EngineFigures], path: Path) -> None:
     """The file may time engines that the report leaves out."""
     for each in read_figures(path):
-        owner = _owner({"engine": each.engine}, engines, path)
+        owner = _owner(each.engine, engines, path)
         if owner is not None:
             engines[owner.name] = replace(owner, timed=(*owner.timed, each))
 
 
 def _owner(
-    record: dict[str, Any], engines: dict[str, EngineFigures], path: Path
+    identity: dict[str, Any], engines: dict[str, EngineFigures], path: Path
 ) -> EngineFigures | None:
     """The engine that the figures are of; an earlier build of one is an error."""
-    identity = _field(lambda: record["engine"], path)
     engine = engines.get(_field(lambda: identity["name"], path))
-    if engine and engine.identity["manifest_sha256"] != identity.get("manifest_sha256"):
+    if engine and _is_earlier(identity, engine):
         raise ConfigError(
             f"{path}: figures of another build of {engine.name} than the one in {engine.folder}; "
             "measure it again"
         )
     return engine
+
+
+def _is_earlier(identity: dict[str, Any], engine: EngineFigures) -> bool:
+    """Whether it is of another build than the engine's folder holds."""
+    return engine.identity["manifest_sha256"] != identity.get("manifest_sha256")
 
 
 def _accuracy(record: dict[str, Any], path: Path) -> Accuracy:
@@ -141,7 +127,7 @@ def _check_agreement(found: Findings, engines: dict[str, EngineFigures]) -> None
         return
     for each in (found.agreement["reference"], *(e["engine"] for e in found.agreement["engines"])):
         engine = engines.get(each["name"])
-        if engine and engine.identity["manifest_sha256"] != each["manifest_sha256"]:
+        if engine and _is_earlier(each, engine):
             raise ConfigError(
                 f"agreement: of another build of {engine.name} than the one in {engine.folder}; "
                 "measure it again"

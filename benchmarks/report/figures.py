@@ -52,7 +52,7 @@ class EngineFigures:
     @property
     def size(self) -> int:
         """Bytes of the payload on disk."""
-        return sum(entry.size for entry in self.manifest.payload)
+        return self.manifest.payload_bytes
 
     @property
     def ran_when_built(self) -> bool:

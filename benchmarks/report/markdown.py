@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 from benchmarks.latency.figures import ENGINE
 from benchmarks.report.figures import EngineFigures, Findings
-from benchmarks.report.scores import SCORE_COLUMNS, score_rows
+from benchmarks.report.scores import NOT_RUN, SCORE_COLUMNS, score_rows
 from benchmarks.report.summary import summarise
 from benchmarks.report.verdict import Verdict
-
-NOT_RUN = "not run"
 
 
 def markdown(findings: Findings, verdicts: Sequence[Verdict]) -> str:

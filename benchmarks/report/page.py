@@ -18,13 +18,12 @@ from benchmarks.report.figures import Findings
 from benchmarks.report.pictures import ERROR_COLOURS, UNCLASSIFIED_COLOUR
 from benchmarks.report.plans import PlanView
 from benchmarks.report.scenes import Gallery
-from benchmarks.report.scores import SCORE_COLUMNS, score_rows
+from benchmarks.report.scores import NOT_RUN, SCORE_COLUMNS, score_rows
 from benchmarks.report.summary import NOTABLE, summarise
 from benchmarks.report.verdict import Verdict
 from runtime.damage import CLASS_COLOURS, CLASS_NAMES, DAMAGE_CLASSES
 
 TEMPLATE = Path(__file__).with_name("template")
-NOT_RUN = "not run"
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,6 @@ def _data(findings: Findings) -> dict[str, Any]:
         "peer_charts": [(scope, peers_chart(peers, scope)) for scope in scopes],
         "pareto": findings.pareto,
         "pareto_chart": _pareto_chart(findings.pareto),
-        "agreement": findings.agreement,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.figures import EngineFigures
 from benchmarks.svg import HEIGHT, INK, PALETTE, WIDTH, inline, style
@@ -30,12 +30,7 @@ def reliability(engines: Sequence[EngineFigures]) -> str | None:
             found = engine.accuracy.details["confidence"]
             total = sum(each["count"] for each in found["bins"])
             bins = [each for each in found["bins"] if each["count"] >= LEAST * total]
-            axes.plot(
-                [each["confidence"] for each in bins],
-                [each["accuracy"] for each in bins],
-                marker="o", markersize=3.5, linewidth=1.4, color=colour,
-                label=engine.name,
-            )  # fmt: skip
+            _curve(axes, bins, ("confidence", "accuracy"), colour, engine.name)
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share that is right")
         axes.legend(loc="upper left")
         return inline(figure, "Reliability of the confidence")
@@ -57,12 +52,7 @@ def _corruption(engines: Sequence[EngineFigures], name: str) -> str:
             curve = engine.robustness["curves"].get(name)
             if curve is None:
                 continue
-            points = curve["points"]
-            axes.plot(
-                [each["level"] for each in points],
-                [each["score"] for each in points],
-                marker="o", markersize=3.5, linewidth=1.4, color=colour, label=engine.name,
-            )  # fmt: skip
+            _curve(axes, curve["points"], ("level", "score"), colour, engine.name)
             clean = engine.robustness["clean"]["score"]
             axes.axhline(clean, color=colour, alpha=0.5, linewidth=1, linestyle="--")
             axes.set_xlabel(f"{name} ({curve['unit']})")
@@ -76,6 +66,14 @@ def _figure() -> tuple[Figure, Axes]:
 
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     return figure, figure.add_subplot()
+
+
+def _curve(
+    axes: Axes, points: Sequence[dict[str, Any]], keys: tuple[str, str], colour: str, name: str
+) -> None:
+    """One key of the points across, the other up."""
+    across, up = ([point[key] for point in points] for key in keys)
+    axes.plot(across, up, marker="o", markersize=3.5, linewidth=1.4, color=colour, label=name)
 
 
 def _colours(count: int) -> list[str]:

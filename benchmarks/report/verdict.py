@@ -57,14 +57,12 @@ def _verdict(engine: EngineFigures, reference: EngineFigures | None, limits: Lim
         return Verdict(engine, UNRUN, _unrun(engine), "warn")
     if engine is reference:
         return Verdict(engine, REFERENCE, "What the others are measured against.", "plain", 1.0)
-    if engine.accuracy is None or not comparable(engine, reference):
-        reason = (
-            "No score was taken."
-            if engine.accuracy is None
-            else "No FP32 engine was scored to compare it with."
-            if reference is None
-            else f"It holds another network than {reference.name}: the scores do not compare."
-        )
+    if engine.accuracy is None:
+        return Verdict(engine, UNKNOWN, "No score was taken.", "warn")
+    if reference is None:
+        return Verdict(engine, UNKNOWN, "No FP32 engine was scored to compare it with.", "warn")
+    if not comparable(engine, reference):
+        reason = f"It holds another network than {reference.name}: the scores do not compare."
         return Verdict(engine, UNKNOWN, reason, "warn")
     speedup = _speedup(engine, reference)
     broken = lost_beyond(engine, reference, limits)
@@ -76,14 +74,13 @@ def _verdict(engine: EngineFigures, reference: EngineFigures | None, limits: Lim
 def lost_beyond(engine: EngineFigures, reference: EngineFigures, limits: Limits) -> str:
     """What it loses beyond a limit, in words; empty where it holds."""
     ours, theirs = engine.accuracy, reference.accuracy
-    found = []
-    if theirs.score - ours.score > limits.score:
-        found.append(f"the score loses {theirs.score - ours.score:.3f} (limit {limits.score})")
-    for name, f1 in theirs.f1.items():
-        if f1 - ours.f1[name] > limits.class_f1:
-            lost = f1 - ours.f1[name]
-            found.append(f"F1 of {name} loses {lost:.3f} (limit {limits.class_f1})")
-    return ", ".join(found)
+    losses = {"score": theirs.score - ours.score}
+    losses |= {name: f1 - ours.f1[name] for name, f1 in theirs.f1.items()}
+    return ", ".join(
+        f"{'the score' if name == 'score' else f'F1 of {name}'} loses {lost:.3f} "
+        f"(limit {limits.of(name)})"
+        for name, lost in limits.exceeded(losses).items()
+    )
 
 
 def _taken(verdict: Verdict) -> Verdict:

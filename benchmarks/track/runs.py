@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.latency.figures import percentiles, read_figures
+from benchmarks.records import LATENCY, read_record
 from runtime import files
 from runtime.errors import ConfigError
 
@@ -24,14 +24,7 @@ MACHINE = ("cpu", "cores", "gpu_compute_capability", "platform")
 def read_run(path: Path) -> Line:
     """Raises: ConfigError for a file that is none of those that the benchmarks write."""
     expected = "expected a file of pytest benchmarks --benchmark-json, or of --out of a benchmark"
-    try:
-        record = json.loads(path.read_text())
-    except ValueError as error:
-        raise ConfigError(f"{path}: not JSON ({error}); {expected}") from error
-    record = record if isinstance(record, dict) else {}
-    kind = "latency" if "benchmarks" in record else record.get("kind")
-    if kind not in _FIGURES:
-        raise ConfigError(f"{path}: holds no figures that are tracked; {expected}")
+    kind, record = read_record(path, _FIGURES, expected, "figures that are tracked")
     try:
         figures, machine = _FIGURES[kind](path, record)
     except (KeyError, TypeError) as error:
@@ -69,8 +62,8 @@ def _peers(path: Path, record: Line) -> tuple[list[Line], Line]:
     return figures, record["machine"]
 
 
-_FIGURES: dict[str | None, Callable[[Path, Line], tuple[list[Line], Line]]] = {
-    "latency": _latency,
+_FIGURES: dict[str, Callable[[Path, Line], tuple[list[Line], Line]]] = {
+    LATENCY: _latency,
     "accuracy": _accuracy,
     "peers": _peers,
 }

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.calibration_cost import METHODS as OFFERED
-from benchmarks.training_memory import STATUS
+from benchmarks.child import STATUS
 from calibration.observers import METHODS
 
 TINY = ("--width", 4, "--size", 32, "--method", "percentile")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.training_memory import STATUS, VARIANTS
+from benchmarks.child import STATUS
+from benchmarks.training_memory import VARIANTS
 from train.config import load_config
 from train.model import build_network
 
