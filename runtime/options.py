@@ -25,7 +25,8 @@ class MapOptions:
     min_area: pixels; smaller buildings are left out of the polygons and counts.
     align: warp the second image onto the grid of the first.
     scale: of rasters that are not 8-bit, the values that become 0 and 255.
-    halo: pixels along a window's inner edges that are not kept; None: an eighth of it.
+    halo: pixels along a window's inner edges that are not kept; None: see
+        `raster.scene.default_halo`.
     resume: go on with the unfinished map in the output folder.
     footprints: a vector file of buildings to grade, in place of those that are found.
     label: an xBD label that says where both images lie.
@@ -67,7 +68,8 @@ def add_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     )  # fmt: skip
     raster.add_argument(
         "--halo", type=int, metavar="PX",
-        help="overlap of windows that is not kept (default: an eighth of the engine's size)",
+        help="overlap of windows that is not kept "
+        "(default: 64; at least an eighth, at most a quarter of the engine's size)",
     )  # fmt: skip
     raster.add_argument(
         "--footprints", type=Path, metavar="FILE",

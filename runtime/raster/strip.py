@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,3 +21,11 @@ class Strip:
     top: int
     damage: NDArray[np.uint8]
     confidence: NDArray[np.uint8]
+
+    def parts(self, pixels: int) -> Iterator[Strip]:
+        """The same rows as strips of at most `pixels`, or of one row where that has more."""
+        height, width = self.damage.shape
+        step = max(1, pixels // max(1, width))
+        for begin in range(0, height, step):
+            rows = slice(begin, begin + step)
+            yield Strip(self.top + begin, self.damage[rows], self.confidence[rows])

@@ -20,6 +20,7 @@ from runtime.engine import Engine
 from runtime.errors import BackendError, ConfigError, ImageError
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
+from runtime.raster.scene import default_halo
 
 REPOSITORY = Path(__file__).parents[3]
 OUTPUTS = {
@@ -209,6 +210,11 @@ def test_another_unfinished_map_is_not_gone_on_with(scene, engine, tmp_path, mon
 
 def _dead(*_: object) -> None:
     raise BackendError("the device is gone")
+
+
+@pytest.mark.parametrize(("side", "halo"), [(32, 8), (256, 64), (512, 64), (1024, 128)])
+def test_the_halo_holds_the_reach_of_a_border_where_the_window_has_room(side, halo):
+    assert default_halo(side) == halo
 
 
 def test_options_that_cannot_be_used_are_one_line(scene, mapped, tmp_path):
