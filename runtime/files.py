@@ -25,7 +25,8 @@ _UMASK = threading.Lock()
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it becomes `path`, on error it goes.
 
-    The temporary name keeps the suffix, since many writers choose a format by it.
+    The temporary name keeps the suffix, since many writers choose a format by it. A system's
+    error without a file's name, as a write gives on a full disk, gets that of `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,6 +41,10 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         sync(temporary)
         temporary.replace(path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

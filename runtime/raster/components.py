@@ -13,9 +13,6 @@ from runtime.buildings import Building, building_of, building_pixels, count_vote
 from runtime.raster.outlines import Corners, corners_of, outlines
 from runtime.raster.strip import Strip
 
-LABELLED = 1 << 20
-"""Pixels, about, that are labelled at once: what that takes does not grow with the scene."""
-
 
 def buildings(strips: Iterable[Strip], min_area: int = 1) -> Iterator[Building]:
     """The buildings of a scene, as `buildings.find_buildings` would find them in its whole maps.
@@ -28,7 +25,7 @@ def buildings(strips: Iterable[Strip], min_area: int = 1) -> Iterator[Building]:
     """
     border = _Border()
     for strip in strips:
-        for part in strip.parts(LABELLED):
+        for part in strip.parts():
             yield from border.advance(part, min_area)
     yield from border.close(min_area)
 

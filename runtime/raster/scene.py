@@ -146,8 +146,9 @@ def _write_maps(work: Unfinished, pair: ScenePair) -> None:
 def _counted(strips: Iterator[Strip], pixels: Counter[int]) -> Iterator[Strip]:
     """Pixels by the value of damage, added as the strips pass."""
     for strip in strips:
-        found = np.bincount(strip.damage.ravel(), minlength=NODATA + 1)
-        pixels.update({int(value): int(found[value]) for value in found.nonzero()[0]})
+        for part in strip.parts():
+            found = np.bincount(part.damage.ravel(), minlength=NODATA + 1)
+            pixels.update({int(value): int(found[value]) for value in found.nonzero()[0]})
         yield strip
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+PART_PIXELS = 1 << 20
+"""What work on a part takes does not grow with the scene's width."""
+
 
 @dataclass(frozen=True, eq=False)
 class Strip:
@@ -22,8 +25,8 @@ class Strip:
     damage: NDArray[np.uint8]
     confidence: NDArray[np.uint8]
 
-    def parts(self, pixels: int) -> Iterator[Strip]:
-        """The same rows as strips of at most `pixels`, or of one row where that has more."""
+    def parts(self, pixels: int = PART_PIXELS) -> Iterator[Strip]:
+        """The same rows as strips of at most `pixels`; of one row where that has more."""
         height, width = self.damage.shape
         step = max(1, pixels // max(1, width))
         for begin in range(0, height, step):

@@ -16,7 +16,7 @@ from runtime import files, geojson
 from runtime.buildings import Building
 from runtime.raster.area import grid_unit, on_ellipsoid
 from runtime.raster.footprints import GradedFootprint
-from runtime.raster.geopackage import GEOMETRY_COLUMN, LAYER, TIME, write_table
+from runtime.raster.geopackage import GEOMETRY_COLUMN, LAYER, TIME, Layer
 from runtime.raster.georeference import WGS84, Georeference, reproject
 from runtime.raster.libraries import library
 from runtime.raster.style import add_style
@@ -25,8 +25,8 @@ from runtime.raster.tables import SHARES, Columns, Table, columns_of, geometry_o
 GEOPACKAGE = "buildings.gpkg"
 GEOJSON = "buildings.geojson"
 
-CHUNK = 10_000
-"""Buildings that are written at a time."""
+CHUNK = 1_000
+"""Buildings whose polygons are held at a time."""
 
 DECIMALS = 8
 """Of a degree: a millimetre."""
@@ -66,7 +66,7 @@ def write_buildings(
     unit = grid_unit(georeference) if georeference else None
     rows = iter(buildings)
     # Before a file is begun: much of what is wrong with the input shows here.
-    first = list(islice(rows, CHUNK))
+    first = list(islice(rows, 1))
     kind = "MultiPolygon" if first and isinstance(first[0], GradedFootprint) else "Polygon"
     members = {} if georeference else geojson.PIXEL_COORDINATES
     totals = BuildingTotals(area_m2={} if georeference else None)
@@ -75,21 +75,23 @@ def write_buildings(
         geojson.collection(folder / GEOJSON, members) as add,
     ):
         package.unlink()
-        # The first may be empty: a scene without buildings has its layers, too.
-        for number, chunk in enumerate(chain((first,), _chunks(rows))):
+        layer = Layer(package, georeference.crs_wkt if georeference else None, kind)
+        for chunk in _chunks(chain(first, rows)):
             geometry = geometry_of(chunk, georeference or _PICTURE)
             published = _published(geometry, georeference)
             columns = columns_of(chunk, _square_metres(geometry, published, unit, georeference))
-            crs = georeference.crs_wkt if georeference else None
-            write_table(package, Table(geometry, columns), crs, kind, append=number > 0)
+            layer.add(Table(geometry, columns))
             for text in _features(published, columns):
                 add(text)
             totals = _added(totals, columns)
+        layer.flush()
         add_style(package, LAYER, GEOMETRY_COLUMN, TIME)
     return totals
 
 
 def _chunks(rows: Iterator[Any]) -> Iterator[list[Any]]:
+    """The first may be empty: a scene without buildings has its layers, too."""
+    yield list(islice(rows, CHUNK))
     while chunk := list(islice(rows, CHUNK)):
         yield chunk
 

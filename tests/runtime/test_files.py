@@ -1,8 +1,10 @@
+import errno
 import hashlib
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +42,17 @@ def test_an_error_leaves_the_old_file_and_nothing_else(old):
         fail_while_writing(files.replacing(old))
     assert old.read_text() == "old"
     assert names(old.parent) == ["result.json"]
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    with (
+        pytest.raises(OSError, match="No space left on device: .*wanted.txt") as caught,
+        files.replacing(tmp_path / "wanted.txt"),
+        Path("/dev/full").open("w") as full,
+    ):
+        full.write("x")
+    assert caught.value.errno == errno.ENOSPC
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_files_follow_the_umask(tmp_path):

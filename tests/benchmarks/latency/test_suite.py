@@ -71,7 +71,7 @@ def test_throughput_is_pairs_by_time(entries):
 def test_a_raster_says_what_it_covers(entries):
     info = find(entries, figures.RASTER, figures.BY_ITSELF, 1)["extra_info"]
     assert info["side_pixels"] == 4 * 64
-    assert info["windows"] == 25  # 64 wide, 48 apart
+    assert info["windows"] == 49  # 64 wide, 32 apart: a halo of a quarter on either side
     assert info["gsd_m"] == 0.5
     assert info["area_km2"] == pytest.approx(0.128**2)
     assert info["km2_per_minute"] == pytest.approx(info["area_km2"] / (info["p50"] / 60))
