@@ -16,7 +16,8 @@ from runtime.mapping import map_pair
 from runtime.options import MapOptions
 
 TIMES = 4
-"""The raster's side in sides of the engine's input: five by five windows with their overlap."""
+"""The raster's side in sides of the engine's input: with their overlap 5x5 windows, or 7x7 where
+they have 256 pixels or fewer."""
 
 
 @pytest.fixture(scope="session")
