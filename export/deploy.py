@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
+from export.half_precision import to_half
 from export.rewrites import rewrite
 from export.tta import NO_TTA, Tta, check_tta, transformed, views_of
 from runtime.errors import CalibrationError, ConfigError
@@ -69,7 +70,7 @@ class DeployGraph(nn.Module):
 
     def __init__(self, core: fx.GraphModule, network: DualHRNet, options: DeployOptions) -> None:
         super().__init__()
-        self.core = core.half() if options.half else core
+        self.core = to_half(core) if options.half else core
         self.half = options.half
         self.threshold = options.threshold
         self.views = views_of(options.tta)

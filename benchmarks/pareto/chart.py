@@ -1,7 +1,10 @@
-"""The chart: seconds per megapixel across, score up, area by memory, colour by precision."""
+"""The chart: seconds per megapixel across, score up, area by memory, colour by precision, shape
+by size. What a network does in one precision at several sizes is a series with one label."""
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +26,26 @@ INCHES = (5.6, 5.0)
 LARGEST = 420.0
 """Area of the marker of the largest peak, in points squared."""
 
+SHAPES = "osD^v"
+"""Of the markers, by size from small to large; further sizes begin again."""
+
 LEVELS = 4
 """Heights at which points without a score stand; they mean nothing."""
 
 STYLE: Any = {**style(), "font.size": 11, "axes.grid": False}
 FORMATS = (".svg", ".png")
+
+
+class Shapes:
+    """What markers look like beside each other."""
+
+    def __init__(self, points: list[dict[str, Any]]) -> None:
+        self.largest = max(point["peak_bytes"] for point in points)
+        sizes = sorted({tuple(point["size"]) for point in points})
+        self.by_size = {size: SHAPES[i % len(SHAPES)] for i, size in enumerate(sizes)}
+
+    def of(self, point: dict[str, Any]) -> str:
+        return self.by_size[tuple(point["size"])]
 
 
 def check_plot(path: Path) -> None:
@@ -44,7 +62,7 @@ def save_chart(record: dict[str, Any], path: Path) -> None:
     import matplotlib as mpl
 
     with mpl.rc_context(STYLE), replacing(path) as temporary:
-        _figure(record["points"]).savefig(temporary, dpi=200)
+        _figure(record["points"]).savefig(temporary, dpi=200, transparent=False, facecolor="white")
 
 
 def chart_svg(record: dict[str, Any]) -> str:
@@ -66,54 +84,75 @@ def _figure(points: list[dict[str, Any]]) -> Figure:
         raise ConfigError("no engine was measured, there is nothing to draw")
     heights = [3.0 if part is scored else 0.7 + 0.3 * min(len(part), LEVELS) for part in parts]
     rows = figure.subplots(len(parts), 1, sharex=True, squeeze=False, height_ratios=heights)
-    largest = max(point["peak_bytes"] for point in points)
+    shapes = Shapes(points)
     for (axes,), part in zip(rows, parts, strict=True):
         levels = [point["score"] for point in part] if part is scored else _spread(part)
-        _draw(axes, part, levels, largest)
+        _draw(axes, part, levels, shapes)
         if part is scored:
             axes.set_ylabel("xView2 score")
-            axes.margins(y=0.18)
+            axes.margins(y=0.22)
         else:
             axes.set_ylabel("score\nunknown")
             axes.set_yticks([])
             axes.set_ylim(-0.5, max(levels) + 0.8)
     _latency_axis(rows[-1, 0], [seconds_per_megapixel(point) for point in points])
-    _legend(figure, points, largest)
+    _legend(figure, points, shapes)
     return figure
 
 
-def _draw(axes: Axes, points: list[dict[str, Any]], levels: list[float], largest: int) -> None:
+def _draw(axes: Axes, points: list[dict[str, Any]], levels: list[float], shapes: Shapes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color=INK, alpha=0.15, linewidth=0.6)
     axes.set_axisbelow(True)
+    placed = defaultdict(list)
     for point, level in zip(points, levels, strict=True):
-        front, area = point["on_front"], LARGEST * point["peak_bytes"] / largest
+        front, area = point["on_front"], LARGEST * point["peak_bytes"] / shapes.largest
         at = seconds_per_megapixel(point), level
-        colour = COLOURS[point["precision"]]
         axes.scatter(
             *at,
             s=area,
-            color=colour,
+            marker=shapes.of(point),
+            color=COLOURS[point["precision"]],
             alpha=0.9 if front else 0.35,
             edgecolors=INK if front else "none",
             linewidths=1.2,
         )
-        axes.annotate(
-            f"W{point['width']} {point['size'][0]}",
-            at,
-            (0, area**0.5 / 2 + 1),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=9,
-            fontweight="bold" if front else "normal",
-        )
+        placed[_series(point)].append((point, at, area**0.5 / 2))
+    for members in placed.values():
+        _label(axes, members)
+
+
+def _label(axes: Axes, members: list[tuple[dict[str, Any], tuple[float, float], float]]) -> None:
+    """One for a series: INT8's above, the others' below, because INT8 of a wide network is about
+    as fast as FP32 of the next narrower one."""
+    point = members[0][0]
+    above = point["precision"] == "int8"
+    seconds = math.prod(at[0] for _, at, _ in members) ** (1 / len(members))
+    level = (max if above else min)(at[1] for _, at, _ in members)
+    distance = max(radius for *_, radius in members) + 2
+    axes.annotate(
+        f"W{point['width']}",
+        (seconds, level),
+        (0, distance if above else -distance),
+        textcoords="offset points",
+        ha="center",
+        va="bottom" if above else "top",
+        fontsize=9,
+        fontweight="bold" if any(each["on_front"] for each, *_ in members) else "normal",
+    )
+
+
+def _series(point: dict[str, Any]) -> str:
+    """An engine's name without its size."""
+    side = "x".join(map(str, point["size"]))
+    return f"{point['name'].replace(f'-{side}', '')} W{point['width']} {point['precision']}"
 
 
 def _spread(points: list[dict[str, Any]]) -> list[float]:
-    """Levels in turn, from fast to slow, so that neighbours stand apart."""
-    order = sorted(range(len(points)), key=lambda i: seconds_per_megapixel(points[i]))
-    return [float(order.index(i) % LEVELS) for i in range(len(points))]
+    """Levels of series in turn, from fast to slow, so that neighbours stand apart."""
+    order = sorted(points, key=seconds_per_megapixel)
+    series = list(dict.fromkeys(map(_series, order)))
+    return [float(series.index(_series(point)) % LEVELS) for point in points]
 
 
 def _latency_axis(axes: Axes, seconds: list[float]) -> None:
@@ -128,26 +167,31 @@ def _latency_axis(axes: Axes, seconds: list[float]) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _legend(figure: Figure, points: list[dict[str, Any]], largest: int) -> None:
+def _legend(figure: Figure, points: list[dict[str, Any]], shapes: Shapes) -> None:
     from matplotlib.lines import Line2D
 
-    def dot(colour: str, edge: str = "none") -> Line2D:
+    def mark(colour: str, edge: str = "none", shape: str = "o") -> Line2D:
         return Line2D(
-            [], [], color=colour, markeredgecolor=edge, linestyle="none", marker="o", markersize=9
+            [], [], color=colour, markeredgecolor=edge, linestyle="none", marker=shape, markersize=8
         )
 
     used = {point["precision"] for point in points}
-    entries = {name.upper(): dot(c) for name, c in COLOURS.items() if name in used}
-    entries["not beaten"] = dot("none", INK)
-    title = f"area: peak memory, largest {largest / GIB:.2f} GiB"
+    entries = {name.upper(): mark(c) for name, c in COLOURS.items() if name in used}
+    for size, shape in shapes.by_size.items():
+        entries[_sides(size)] = mark(INK, shape=shape)
+    entries["not beaten"] = mark("none", INK)
     figure.legend(
         entries.values(),
         entries.keys(),
         loc="outside upper center",
         ncols=len(entries),
         frameon=False,
-        title=title,
-        fontsize=10,
-        columnspacing=1.0,
-        handletextpad=0.2,
+        title=f"area: peak memory, largest {shapes.largest / GIB:.2f} GiB",
+        fontsize=9,
+        columnspacing=0.9,
+        handletextpad=0.1,
     )
+
+
+def _sides(size: tuple[int, ...]) -> str:
+    return str(size[0]) if len(set(size)) == 1 else "x".join(map(str, size))

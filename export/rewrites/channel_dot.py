@@ -1,8 +1,8 @@
 """A last 1x1 convolution to very few channels, as products and sums over the channels.
 
 Compilers put such a sum into the kernel that makes its input, so that the input, the widest
-tensor of a head, is never written. The additions before it and the sum itself are FP32, which
-costs nothing there and keeps the logits exact.
+tensor of a head, is never written. All of it is FP32, in an FP16 network too, which costs nothing
+there and keeps the logits exact.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FEW = 4
 
 
 class ChannelDot(nn.Module):
-    """ReLU of a sum of terms [N, C, H, W], then a 1x1 convolution to [N, few, H, W]."""
+    """ReLU of a sum of terms [N, C, H, W], then a 1x1 convolution to FP32 [N, few, H, W]."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
@@ -30,8 +30,8 @@ class ChannelDot(nn.Module):
         for term in terms[1:]:
             total = total + term.float()
         total = torch.relu(total)
-        rows = [(total * row[None].float()).sum(1, keepdim=True) for row in self.weight]
-        return torch.cat(rows, 1).to(terms[0].dtype) + self.bias
+        rows = [(total * row[None]).sum(1, keepdim=True) for row in self.weight]
+        return torch.cat(rows, 1) + self.bias
 
 
 def channel_dot(core: fx.GraphModule) -> fx.GraphModule:

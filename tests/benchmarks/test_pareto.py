@@ -89,7 +89,7 @@ def test_the_chart_is_one_svg_element_with_text_in_the_pages_colour() -> None:
     assert root.tag == f"{SVG}svg"
     assert "width" not in root.attrib
     words = {"".join(text.itertext()) for text in root.iter(f"{SVG}text")}
-    assert {"W18 512", "W32 512", "W48 1024", "xView2 score", "FP32", "INT8"} <= words
+    assert {"W18", "W32", "W48", "512", "1024", "xView2 score", "FP32", "INT8"} <= words
     assert {"score", "unknown"} <= words | {w for each in words for w in each.split()}
     assert "FP16" not in words
     assert "currentColor" in svg
@@ -116,9 +116,24 @@ def test_markers_stand_where_latency_and_score_say() -> None:
     assert (unknown[0] - scored[0]) / (scored[0] - int8[0]) == pytest.approx(2, rel=1e-3)
 
 
+def test_a_network_at_several_sizes_is_one_series_with_one_label() -> None:
+    sizes = [
+        _point(0.8, 0.3 * side, side, name=f"net-{side}x{side}-fp32", size=[side, side])
+        for side in (64, 96, 128)
+    ]
+    words = [
+        "".join(text.itertext())
+        for text in ElementTree.fromstring(chart_svg({"points": sizes})).iter(f"{SVG}text")
+    ]
+    assert words.count("W18") == 1
+    assert {"64", "96", "128"} <= set(words)  # the legend tells the shapes
+
+
 def test_a_png_is_an_image(tmp_path: Path) -> None:
     save_chart(RECORD, tmp_path / "chart.png")
-    assert cv2.imread(str(tmp_path / "chart.png")).shape[1] >= 1000
+    image = cv2.imread(str(tmp_path / "chart.png"), cv2.IMREAD_UNCHANGED)
+    assert image.shape[1] >= 1000
+    assert image[0, 0].tolist() == [255, 255, 255, 255]  # its text is black: not see-through
 
 
 def test_an_unknown_score_is_a_dash_with_its_reason() -> None:
