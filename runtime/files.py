@@ -25,8 +25,7 @@ _UMASK = threading.Lock()
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it becomes `path`, on error it goes.
 
-    The temporary name keeps the suffix, since many writers choose a format by it. A system's
-    error without a file's name, as a write gives on a full disk, gets that of `path`.
+    The temporary name keeps the suffix, since many writers choose a format by it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,15 +35,12 @@ def replacing(path: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with _naming(path):
+            yield temporary
         # mkstemp makes private files; outputs follow the umask like any other file.
         temporary.chmod(0o666 & ~_umask())
         sync(temporary)
         temporary.replace(path)
-    except OSError as error:
-        if error.errno is not None and error.filename is None:
-            error.filename = str(path)
-        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -61,7 +57,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
-        yield temporary
+        with _naming(path):
+            yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
                 sync(file)
@@ -97,11 +94,23 @@ def adding_to_folder(path: Path) -> Iterator[Path]:
     # Inside, not beside: `path` may be a mount point.
     temporary = Path(tempfile.mkdtemp(prefix=".", suffix=".partial", dir=path))
     try:
-        yield temporary
+        with _naming(path):
+            yield temporary
         for file in sorted(temporary.iterdir()):
             file.replace(path / file.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """A system's error without a file's name, as a write gives on a full disk, gets `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:

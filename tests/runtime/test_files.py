@@ -44,15 +44,20 @@ def test_an_error_leaves_the_old_file_and_nothing_else(old):
     assert names(old.parent) == ["result.json"]
 
 
-def test_a_full_disk_names_the_file(tmp_path):
+@pytest.mark.parametrize("existing", [False, True])
+@pytest.mark.parametrize("manager", ["replacing", "replacing_folder", "adding_to_folder"])
+def test_a_full_disk_names_what_was_wanted(tmp_path, manager, existing):
+    wanted = tmp_path / "wanted"
+    if existing:
+        wanted.touch() if manager == "replacing" else wanted.mkdir()
     with (
-        pytest.raises(OSError, match="No space left on device: .*wanted.txt") as caught,
-        files.replacing(tmp_path / "wanted.txt"),
+        pytest.raises(OSError, match="No space left on device: .*wanted") as caught,
+        getattr(files, manager)(wanted),
         Path("/dev/full").open("w") as full,
     ):
         full.write("x")
     assert caught.value.errno == errno.ENOSPC
-    assert list(tmp_path.iterdir()) == []
+    assert names(tmp_path) == (["wanted"] if existing else [])
 
 
 def test_files_follow_the_umask(tmp_path):
