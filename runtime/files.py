@@ -37,9 +37,9 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with _naming(path):
             yield temporary
+            sync(temporary)
         # mkstemp makes private files; outputs follow the umask like any other file.
         temporary.chmod(0o666 & ~_umask())
-        sync(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -59,9 +59,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     try:
         with _naming(path):
             yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                sync(file)
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    sync(file)
         temporary.chmod(0o777 & ~_umask())
         if path.exists():
             retired = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
