@@ -3,7 +3,6 @@ by size. What a network does in one precision at several sizes is a series with 
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,17 +122,21 @@ def _draw(axes: Axes, points: list[dict[str, Any]], levels: list[float], shapes:
 
 
 def _label(axes: Axes, members: list[tuple[dict[str, Any], tuple[float, float], float]]) -> None:
-    """One for a series: INT8's above, the others' below, because INT8 of a wide network is about
-    as fast as FP32 of the next narrower one."""
-    point = members[0][0]
-    above = point["precision"] == "int8"
-    seconds = math.prod(at[0] for _, at, _ in members) ** (1 / len(members))
-    level = (max if above else min)(at[1] for _, at, _ in members)
-    distance = max(radius for *_, radius in members) + 2
+    """One for a series, and a line through it. INT8's stands above its highest point, the others'
+    below their lowest: INT8 is about as fast as FP32 of the next narrower network."""
+    above = members[0][0]["precision"] == "int8"
+    point, at, radius = (max if above else min)(members, key=lambda member: member[1][1])
+    axes.plot(
+        *zip(*(at for _, at, _ in members), strict=True),
+        color=COLOURS[point["precision"]],
+        linewidth=1.0,
+        alpha=0.5,
+        zorder=0,
+    )
     axes.annotate(
         f"W{point['width']}",
-        (seconds, level),
-        (0, distance if above else -distance),
+        at,
+        (0, radius + 2 if above else -radius - 2),
         textcoords="offset points",
         ha="center",
         va="bottom" if above else "top",

@@ -115,7 +115,11 @@ def make_engine():
             precision,
             Target(backend, "1.2.3", "8.6" if gpu else None, host.platform_name()),
             None,
-            {"status": status, "parity": _parity(what, 0.98765 if gpu else 1.0)},
+            {
+                "status": status,
+                "parity": _parity(what, 0.98765 if gpu else 1.0),
+                "high_precision": ["pre.stem", "pre.layer1"] if gpu else [],
+            },
             payload_of(folder, [name]),
             created,
         ).write(folder)

@@ -82,6 +82,7 @@ def test_an_engine_that_was_not_run_is_labelled_and_has_no_figure(html):
     assert "not run</td>" in latency
     assert beyond.count("not run</td>") == 4
     assert "98.765 %" in parity
+    assert "left in floating point: pre.stem</small><small>pre.layer1</small>" in parity
     assert "compute capability 8.6 and not run" in Page(html).text
 
 
