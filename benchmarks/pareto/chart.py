@@ -40,11 +40,11 @@ class Shapes:
 
     def __init__(self, points: list[dict[str, Any]]) -> None:
         self.largest = max(point["peak_bytes"] for point in points)
-        sizes = sorted({tuple(point["size"]) for point in points})
-        self.by_size = {size: SHAPES[i % len(SHAPES)] for i, size in enumerate(sizes)}
+        sides = sorted({point["size"][0] for point in points})  # a sweep's engines are square
+        self.by_side = {side: SHAPES[i % len(SHAPES)] for i, side in enumerate(sides)}
 
     def of(self, point: dict[str, Any]) -> str:
-        return self.by_size[tuple(point["size"])]
+        return self.by_side[point["size"][0]]
 
 
 def check_plot(path: Path) -> None:
@@ -180,8 +180,8 @@ def _legend(figure: Figure, points: list[dict[str, Any]], shapes: Shapes) -> Non
 
     used = {point["precision"] for point in points}
     entries = {name.upper(): mark(c) for name, c in COLOURS.items() if name in used}
-    for size, shape in shapes.by_size.items():
-        entries[_sides(size)] = mark(INK, shape=shape)
+    for side, shape in shapes.by_side.items():
+        entries[str(side)] = mark(INK, shape=shape)
     entries["not beaten"] = mark("none", INK)
     figure.legend(
         entries.values(),
@@ -194,7 +194,3 @@ def _legend(figure: Figure, points: list[dict[str, Any]], shapes: Shapes) -> Non
         columnspacing=0.9,
         handletextpad=0.1,
     )
-
-
-def _sides(size: tuple[int, ...]) -> str:
-    return str(size[0]) if len(set(size)) == 1 else "x".join(map(str, size))
