@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every test of an engine runs for every engine, which is loaded once a suite.
+    """Every test of an engine runs for every engine.
 
     With `batch` it runs for the smallest, the tuned and the largest batch of each.
     """
@@ -45,7 +45,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         names, unknown = ["engine", "batch"], [None, None]
     if not cases:
         cases = [pytest.param(*unknown, marks=pytest.mark.skip(reason=USAGE), id="none")]
-    metafunc.parametrize(names, cases, indirect=["engine"], scope="module")
+    metafunc.parametrize(names, cases, indirect=["engine"])
 
 
 def _batches(folder: Path) -> list[int]:

@@ -1,70 +1,114 @@
-"""What the latency suites share: the engine, its pairs, and how a figure is recorded."""
+"""What the latency suites share: the engines, their samples, and how a figure is recorded."""
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from benchmarks.engines import identify, open_or_reason
 from benchmarks.latency import figures
-from benchmarks.latency.sampling import Effort
+from benchmarks.latency.measures import ColdStart, Layers, Raster, offline
+from benchmarks.latency.sampling import Effort, Sampled, visit_all
 from benchmarks.machine import describe_machine
 from runtime import host
 from runtime.engine import Engine
 from runtime.errors import ToolkitError
-from train.synthetic.scene import make_scene
 
-SEED = 4_242
-"""Of the synthetic scenes: what a picture shows does not change the time, its size does."""
-
-Pairs = tuple[np.ndarray, np.ndarray]
-"""Before and after, uint8 [N,H,W,3] each, of the engine's size."""
+Key = tuple[Path, str, int | None]
+"""Of a measure: the engine's folder, the test's name, its batch where it has several."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def threads(request: pytest.FixtureRequest) -> int:
     return request.config.getoption("threads") or host.physical_cores()
 
 
-@pytest.fixture(scope="module")
-def effort(request: pytest.FixtureRequest) -> Effort:
-    return Effort(request.config.getoption("seconds"), request.config.getoption("rounds"))
+@pytest.fixture(scope="session")
+def engines(
+    request: pytest.FixtureRequest, threads: int
+) -> Iterator[dict[Path, Engine | str | Exception]]:
+    """All of the command line, open at once; or the reason why one is not run, or its error."""
+    with contextlib.ExitStack() as stack:
+        found: dict[Path, Engine | str | Exception] = {}
+        for folder in request.config.getoption("engine"):
+            try:
+                opened = open_or_reason(folder, threads)
+                found[folder] = opened if isinstance(opened, str) else stack.enter_context(opened)
+            except (ToolkitError, OSError) as error:
+                found[folder] = error
+        yield found
 
 
-@pytest.fixture(scope="module")
-def engine(request: pytest.FixtureRequest, threads: int) -> Iterator[Engine]:
-    try:
-        opened = open_or_reason(request.param, threads)
-    except (ToolkitError, OSError) as error:
-        pytest.fail(f"error: {error}", pytrace=False)
-    if isinstance(opened, str):
-        pytest.skip(f"compiled, not run: {opened}")
-    with opened:
-        yield opened
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, engines: Mapping[Path, Engine | str | Exception]):
+    found = engines[request.param]
+    if isinstance(found, str):
+        pytest.skip(f"compiled, not run: {found}")
+    if isinstance(found, Exception):
+        pytest.fail(f"error: {found}", pytrace=False)
+    return found
 
 
-@pytest.fixture(scope="module")
-def pairs_of(engine: Engine) -> Callable[[int], Pairs]:
-    """As many different pairs as asked for."""
-    height, width = engine.height, engine.width
-    tiles = [
-        make_scene(SEED, i, max(height, width)) for i in range(engine.manifest.input.batch.max)
-    ]
+@pytest.fixture(scope="session")
+def measured(
+    request: pytest.FixtureRequest,
+    engines: Mapping[Path, Engine | str | Exception],
+    threads: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[Key, Sampled | Exception]:
+    """What the chosen tests record, of all engines that run: measured together, by visits.
 
-    def pairs(count: int) -> Pairs:
-        pre = np.stack([tile.pre[:height, :width] for tile in tiles[:count]])
-        return pre, np.stack([tile.post[:height, :width] for tile in tiles[:count]])
+    Each with all its samples; or the exception that ended it.
+    """
+    options = request.config.option
+    effort = Effort(options.seconds, options.rounds)
+    scenes = tmp_path_factory.mktemp("scenes")
 
-    return pairs
+    def make(engine: Engine, test: str, batch: int | None) -> Sampled:
+        folder = tmp_path_factory.mktemp(test)
+        if batch is not None:
+            return Layers(engine, batch, effort, folder)
+        if test == "test_offline":
+            return offline(engine, effort)
+        if test == "test_raster":
+            pytest.importorskip("rasterio", reason="maps of rasters need rasterio")
+            return Raster(engine, effort, scenes, folder)
+        return ColdStart(engine, threads, effort)
+
+    found: dict[Key, Sampled | Exception] = {}
+    for key in dict.fromkeys(map(_key, request.session.items)):
+        opened = engines.get(key[0])
+        if isinstance(opened, Engine):
+            try:
+                found[key] = make(opened, *key[1:])
+            except Exception as error:
+                found[key] = error
+    ready = {key: each for key, each in found.items() if not isinstance(each, Exception)}
+    return found | visit_all(ready)
+
+
+def _key(test: pytest.Function) -> Key:
+    parameters = test.callspec.params
+    return parameters["engine"], test.originalname, parameters.get("batch")
+
+
+@pytest.fixture
+def measure(request: pytest.FixtureRequest, engine: Engine, measured) -> Sampled:
+    """What was measured for this test."""
+    found = measured[_key(request.node)]
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 @pytest.fixture
 def times(request: pytest.FixtureRequest) -> deque[float]:
-    """What the benchmark's clock will show: samples that were taken by turns are played back.
+    """What the benchmark's clock will show: samples that were taken already are played back.
 
     pytest-benchmark can only take all samples of one call, then all of the next.
     """
