@@ -60,10 +60,10 @@ def measured(
     engines: Mapping[Path, Engine | str | Exception],
     threads: int,
     tmp_path_factory: pytest.TempPathFactory,
-) -> dict[Key, Sampled | Exception]:
+) -> dict[Key, Sampled | BaseException]:
     """What the chosen tests record, of all engines that run: measured together, by visits.
 
-    Each with all its samples; or the exception that ended it.
+    Each with all its samples; or what ended it.
     """
     options = request.config.option
     effort = Effort(options.seconds, options.rounds)
@@ -80,15 +80,15 @@ def measured(
             return Raster(engine, effort, scenes, folder)
         return ColdStart(engine, threads, effort)
 
-    found: dict[Key, Sampled | Exception] = {}
+    found: dict[Key, Sampled | BaseException] = {}
     for key in dict.fromkeys(map(_key, request.session.items)):
         opened = engines.get(key[0])
         if isinstance(opened, Engine):
             try:
                 found[key] = make(opened, *key[1:])
-            except Exception as error:
+            except (Exception, pytest.skip.Exception) as error:
                 found[key] = error
-    ready = {key: each for key, each in found.items() if not isinstance(each, Exception)}
+    ready = {key: each for key, each in found.items() if not isinstance(each, BaseException)}
     return found | visit_all(ready)
 
 
@@ -101,7 +101,7 @@ def _key(test: pytest.Function) -> Key:
 def measure(request: pytest.FixtureRequest, engine: Engine, measured) -> Sampled:
     """What was measured for this test."""
     found = measured[_key(request.node)]
-    if isinstance(found, Exception):
+    if isinstance(found, BaseException):
         raise found
     return found
 

@@ -117,3 +117,13 @@ def test_an_engine_of_which_no_process_starts_is_one_line(ranged_engine, tmp_pat
     Manifest.read(ranged_engine).write(broken)
     with pytest.raises(ToolkitError, match="a process of its own failed: .*model.onnx"):
         seconds_to_first_result(broken, 1)
+
+
+def test_what_cannot_be_made_is_one_figure_less(python, ranged_engine):
+    """Without rasterio the others are measured; and only what was chosen."""
+    arguments = ["benchmarks", "-p", "no:cacheprovider", "-rs", "-k", "raster or offline"]
+    arguments += ["--engine", str(ranged_engine), "--rounds", "3", "--threads", "1"]
+    code = "import sys, pytest; sys.modules['rasterio'] = None; sys.exit(pytest.main(sys.argv[1:]))"
+    result = python("-c", code, *arguments)
+    assert "1 passed, 1 skipped, 10 deselected" in result.stdout, result.stdout + result.stderr
+    assert "maps of rasters need rasterio" in result.stdout
