@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
     from train.model import DualHRNet, ModelConfig
 
-SIDE, SCENES = 128, 2
-"""Of the synthetic scenes that the batch norms see."""
+SIDE, SCENES = 256, 4
+"""Of the synthetic scenes that the batch norms see. Of 2 of 128 pixels the deepest of them see 32
+places; on other scenes a wide network's activations then grow to thousands, and all its labels
+are the same."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,9 +51,11 @@ def main(args: argparse.Namespace) -> None:
     )
 
 
-def plausible_network(config: ModelConfig, seed: int) -> DualHRNet:
-    """In eval mode. Batch norms have varied gains and the statistics of synthetic scenes; the
-    logits are centred on them, so that every label occurs."""
+def plausible_network(
+    config: ModelConfig, seed: int, side: int = SIDE, count: int = SCENES
+) -> DualHRNet:
+    """In eval mode. Batch norms have varied gains and the statistics of `count` synthetic scenes,
+    `side` pixels a side; the logits are centred on them, so that every label occurs."""
     import numpy as np
     import torch
 
@@ -66,7 +70,7 @@ def plausible_network(config: ModelConfig, seed: int) -> DualHRNet:
             norm.momentum = None
             norm.weight.data.uniform_(0.5, 1.5, generator=random)
             norm.bias.data.normal_(0, 0.3, generator=random)
-    scenes = [make_scene(seed, index, SIDE) for index in range(SCENES)]
+    scenes = [make_scene(seed, index, side) for index in range(count)]
     pre, post = (np.stack([getattr(s, when) for s in scenes]) for when in ("pre", "post"))
     images = [normalise(torch.from_numpy(image), config) for image in (pre, post)]
     with torch.no_grad():

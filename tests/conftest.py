@@ -62,10 +62,11 @@ def small_config() -> ModelConfig:
 
 @pytest.fixture(scope="session")
 def plausible() -> Callable[..., DualHRNet]:
-    """`plausible_network`, of the small configuration unless another is given."""
+    """`plausible_network`, of the small configuration unless another is given, and of few and
+    small scenes, which are seen in a second."""
 
     def make(config: ModelConfig = SMALL, seed: int = 0) -> DualHRNet:
-        return plausible_network(config, seed)
+        return plausible_network(config, seed, side=128, count=2)
 
     return make
 
