@@ -42,12 +42,12 @@ class Effort:
 
     def until(self, visit: int) -> Effort:
         """What all visits up to this one make together; the first is 1, the last `VISITS`."""
-        share = visit / VISITS
-        return Effort(
-            self.seconds * share,
-            None if self.rounds is None else math.ceil(self.rounds * share),
-            math.ceil(self.queries * share),
-        )
+
+        def share(count: int) -> int:
+            return math.ceil(count * visit / VISITS)
+
+        rounds = None if self.rounds is None else share(self.rounds)
+        return Effort(self.seconds * visit / VISITS, rounds, share(self.queries))
 
     @property
     def of_long_calls(self) -> Effort:
