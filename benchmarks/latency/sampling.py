@@ -47,7 +47,7 @@ class Effort:
             return math.ceil(count * visit / VISITS)
 
         rounds = None if self.rounds is None else share(self.rounds)
-        return Effort(self.seconds * visit / VISITS, rounds, share(self.queries))
+        return Effort(self.seconds * (visit / VISITS), rounds, share(self.queries))
 
     @property
     def of_long_calls(self) -> Effort:
