@@ -19,6 +19,8 @@ from runtime.errors import ConfigError, ToolkitError, reason
 
 _FAILURE = "dual-hrnet-edge/failure"
 _WATCH_SECONDS, _GRACE_SECONDS = 1.0, 5.0
+WATCHER = "watches other ranks"
+"""Name of the thread that ends a stuck rank."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def world(device: str = "auto") -> Iterator[World]:
     dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
     store = dist.distributed_c10d._get_default_store()
     ended = threading.Event()
-    threading.Thread(target=_watch, args=(store, ended), daemon=True).start()
+    watcher = threading.Thread(target=_watch, args=(store, ended), daemon=True, name=WATCHER)
+    watcher.start()
     try:
         yield World(rank, size, place)
     except BaseException as error:
@@ -113,6 +116,8 @@ def world(device: str = "auto") -> Iterator[World]:
         dist.destroy_process_group()
     finally:
         ended.set()
+        # Python ending while it is inside the store would abort the process.
+        watcher.join(_GRACE_SECONDS)
 
 
 def _explained(error: BaseException, store: dist.Store, rank: int) -> BaseException:

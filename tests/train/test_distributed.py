@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import torch
 import torch.multiprocessing
 
 from runtime.errors import ConfigError, DataError, ToolkitError
-from train.distributed import World, pick_device, world
+from train import distributed
+from train.distributed import WATCHER, World, pick_device, world
 
 
 def _join(rank: int, port: int, size: int) -> None:
@@ -71,6 +73,24 @@ def test_a_failure_on_one_rank_ends_the_other_with_its_message(
     assert message == "stopped, because rank 1 failed: tile x: is gone; restore it"
     assert float(waited) < 55
     assert "tile x: is gone" in (tmp_path / "1.txt").read_text()
+
+
+def _leave_while_the_watcher_is_busy(rank: int, port: int) -> None:
+    _join(rank, port, 2)
+
+    def busy(_: object, ended: threading.Event) -> None:
+        ended.wait()
+        time.sleep(0.5)
+
+    distributed._watch = busy
+    with world("cpu") as group:
+        group.any(False)
+    assert WATCHER not in [thread.name for thread in threading.enumerate()]
+
+
+def test_the_watching_thread_is_waited_for(free_port: int) -> None:
+    """In C++ while Python ends, it would abort the process in place of its message."""
+    torch.multiprocessing.spawn(_leave_while_the_watcher_is_busy, (free_port,), nprocs=2)
 
 
 def _fail_while_the_other_sleeps(rank: int, port: int) -> None:
