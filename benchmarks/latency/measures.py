@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from runtime.engine import Engine
 from runtime.images import read_pair, write_png
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
-from train.synthetic.scene import make_scene
+from train.synthetic.scene import Scene, make_scene
 
 SEED = 4_242
 """Of the synthetic scenes: what a picture shows does not change the time, its size does."""
@@ -30,6 +31,7 @@ class Layers(Turns):
 
     def __init__(self, engine: Engine, batch: int, effort: Effort, folder: Path) -> None:
         self._engine, self._pair = engine, pairs(engine, batch)
+        self._give_to_device()
         calls = {
             figures.ENGINE: _inference(engine, *self._pair),
             figures.COPIES: lambda: engine.predict(*self._pair),
@@ -38,9 +40,13 @@ class Layers(Turns):
         super().__init__(calls, effort)
 
     def go_on(self, visit: int) -> None:
-        if hasattr(self._engine._backend, "compute"):
-            self._engine.predict(*self._pair)  # the device may hold another batch
+        self._give_to_device()
         super().go_on(visit)
+
+    def _give_to_device(self) -> None:
+        """What a backend's `compute` works on; the device may hold another batch."""
+        if hasattr(self._engine._backend, "compute"):
+            self._engine.predict(*self._pair)
 
 
 def offline(engine: Engine, effort: Effort) -> Stream:
@@ -91,9 +97,15 @@ class ColdStart:
 def pairs(engine: Engine, count: int) -> tuple[np.ndarray, np.ndarray]:
     """As many different pairs: before and after, uint8 [N,H,W,3] each, of the engine's size."""
     height, width = engine.height, engine.width
-    tiles = [make_scene(SEED, i, max(height, width)) for i in range(count)]
+    tiles = [_tile(index, max(height, width)) for index in range(count)]
     pre = np.stack([tile.pre[:height, :width] for tile in tiles])
     return pre, np.stack([tile.post[:height, :width] for tile in tiles])
+
+
+@functools.cache
+def _tile(index: int, size: int) -> Scene:
+    """Made once for all measures and engines."""
+    return make_scene(SEED, index, size)
 
 
 def _inference(engine: Engine, pre: np.ndarray, post: np.ndarray) -> Callable[[], object]:
@@ -101,7 +113,6 @@ def _inference(engine: Engine, pre: np.ndarray, post: np.ndarray) -> Callable[[]
     backend = engine._backend
     assert backend
     if hasattr(backend, "compute"):
-        engine.predict(pre, post)  # now the device has what it computes on
         return backend.compute
     maps = tuple(np.empty(pre.shape[:-1], np.uint8) for _ in range(3))
     return lambda: backend.infer(pre, post, maps)

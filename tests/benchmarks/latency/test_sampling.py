@@ -93,9 +93,8 @@ def test_every_figure_sees_the_whole_run():
     figures = {name: Clocked(lambda: float(next(speed)), Effort(rounds=100)) for name in "abc"}
     assert visit_all(figures) == {}
     seconds = [each.seconds[""] for each in figures.values()]
-    assert sorted(itertools.chain(*seconds)) == list(
-        range(1, 301)
-    )  # none is lost, none is taken twice
+    # None is lost, none is taken twice.
+    assert sorted(itertools.chain(*seconds)) == list(range(1, 301))
     medians = [np.median(each) for each in seconds]
     assert max(medians) / min(medians) < 1.2
     assert max(np.median(each[:10]) for each in seconds) < 30
