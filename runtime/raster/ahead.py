@@ -40,7 +40,8 @@ def ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
             yield item
     finally:
         unwanted.set()
-        thread.join()
+        if thread is not threading.current_thread():  # whose garbage collection may end this
+            thread.join()
 
 
 def _fill(

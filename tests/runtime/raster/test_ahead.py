@@ -40,3 +40,19 @@ def test_a_caller_that_stops_ends_the_thread():
     next(given)
     given.close()
     assert threading.active_count() == before
+
+
+def test_the_thread_itself_may_close_the_iterator():
+    """As it does when its garbage collection finds one that the caller dropped."""
+    abandoned, closed = threading.Event(), threading.Event()
+
+    def items():
+        yield 1
+        abandoned.wait(5)
+        given.close()
+        closed.set()
+
+    given = ahead(items(), 4)
+    assert next(given) == 1
+    abandoned.set()
+    assert closed.wait(5)
