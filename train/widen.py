@@ -25,7 +25,6 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m train.widen", description=__doc__)
     p.add_argument("--checkpoint", required=True, type=Path, metavar="CKPT", help="the narrow one")
     p.add_argument("--width", required=True, type=int, help="W48 means 48")
-    p.add_argument("--seed", type=int, default=0, help="of the weights' division")
     p.add_argument("--out", required=True, type=Path, metavar="CKPT", help="checkpoint to write")
     return p
 
@@ -33,13 +32,13 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     from train.checkpoint import load_checkpoint, save_checkpoint
 
-    wide = widened(load_checkpoint(args.checkpoint), args.width, args.seed)
+    wide = widened(load_checkpoint(args.checkpoint), args.width)
     save_checkpoint(args.out, wide)
     cli.note(f"{args.out}: {wide.model.architecture} W{args.width}, from {args.checkpoint}")
 
 
 def widened(narrow: Checkpoint, width: int, seed: int = 0) -> Checkpoint:
-    """The same function, to rounding, by a network of `width`.
+    """The same function, to rounding, by a network of `width`; `seed` divides the weights.
 
     Raises:
         ConfigError: `width` is not above the narrow network's.
