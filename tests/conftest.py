@@ -61,6 +61,17 @@ def small_config() -> ModelConfig:
 
 
 @pytest.fixture(scope="session")
+def small(small_config: ModelConfig) -> Callable[..., ModelConfig]:
+    """The small network's config with other options, checked like any other."""
+
+    def make(**fields: object) -> ModelConfig:
+        given = small_config.model_dump(exclude_defaults=True)
+        return ModelConfig.model_validate({**given, **fields})
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def plausible() -> Callable[..., DualHRNet]:
     """`plausible_network`, of the small configuration unless another is given, and of few and
     small scenes, which are seen in a second."""

@@ -33,17 +33,6 @@ OPTIONS = [
 ]
 
 
-@pytest.fixture
-def small(small_config: ModelConfig) -> Callable[..., ModelConfig]:
-    """The small network's config with other options, checked like any other."""
-
-    def make(**fields: object) -> ModelConfig:
-        given = small_config.model_dump(exclude_defaults=True)
-        return ModelConfig.model_validate({**given, **fields})
-
-    return make
-
-
 @pytest.mark.parametrize(
     ("architecture", "digest"),
     [

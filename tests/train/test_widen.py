@@ -13,25 +13,18 @@ from train.checkpoint import Checkpoint, load_checkpoint
 from train.model import ModelConfig
 from train.widen import widened
 
-NETWORKS = {
-    "native": ModelConfig(
-        width=4, stem_width=8, bottlenecks=1, modules=(1, 1, 1), blocks=1, projection=16,
-        head_widths=(8, 8),
-    ),
-    "siamese": ModelConfig(
-        width=4, stem_width=8, bottlenecks=1, modules=(1, 1, 1), blocks=1, projection=16,
-        head_widths=(8, 8), streams="siamese", squeeze_excitation=False,
-    ),
-    "published": ModelConfig(
-        width=4, stem_width=8, bottlenecks=1, modules=(1, 1, 1), blocks=1,
-        architecture="si-analytics",
-    ),
-}  # fmt: skip
+OPTIONS = [
+    {},
+    {"streams": "siamese", "squeeze_excitation": False},
+    {"architecture": "si-analytics"},
+]
 
 
-@pytest.fixture(params=NETWORKS)
-def narrow(request: pytest.FixtureRequest, plausible: Callable) -> Checkpoint:
-    network = plausible(NETWORKS[request.param], 1)
+@pytest.fixture(params=OPTIONS, ids=str)
+def narrow(
+    request: pytest.FixtureRequest, small: Callable[..., ModelConfig], plausible: Callable
+) -> Checkpoint:
+    network = plausible(small(width=4, **request.param), 1)
     return Checkpoint(network.config, network.state_dict())
 
 
