@@ -67,12 +67,13 @@ def choose(requested: str, precision: Precision, capability: str | None) -> Targ
 
 def offers(requested: str, capability: str | None) -> list[tuple[Target, Precision]]:
     """Everything to compare for the best engine: of one target, or, with "auto", of the GPU's
-    target where there is a GPU (or a capability is named), else of both processor targets.
+    target where one compiles for the GPU here (or a capability is named), else of both
+    processor targets.
 
     Raises: as `choose`.
     """
     if requested == "auto":
-        first = choose("auto", "fp16" if capability or compute_capability() else "fp32", capability)
+        first = choose("auto", "fp16" if capability or _compiler_for_gpu() else "fp32", capability)
         names = [first.name] if first.nvidia else ["openvino", "onnxruntime"]
         names = [name for name in names if _installed(name)]
     else:
@@ -82,6 +83,13 @@ def offers(requested: str, capability: str | None) -> list[tuple[Target, Precisi
         for precision in _PRECISIONS[_named(name)]:
             found.append((choose(name, precision, capability), precision))
     return found
+
+
+def _compiler_for_gpu() -> bool:
+    """Whether there is a GPU, and a target that compiles for it."""
+    gpu = compute_capability()
+    nvidia = (name for name in NAMES if name.startswith("tensorrt"))
+    return gpu is not None and any(_unfit(name, "fp16", None, gpu) is None for name in nvidia)
 
 
 def _installed(name: BackendName) -> bool:
@@ -103,9 +111,22 @@ def _unfit(
     cpu_can = precision in _PRECISIONS["openvino"]
     if name == "tensorrt-rtx" and gpu is None and capability is None and cpu_can:
         return "no GPU to run it"
+    wanted = capability or gpu
+    if name == "tensorrt-rtx" and wanted is not None and not _compiles_for(wanted):
+        return f"does not compile for compute capability {wanted}"
     if not name.startswith("tensorrt") and capability is not None:
         return "has no compute capability"
     return None
+
+
+def _compiles_for(capability: str) -> bool:
+    from export.builders.tensorrt import check_capability
+
+    try:
+        check_capability(capability)
+    except ConfigError:
+        return False
+    return True
 
 
 def _capability(name: BackendName, asked: str | None, gpu: str | None) -> str | None:

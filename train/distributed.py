@@ -67,7 +67,7 @@ class World:
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
-    """`auto` takes a GPU where there is one.
+    """`auto` takes a GPU where there is one. FP32 on it is FP32 from then on.
 
     Raises:
         ConfigError: an unknown name, no GPU here, or fewer GPUs than processes.
@@ -84,6 +84,9 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
             f"process {local_rank} of this node has no GPU, there are {count}; "
             f"start torchrun with --nproc-per-node={count}"
         )
+    # By PyTorch's default cuDNN rounds FP32 to TF32, whose mantissa is FP16's: scores and labels
+    # would not be the processor's. Who wants speed has bf16.
+    torch.backends.cudnn.allow_tf32 = False
     return torch.device("cuda", local_rank)
 
 

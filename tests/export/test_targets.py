@@ -15,6 +15,8 @@ def machine(monkeypatch: pytest.MonkeyPatch):
     """Pretend to be a machine: its GPU's compute capability, and what is installed."""
 
     def be(gpu: str | None, *installed: str) -> None:
+        if "tensorrt-rtx" in installed:
+            pytest.importorskip("tensorrt_rtx")  # it is asked which GPUs it knows
         modules = {name.replace("-", "_") for name in installed}
         monkeypatch.setattr(targets, "compute_capability", lambda: gpu)
         monkeypatch.setattr(
@@ -52,6 +54,17 @@ def test_auto_says_why_it_passed_others_over(machine) -> None:
     assert why == (
         "tensorrt: no GPU; tensorrt-rtx: not installed; openvino is here and offers fp32"
     )
+
+
+def test_auto_passes_over_a_compiler_that_does_not_know_the_gpu(machine) -> None:
+    machine("9.0", "tensorrt-rtx", "openvino")
+    target = targets.choose("auto", "int8", None)
+    assert target.name == "openvino"
+    assert "tensorrt-rtx: does not compile for compute capability 9.0; openvino" in target.why
+    with pytest.raises(ConfigError, match=r"build fp16: .*does not compile for .* 9\.0"):
+        targets.choose("auto", "fp16", None)
+    names = {target.name for target, _ in targets.offers("auto", None)}
+    assert names == {"openvino"}
 
 
 def test_auto_with_a_named_capability_compiles_for_it(machine) -> None:

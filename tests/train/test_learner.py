@@ -13,7 +13,7 @@ import torch.multiprocessing
 
 from runtime.errors import ConfigError, ToolkitError
 from train.config import TrainConfig
-from train.distributed import World, world
+from train.distributed import World, pick_device, world
 from train.learner import Learner
 from train.model import ModelConfig, build_network
 
@@ -249,7 +249,7 @@ def test_a_compiled_network_keeps_its_names_and_learns_the_same() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_a_step_on_a_gpu_is_that_of_the_processor(precision: str) -> None:
     losses = []
-    for place in (ALONE, World(0, 1, torch.device("cuda", 0))):
+    for place in (ALONE, World(0, 1, pick_device("cuda"))):
         network = build_network(ModelConfig.model_validate(MODEL), 0)
         config = _config(precision=precision if place is not ALONE else "fp32")
         learner = Learner(network, config, place)
@@ -262,6 +262,6 @@ def test_a_step_on_a_gpu_is_that_of_the_processor(precision: str) -> None:
 def test_synchronised_batch_norm_keeps_the_official_names() -> None:
     network = build_network(ModelConfig.model_validate(MODEL), 0)
     names = list(network.state_dict())
-    learner = Learner(network, _config(sync_batch_norm=True), World(0, 1, torch.device("cuda", 0)))
+    learner = Learner(network, _config(sync_batch_norm=True), World(0, 1, pick_device("cuda")))
     assert list(learner.network.state_dict()) == names
     assert any(isinstance(m, torch.nn.SyncBatchNorm) for m in learner.network.modules())

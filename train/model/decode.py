@@ -49,16 +49,17 @@ def decode(building: Tensor, damage: Tensor, threshold: float = 0.5) -> tuple[Te
     is_building = logit >= math.log(threshold / (1 - threshold))
     # A chain of comparisons instead of argmax: compilers fuse it with its neighbours,
     # and it needs no 64-bit indices.
-    values = [damage.new_tensor(value) for value in DAMAGE_CLASSES]
-    best, chosen = damage[:, 0], values[0]
-    for index, value in enumerate(values[1:], start=1):
+    # The class values are numbers, not tensors: those a GPU would have to fetch from the host.
+    first, *others = map(float, DAMAGE_CLASSES)
+    best, chosen = damage[:, 0], first
+    for index, value in enumerate(others, start=1):
         candidate = damage[:, index]
         chosen = torch.where(candidate > best, value, chosen)
         best = torch.maximum(best, candidate)
     likelihood = 1.0 / torch.exp(damage - best[:, None]).sum(1)
     confidence = torch.where(is_building, likelihood, 1.0 - probability)
     return (
-        torch.where(is_building, chosen, damage.new_tensor(0)).to(torch.uint8),
+        torch.where(is_building, chosen, 0.0).to(torch.uint8),
         torch.round(probability * 255.0).to(torch.uint8),
         torch.round(confidence * 255.0).to(torch.uint8),
     )

@@ -21,6 +21,8 @@ from pathlib import Path
 import pytest
 
 from runtime import host
+from runtime.cuda.with_cuda_python import CudaPythonDevice
+from runtime.cuda.with_pycuda import PycudaDevice
 from runtime.manifest import Target
 
 TESTS = Path(__file__).parents[2]
@@ -215,3 +217,11 @@ except ToolkitError as error:
         return kind, message
 
     return run
+
+
+@pytest.fixture(params=["cuda-python", "pycuda"])
+def device_class(request: pytest.FixtureRequest) -> type[CudaPythonDevice] | type[PycudaDevice]:
+    """For tests with NVIDIA's own driver: what opens a device, by each package that is here."""
+    if importlib.util.find_spec({"cuda-python": "cuda"}.get(request.param, "pycuda")) is None:
+        pytest.skip(f"{request.param} is not installed")
+    return {"cuda-python": CudaPythonDevice, "pycuda": PycudaDevice}[request.param]
