@@ -9,9 +9,9 @@ from __future__ import annotations
 from calibration.observers.entropy import (
     BINS,
     QUANTUM,
+    Divergence,
     EntropyObserver,
     entropy_threshold,
-    quantisation_divergence,
 )
 from calibration.observers.histogram import RESOLUTION, MagnitudeHistogram
 from calibration.observers.minmax import MinMaxObserver
@@ -30,6 +30,7 @@ __all__ = [
     "METHODS",
     "QUANTUM",
     "RESOLUTION",
+    "Divergence",
     "EntropyObserver",
     "MagnitudeHistogram",
     "MinMaxObserver",
@@ -37,5 +38,4 @@ __all__ = [
     "PercentileObserver",
     "entropy_threshold",
     "expected_error",
-    "quantisation_divergence",
 ]

@@ -16,6 +16,9 @@ QUANTUM = 128
 _STRIDE = 16
 """Bins from one candidate to the next."""
 
+_FLOOR = 1e-6
+_LOG_FLOOR = float(np.log(_FLOOR))
+
 
 class EntropyObserver(HistogramObserver):
     """amax with the least divergence, in the sense of Kullback and Leibler, over BINS bins."""
@@ -41,26 +44,39 @@ def entropy_threshold(counts: np.ndarray) -> int:
     # The first bin holds the zeros that ReLU makes; they are exact in any range.
     counts = counts.copy()
     counts[0] = counts[1]
-    best, best_divergence = len(counts), np.inf
-    for kept in range(QUANTUM, len(counts) + 1, _STRIDE):
-        divergence = quantisation_divergence(counts, kept)
-        if divergence < best_divergence:
-            best, best_divergence = kept, divergence
-    return best
+    divergence = Divergence(counts)
+    return min(range(QUANTUM, len(counts) + 1, _STRIDE), key=divergence)
 
 
-def quantisation_divergence(counts: np.ndarray, kept: int) -> float:
-    """KL divergence of the first `kept` bins (rest clipped into the last) from 128 levels."""
-    reference = counts[:kept].copy()
-    reference[-1] += counts[kept:].sum()
-    inside = counts[:kept]
-    level = np.arange(kept) * QUANTUM // kept
-    occupied = inside > 0
-    mass = np.bincount(level, inside, QUANTUM)
-    share = np.bincount(level, occupied, QUANTUM)
-    spread = np.where(occupied, (mass / np.maximum(share, 1))[level], 0.0)
-    p, q = reference / reference.sum(), spread / max(spread.sum(), 1e-300)
-    # Clipped mass can land in a bin that was empty; a floor keeps its cost finite.
-    q = np.maximum(q, 1e-6)
-    both = p > 0
-    return float((p[both] * np.log(p[both] / q[both])).sum())
+class Divergence:
+    """KL divergence of a histogram's first bins, the rest clipped into the last of them, from
+    what 128 levels make of them: each level's mass spread evenly over its occupied bins.
+
+    Sums up to each bin are taken once; a number of bins then costs as much as there are levels.
+    """
+
+    def __init__(self, counts: np.ndarray) -> None:
+        """counts: float64 [B]."""
+        occupied = counts > 0
+        self._counts = counts
+        self._mass, self._occupied = _up_to(counts), _up_to(occupied)
+        self._information = _up_to(counts * np.log(np.where(occupied, counts, 1)))
+
+    def __call__(self, kept: int) -> float:
+        total, last = self._mass[-1], self._counts[kept - 1]
+        edges = -(-np.arange(QUANTUM + 1) * kept // QUANTUM)
+        mass, share = np.diff(self._mass[edges]), np.diff(self._occupied[edges])
+        # Clipped mass can land in a bin that was empty; a floor keeps its cost finite.
+        spread = np.maximum(share * max(self._mass[kept], 1e-300), 1e-300)
+        logarithm = np.log(np.maximum(mass / spread, _FLOOR))
+        clipped = total - self._mass[kept - 1]  # with what is in the last bin
+        found = self._information[kept - 1] - self._mass[kept - 1] * np.log(total)
+        found -= mass @ logarithm - last * logarithm[-1]
+        if clipped > 0:
+            found += clipped * (np.log(clipped / total) - (logarithm[-1] if last else _LOG_FLOOR))
+        return float(found / total)
+
+
+def _up_to(values: np.ndarray) -> np.ndarray:
+    """[B + 1], the sum before each bin, and of all."""
+    return np.concatenate(([0.0], np.cumsum(values)))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calibration.observers.minmax import MinMaxObserver
+from calibration.observers.minmax import MinMaxObserver, flat
 
 RESOLUTION = 8192
 """Bins. More than half of them are in use: above 32 for each of INT8's 127 magnitudes."""
@@ -52,7 +52,7 @@ class MagnitudeHistogram:
         power = RESOLUTION.bit_length() - 1 - self._exponent
         scale = ((power + 127) << 23).view(torch.float32)
         count = _count_on_processor if on_cpu else _count_on_device
-        self._counts += count(_flat(x), scale)
+        self._counts += count(flat(x), scale)
 
     @property
     def counts(self) -> np.ndarray:
@@ -129,7 +129,7 @@ def _count_on_processor(values: Tensor, scale: Tensor) -> Tensor:
     """
     counts = torch.zeros(RESOLUTION, dtype=torch.int64)
     size = min(_CHUNK, len(values))
-    positions, bins = torch.empty(size), torch.empty(size, dtype=torch.int32)
+    positions, bins = torch.empty(size), torch.empty(size, dtype=torch.int16)
     for chunk in values.split(_CHUNK):
         position, index = positions[: len(chunk)], bins[: len(chunk)]
         torch.mul(chunk.float(), scale, out=position)
@@ -148,11 +148,6 @@ def _count_on_device(values: Tensor, scale: Tensor) -> Tensor:
         position = torch.mul(chunk.float(), scale).abs_()
         counts += torch.histc(position, RESOLUTION, 0, RESOLUTION).long()
     return counts
-
-
-def _flat(x: Tensor) -> Tensor:
-    """[numel], a view also of a channels-last tensor: the order of values does not matter."""
-    return x.permute(sorted(range(x.dim()), key=x.stride, reverse=True)).reshape(-1)
 
 
 def _exponent_of(value: float) -> int:

@@ -15,7 +15,7 @@ class MinMaxObserver:
     def update(self, x: Tensor) -> None:
         if not x.numel():
             return
-        low, high = (extreme.float() for extreme in torch.aminmax(x))
+        low, high = (extreme.float() for extreme in torch.aminmax(flat(x)))
         if self._extremes is not None:
             # These keep a NaN, which Python's min and max lose; it must be refused later.
             low = torch.minimum(self._extremes[0], low)
@@ -40,3 +40,8 @@ class MinMaxObserver:
         assert self._extremes is not None
         low, high = self._extremes
         return torch.maximum(low.abs(), high.abs())
+
+
+def flat(x: Tensor) -> Tensor:
+    """[numel], a view also of a channels-last tensor: the order of values does not matter."""
+    return x.permute(sorted(range(x.dim()), key=x.stride, reverse=True)).reshape(-1)

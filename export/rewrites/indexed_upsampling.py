@@ -2,17 +2,21 @@
 
 TensorRT-RTX gives each Resize a kernel of its own, or one with a single addition. Written as
 gathers, several upsamplings and their sum are one kernel, and no upsampled tensor is written.
-An upsampling that is alone in its sum stays a Resize: there is nothing to put together.
+They are added to each other before the rest: in between, the compiler would leave a sum to a
+convolution's kernel, and write each of them. An upsampling that is alone in its sum stays a
+Resize: there is nothing to put together.
 """
 
 from __future__ import annotations
+
+import operator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from export.rewrites.shapes import shape
-from export.rewrites.sums import find_sums
+from export.rewrites.sums import find_sums, replace_sum
 
 
 class IndexedUpsampling(nn.Module):
@@ -46,12 +50,16 @@ def indexed_upsampling(core: fx.GraphModule) -> fx.GraphModule:
     for each in find_sums(core):
         found = [t for t in each.terms if t.target is F.interpolate and len(t.users) == 1]
         if len(found) > 1:
-            for node in found:
-                _replace(core, node)
+            rest = [term for term in each.terms if term not in found]
+            first, *others = [_indexed(core, node) for node in found]
+            with core.graph.inserting_before(each.result):
+                for node in others:
+                    first = core.graph.call_function(operator.add, (first, node))
+            replace_sum(core, each, [*rest, first])
     return core
 
 
-def _replace(core: fx.GraphModule, node: fx.Node) -> None:
+def _indexed(core: fx.GraphModule, node: fx.Node) -> fx.Node:
     (source,) = node.all_input_nodes
     *_, height, width = shape(source)
     factor = shape(node)[-1] // width
@@ -59,5 +67,4 @@ def _replace(core: fx.GraphModule, node: fx.Node) -> None:
     if not hasattr(core, path):
         core.add_submodule(path, IndexedUpsampling(height, width, factor))
     with core.graph.inserting_before(node):
-        indexed = core.graph.call_module(path, (source,))
-    node.replace_all_uses_with(indexed)
+        return core.graph.call_module(path, (source,))

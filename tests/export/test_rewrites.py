@@ -10,12 +10,13 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import fx, nn
 
 from export.rewrites import REWRITES, rewrite
 from export.rewrites.channel_dot import ChannelDot
 from export.rewrites.indexed_upsampling import IndexedUpsampling
 from export.rewrites.shapes import propagate_shapes, shape
+from export.rewrites.sums import is_addition
 from train.model import ModelConfig, build_network
 from train.model.dual_hrnet import DualHRNet
 from train.model.inference_form import inference_form
@@ -54,14 +55,20 @@ def test_a_rewritten_network_has_the_same_logits(network: DualHRNet, names: tupl
 
 
 @pytest.fixture(scope="module")
-def published() -> Callable[..., int]:
-    """Nodes of a kind in the published network, W8, after some rewrites."""
+def published_core() -> Callable[..., fx.GraphModule]:
+    """The published network, W8, after some rewrites."""
     network = build_network(
         ModelConfig(architecture="si-analytics", width=8, stem_width=8, blocks=1), 0
     ).eval()
+    return lambda *names: rewrite(inference_form(network), names, 64, 64)
+
+
+@pytest.fixture
+def published(published_core: Callable) -> Callable[..., int]:
+    """Nodes of a kind in it."""
 
     def count(kind: Callable[[nn.Module | None, object], bool], *names: str) -> int:
-        core = rewrite(inference_form(network), names, 64, 64)
+        core = published_core(*names)
         modules = dict(core.named_modules())
         return sum(kind(modules.get(str(n.target)), n.target) for n in core.graph.nodes)
 
@@ -100,6 +107,24 @@ def test_indexed_upsampling_is_bilinear_interpolation(height, width, factor, see
     expected = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
     got = IndexedUpsampling(height, width, factor)(x)
     assert torch.allclose(got, expected, atol=1e-6)
+
+
+def test_upsamplings_of_one_sum_are_added_to_each_other_first(published_core: Callable) -> None:
+    """So that the compiler puts them into one kernel, rather than into convolutions'."""
+    core = published_core("indexed-upsampling")
+    modules = dict(core.named_modules())
+
+    def is_upsampling(node: fx.Node) -> bool:
+        return isinstance(modules.get(str(node.target)), IndexedUpsampling)
+
+    def is_sum(node: fx.Node) -> bool:
+        return is_addition(node) and all(is_upsampling(arg) or is_sum(arg) for arg in node.args)
+
+    found = [node for node in core.graph.nodes if is_upsampling(node)]
+    assert found
+    for node in found:
+        (reader,) = node.users
+        assert is_sum(reader)
 
 
 def test_channel_dot_is_relu_and_convolution() -> None:
