@@ -11,6 +11,7 @@ import onnxruntime
 from export.deploy import DeployOptions
 from export.request import Proof
 from runtime.backends.contract import OUTPUTS
+from runtime.backends.onnxruntime import settings
 from runtime.damage import CLASS_NAMES
 from runtime.engine import Engine
 from runtime.errors import DataError, ExportError
@@ -61,7 +62,7 @@ def graph_runner(model: onnx.ModelProto, options: DeployOptions) -> Runner:
     A graph that takes no single pair gets copies of it.
     """
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
+        model.SerializeToString(), settings(), providers=["CPUExecutionProvider"]
     )
     count = options.batch[0]
 

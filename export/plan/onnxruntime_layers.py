@@ -14,13 +14,12 @@ import onnxruntime
 
 from export.plan.origin import Convolution, Origins
 from export.plan.record import CPU, ITEM_BYTES, Kernel, Plan, Tensor
-from runtime import host
+from runtime.backends.onnxruntime import settings
 from runtime.errors import ExportError, reason
 
 DTYPES = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "double": "fp64"}
 """ONNX Runtime's names for datatypes where a plan has another."""
 
-FATAL = 4  # failures arrive as exceptions
 _CONVOLUTION = re.compile(r"Conv(Integer)?$")
 _INTEGER = re.compile(r"^QLinear|^QGemm$|Integer$")
 
@@ -44,11 +43,7 @@ def profile(model: Path, origins: Origins, runs: int = 3) -> Plan:
 
 def _events(model: Path, folder: Path, runs: int) -> dict[str, list[dict[str, Any]]]:
     """Per operation, in the order of execution, its events of every measured run."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.intra_op_num_threads = host.physical_cores()
-    options.inter_op_num_threads = 1
-    options.log_severity_level = FATAL
+    options = settings()
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / "profile")
     try:

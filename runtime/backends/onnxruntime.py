@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 FATAL = 4  # failures arrive as exceptions; printing them as well would double them
 
 
+def settings(threads: int | None = None) -> Any:
+    """How every graph is run, as SessionOptions; without `threads`, on every physical core."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # Set, not left at 0: then ONNX Runtime pins threads to cores, also to forbidden ones.
+    options.intra_op_num_threads = threads or host.physical_cores()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = FATAL
+    return options
+
+
 class OnnxRuntimeBackend:
     """A payload is portable between versions, so another version is recorded, not refused."""
 
@@ -34,15 +47,9 @@ class OnnxRuntimeBackend:
             ) from error
         self.version: str = onnxruntime.__version__
         path = manifest.payload_path(folder, "model.onnx")
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        # Set, not left at 0: then ONNX Runtime pins threads to cores, also to forbidden ones.
-        options.intra_op_num_threads = threads or host.physical_cores()
-        options.inter_op_num_threads = 1
-        options.log_severity_level = FATAL
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                str(path), settings(threads), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its exceptions share no public base
             raise BackendError(
