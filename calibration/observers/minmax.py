@@ -43,5 +43,6 @@ class MinMaxObserver:
 
 
 def flat(x: Tensor) -> Tensor:
-    """[numel], a view also of a channels-last tensor: the order of values does not matter."""
+    """[numel], a view also of a channels-last tensor: the order of values does not matter, and
+    PyTorch's reductions would copy such a tensor first."""
     return x.permute(sorted(range(x.dim()), key=x.stride, reverse=True)).reshape(-1)

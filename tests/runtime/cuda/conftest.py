@@ -219,9 +219,13 @@ except ToolkitError as error:
     return run
 
 
-@pytest.fixture(params=["cuda-python", "pycuda"])
+DEVICES = {"cuda": CudaPythonDevice, "pycuda": PycudaDevice}
+"""By the module of each package."""
+
+
+@pytest.fixture(params=DEVICES)
 def device_class(request: pytest.FixtureRequest) -> type[CudaPythonDevice] | type[PycudaDevice]:
     """For tests with NVIDIA's own driver: what opens a device, by each package that is here."""
-    if importlib.util.find_spec({"cuda-python": "cuda"}.get(request.param, "pycuda")) is None:
+    if importlib.util.find_spec(request.param) is None:
         pytest.skip(f"{request.param} is not installed")
-    return {"cuda-python": CudaPythonDevice, "pycuda": PycudaDevice}[request.param]
+    return DEVICES[request.param]
