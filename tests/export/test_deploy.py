@@ -10,10 +10,12 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from calibration.observe import observe
 from export.deploy import DeployGraph, DeployOptions, deploy_graph
 from export.onnx_graph import OPSET, export_onnx
+from export.rewrites import FOR_NVIDIA
 from runtime.errors import ConfigError
 from train.checkpoint import load_checkpoint
 from train.inference import predict_maps
@@ -24,6 +26,18 @@ from train.quantisation.fake import Range
 from train.xbd import find_tiles
 
 SIDE = 64
+
+
+class _Operations(TorchDispatchMode):
+    """The names of all that is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.name())
+        return func(*args, **(kwargs or {}))
 
 
 def _run(model: onnx.ModelProto, pre: np.ndarray, post: np.ndarray) -> list[np.ndarray]:
@@ -71,6 +85,17 @@ def test_rectangular_graph_gives_pytorchs_maps(plausible: Callable) -> None:
 def _with(config: ModelConfig, **options: object) -> ModelConfig:
     given = config.model_dump(exclude_defaults=True)
     return ModelConfig.model_validate({**given, **options})
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_graph_takes_nothing_from_the_host(plausible: Callable, precision: str) -> None:
+    """On a GPU it would be a copy in each run, which no CUDA graph can capture."""
+    options = DeployOptions(SIDE, SIDE, precision=precision, rewrites=FOR_NVIDIA)
+    graph, image = deploy_graph(plausible(), options), torch.zeros(1, SIDE, SIDE, 3).byte()
+    with torch.no_grad(), _Operations() as seen:
+        graph(image, image)
+    assert "aten::convolution" in seen.names
+    assert "aten::lift_fresh" not in seen.names  # of a tensor made from numbers
 
 
 @pytest.mark.parametrize(
