@@ -111,22 +111,14 @@ def _unfit(
     cpu_can = precision in _PRECISIONS["openvino"]
     if name == "tensorrt-rtx" and gpu is None and capability is None and cpu_can:
         return "no GPU to run it"
-    wanted = capability or gpu
-    if name == "tensorrt-rtx" and wanted is not None and not _compiles_for(wanted):
-        return f"does not compile for compute capability {wanted}"
+    if name == "tensorrt-rtx" and gpu is not None and capability is None:
+        from export.builders.tensorrt import capabilities
+
+        if gpu not in capabilities():
+            return f"does not compile for compute capability {gpu}"
     if not name.startswith("tensorrt") and capability is not None:
         return "has no compute capability"
     return None
-
-
-def _compiles_for(capability: str) -> bool:
-    from export.builders.tensorrt import check_capability
-
-    try:
-        check_capability(capability)
-    except ConfigError:
-        return False
-    return True
 
 
 def _capability(name: BackendName, asked: str | None, gpu: str | None) -> str | None:

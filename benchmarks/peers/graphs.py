@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 def onnxruntime_run(graph: Path, threads: int) -> Run:
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors; it warns of every initialiser that it removes
-    session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    from runtime.backends.onnxruntime import settings
+
+    session = onnxruntime.InferenceSession(
+        str(graph), settings(threads), providers=["CPUExecutionProvider"]
+    )
     return lambda feeds: session.run(None, dict(feeds))
 
 

@@ -67,7 +67,7 @@ class Divergence:
         edges = -(-np.arange(QUANTUM + 1) * kept // QUANTUM)
         mass, share = np.diff(self._mass[edges]), np.diff(self._occupied[edges])
         # Clipped mass can land in a bin that was empty; a floor keeps its cost finite.
-        spread = np.maximum(share * max(self._mass[kept], 1e-300), 1e-300)
+        spread = np.maximum(share * self._mass[kept], 1e-300)
         logarithm = np.log(np.maximum(mass / spread, _FLOOR))
         clipped = total - self._mass[kept - 1]  # with what is in the last bin
         found = self._information[kept - 1] - self._mass[kept - 1] * np.log(total)

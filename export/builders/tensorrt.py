@@ -6,7 +6,6 @@ Networks are strongly typed: precision is in the graph, no builder flag changes 
 from __future__ import annotations
 
 import importlib
-import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -132,15 +131,19 @@ def _profile(builder: Any, options: DeployOptions) -> Any:
     return profile
 
 
+def capabilities() -> list[str]:
+    """Compute capabilities that TensorRT-RTX compiles for, such as "8.6"."""
+    known = sorted(n for n in dir(library("tensorrt-rtx").ComputeCapability) if n.startswith("SM"))
+    return [f"{name[2:-1]}.{name[-1]}" for name in known]
+
+
 def check_capability(capability: str) -> None:
-    """Raises: ConfigError where TensorRT-RTX cannot compile for `capability` ("8.6")."""
-    trt = library("tensorrt-rtx")
-    known = sorted(n for n in dir(trt.ComputeCapability) if n.startswith("SM"))
-    if not re.fullmatch(r"\d+\.\d", capability) or _sm(capability) not in known:
-        numbers = ", ".join(f"{name[2:-1]}.{name[-1]}" for name in known)
+    """Raises: ConfigError where TensorRT-RTX cannot compile for `capability`."""
+    known = capabilities()
+    if capability not in known:
         raise ConfigError(
-            f"compute capability {capability}: tensorrt-rtx {trt.__version__} compiles for "
-            f"{numbers}; name one with --compute-capability"
+            f"compute capability {capability}: tensorrt-rtx {version('tensorrt-rtx')} compiles for "
+            f"{', '.join(known)}; name one with --compute-capability"
         )
 
 

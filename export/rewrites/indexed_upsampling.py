@@ -9,14 +9,12 @@ Resize: there is nothing to put together.
 
 from __future__ import annotations
 
-import operator
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from export.rewrites.shapes import shape
-from export.rewrites.sums import find_sums, replace_sum
+from export.rewrites.sums import add_in_order, find_sums, replace_sum
 
 
 class IndexedUpsampling(nn.Module):
@@ -51,11 +49,8 @@ def indexed_upsampling(core: fx.GraphModule) -> fx.GraphModule:
         found = [t for t in each.terms if t.target is F.interpolate and len(t.users) == 1]
         if len(found) > 1:
             rest = [term for term in each.terms if term not in found]
-            first, *others = [_indexed(core, node) for node in found]
-            with core.graph.inserting_before(each.result):
-                for node in others:
-                    first = core.graph.call_function(operator.add, (first, node))
-            replace_sum(core, each, [*rest, first])
+            together = add_in_order(core, each, [_indexed(core, node) for node in found])
+            replace_sum(core, each, [*rest, together])
     return core
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from torch import fx
 
@@ -31,13 +32,15 @@ def is_addition(node: fx.Node) -> bool:
     return node.op == "call_function" and node.target is operator.add and two
 
 
+def add_in_order(core: fx.GraphModule, old: Sum, terms: Sequence[fx.Node]) -> fx.Node:
+    """The sum of `terms`, added in their order, where `old` stands."""
+    with core.graph.inserting_before(old.result):
+        return reduce(lambda a, b: core.graph.call_function(operator.add, (a, b)), terms)
+
+
 def replace_sum(core: fx.GraphModule, old: Sum, terms: Sequence[fx.Node]) -> None:
     """Let the sum be that of `terms`, added in their order."""
-    with core.graph.inserting_before(old.result):
-        total = terms[0]
-        for term in terms[1:]:
-            total = core.graph.call_function(operator.add, (total, term))
-    old.result.replace_all_uses_with(total)
+    old.result.replace_all_uses_with(add_in_order(core, old, terms))
 
 
 def _terms(node: fx.Node) -> Iterator[fx.Node]:

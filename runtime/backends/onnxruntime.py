@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from runtime.backends import Maps
 
-FATAL = 4  # failures arrive as exceptions; printing them as well would double them
-
 
 def settings(threads: int | None = None) -> Any:
     """How every graph is run, as SessionOptions; without `threads`, on every physical core."""
@@ -28,7 +26,8 @@ def settings(threads: int | None = None) -> Any:
     # Set, not left at 0: then ONNX Runtime pins threads to cores, also to forbidden ones.
     options.intra_op_num_threads = threads or host.physical_cores()
     options.inter_op_num_threads = 1
-    options.log_severity_level = FATAL
+    # Fatal alone: failures arrive as exceptions, and printing them as well would double them.
+    options.log_severity_level = 4
     return options
 
 

@@ -73,6 +73,12 @@ def test_auto_with_a_named_capability_compiles_for_it(machine) -> None:
     assert (target.name, target.capability) == ("tensorrt-rtx", "7.5")
 
 
+def test_a_named_capability_is_left_to_the_compiler_to_refuse(machine) -> None:
+    """Which lists those that it knows."""
+    machine("9.0", "tensorrt-rtx", "openvino")
+    assert targets.choose("auto", "fp16", "9.9").name == "tensorrt-rtx"
+
+
 def test_no_target_left_lists_every_reason(machine) -> None:
     machine(None, "openvino", "onnxruntime")
     with pytest.raises(ConfigError, match=r"build fp16: tensorrt: no GPU.*openvino: no fp16"):
