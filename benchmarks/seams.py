@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> None:
     from runtime.manifest import Manifest
     from runtime.mapping import map_pair
     from runtime.options import MapOptions
-    from runtime.raster.scene import halo_of
+    from runtime.scene.work import halo_of
 
     whole, tiled = Manifest.read(args.whole), Manifest.read(args.engine)
     if whole.model.checkpoint_sha256 != tiled.model.checkpoint_sha256:
@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
             options = MapOptions(halo=halo)
             with load_engine(engine_folder) as engine:
                 summary = map_pair(engine, *pair, folder / "map", options)
-                used = halo_of(engine, options)
+                used = halo_of(engine, halo)
             with rasterio.open(folder / "map" / "damage.tif") as file:
                 return file.read(1), summary["windows"], used
 
@@ -94,7 +94,7 @@ def seam_distances(size: int, engine: tuple[int, int], halo: int) -> np.ndarray:
     """
     import numpy as np
 
-    from runtime.raster.windows import spans
+    from runtime.scene.windows import spans
 
     axes = []
     for window in engine:

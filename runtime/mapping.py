@@ -1,15 +1,41 @@
-"""One pair of files to a folder of maps: what predict, batch and watch all do."""
+"""One pair of files to a folder of maps: what predict, batch and watch all do.
+
+Data flows one way: windows are read, inferred, stored, and turned into buildings; when all is
+stored, the maps are written.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtime.errors import ConfigError
-from runtime.options import RASTER_EXTRA, MapOptions
+import numpy as np
+
+from runtime import cli, files, identity
+from runtime.buildings.components import buildings
+from runtime.damage import NODATA
+from runtime.errors import ConfigError, ImageError
+from runtime.locks import alone_in
+from runtime.options import RASTER_EXTRA, SUMMARY, UNFINISHED, MapOptions
+from runtime.output import geojson, summary
+from runtime.output.maps import file_of, maps_of, reader, write_maps
+from runtime.output.quicklook import write_overlay
+from runtime.output.totals import BuildingTotals
+from runtime.scene import unfinished
+from runtime.scene.strip import Strip
+from runtime.scene.unfinished import Unfinished
+from runtime.scene.windows import Window, window_rows
+from runtime.scene.work import halo_of, strips
+from runtime.source.pair import ScenePair, open_pair
 
 if TYPE_CHECKING:
+    from runtime.buildings.footprint_file import FootprintFile
     from runtime.engine import Engine
 
 
@@ -18,32 +44,181 @@ def map_pair(
 ) -> dict[str, Any]:
     """Map one pair into the folder `out`; the content of its summary.json.
 
+    While it is at work, and when it is ended before its time, what it has is in
+    `out`/.unfinished. No map is in `out` then that was not there before.
     Raises ToolkitError for a pair that cannot be mapped and OSError for an output that
-    cannot be written. No map is in `out` then that was not there before; of a raster, what
-    was computed waits there for `resume`.
+    cannot be written.
     """
-    if options.need_raster or _is_placed(pre):
-        if not find_spec("rasterio"):
-            raise ConfigError(f"{pre}: mapping a raster needs rasterio; {RASTER_EXTRA}")
-        from runtime.raster.scene import map_scene
+    if options.need_raster and not find_spec("rasterio"):
+        raise ConfigError(f"{pre}: mapping a raster needs rasterio; {RASTER_EXTRA}")
+    halo = halo_of(engine, options.halo)
+    pixels = identity.of_pixels(engine, pre, post, options, halo)
+    if options.resume and (done := _finished(out, pixels, options)):
+        return done
+    with (
+        open_pair(pre, post, align=options.align, scale=options.scale, label=options.label) as pair,
+        _working(out) as folder,
+    ):
+        footprints = _footprints(pair, options)  # before the work, not after it
+        rows = window_rows((pair.height, pair.width), (engine.height, engine.width), halo)
+        work = _begun(folder, out, pair, rows, pixels, options)
+        shutil.rmtree(work.ready, ignore_errors=True)
+        work.ready.mkdir()
+        counts: Counter[int] = Counter()
+        made = _counted(strips(engine, pair, rows, work), counts)
+        totals = _write_buildings(made, work, pair, footprints, options.min_area)
+        _check_known(work, counts)
+        write_maps(work, pair.georeference)
+        write_overlay(pair.post, work, work.ready / "overlay.png")
+        content = {
+            "pre": str(pre),
+            "post": str(post),
+            "height": pair.height,
+            "width": pair.width,
+            "windows": sum(map(len, rows)),
+            "failed_tiles": [asdict(each) for each in work.journal.failed],
+            **summary.by_class(totals),
+            "pixels": summary.by_value(counts),
+            "min_area_px": options.min_area,
+            "footprints": str(options.footprints) if options.footprints else None,
+            "nodata_px": counts[NODATA],
+            "identity": pixels,
+            "made_with": identity.of_buildings(options),
+            "engine": summary.of_engine(engine),
+        }
+        return _publish(work, out, content)
 
-        return map_scene(engine, pre, post, out, options)
-    from runtime.picture import map_picture
 
-    return map_picture(engine, pre, post, out, options)
+def _finished(out: Path, pixels: dict[str, Any], options: MapOptions) -> dict[str, Any] | None:
+    """The summary of this very map with these buildings, if every file of it is there."""
+    if (out / UNFINISHED).exists():
+        return None
+    content = identity.finished(out, pixels)
+    if not content or content.get("made_with") != identity.of_buildings(options):
+        return None
+    return content if identity.intact(out, content) else None
 
 
-def _is_placed(path: Path) -> bool:
-    """Is it a TIFF with coordinates? Without rasterio a TIFF can only be a picture."""
-    from runtime.images import TIFF_SIGNATURES
+@contextlib.contextmanager
+def _working(out: Path) -> Iterator[Path]:
+    """The folder of unfinished work, this process's alone; gone if nothing came of it."""
+    new = not out.exists()
+    folder = out / UNFINISHED
+    with alone_in(folder, patience=0.0) as alone:
+        if not alone:
+            raise ConfigError(
+                f"{out}: another process is writing a map there; let it finish, end it, or "
+                "choose another folder"
+            )
+        try:
+            yield folder
+        finally:
+            if not unfinished.is_kept(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                if new:
+                    with contextlib.suppress(OSError):  # there are maps in it
+                        out.rmdir()
 
-    try:
-        with path.open("rb") as file:
-            is_tiff = file.read(4) in TIFF_SIGNATURES
-    except OSError:
-        return False  # the reader has a message for it
-    if not is_tiff or not find_spec("rasterio"):
-        return False
-    from runtime.raster.source import is_placed
 
-    return is_placed(path)
+def _begun(
+    folder: Path,
+    out: Path,
+    pair: ScenePair,
+    rows: list[tuple[Window, ...]],
+    pixels: dict[str, Any],
+    options: MapOptions,
+) -> Unfinished:
+    """The work to go on with, or new work.
+
+    Raises ConfigError for unfinished work that would be lost or is of something else.
+    """
+    size, maps = (pair.height, pair.width), maps_of(pair.georeference)
+    journal = None if options.restart else unfinished.begun(folder)
+    if journal is None:
+        done = identity.finished(out, pixels) if options.resume else None
+        work = Unfinished.begin(folder, size, maps, pixels)
+        names = {name: file_of(name, pair.georeference) for name in maps}
+        if done and identity.intact(out, done, names.values()):
+            cli.note("every pixel is there from before; the buildings are made anew")
+            work.fill([row[0].row for row in rows], {n: reader(out / f) for n, f in names.items()})
+        return work
+    if not options.resume:
+        raise ConfigError(
+            f"{folder}: an unfinished map, {len(journal.heights)} of {len(rows)} rows of windows "
+            "are done; --resume goes on with it, --restart throws it away"
+        )
+    if other := [key for key in pixels if journal.identity.get(key) != pixels[key]]:
+        raise ConfigError(
+            f"{folder}: an unfinished map with another {', '.join(other)}; "
+            "--restart throws it away and begins anew"
+        )
+    cli.note(f"{len(journal.heights)} of {len(rows)} rows of windows are done, going on")
+    return Unfinished(folder, size, maps, journal)
+
+
+def _footprints(pair: ScenePair, options: MapOptions) -> FootprintFile | None:
+    if not options.footprints:
+        return None
+    if pair.georeference is None:
+        from runtime.source.raster import without_place
+
+        raise ImageError(without_place(pair.pre.path, "no CRS"))
+    from runtime.buildings.footprint_file import open_footprints
+
+    return open_footprints(options.footprints, pair.height, pair.width, pair.georeference)
+
+
+def _counted(made: Iterator[Strip], counts: Counter[int]) -> Iterator[Strip]:
+    """Pixels by the value of damage, added as the strips pass."""
+    for strip in made:
+        for part in strip.parts():
+            found = np.bincount(part.damage.ravel(), minlength=NODATA + 1)
+            counts.update({int(value): int(found[value]) for value in found.nonzero()[0]})
+        yield strip
+
+
+def _check_known(work: Unfinished, counts: Counter[int]) -> None:
+    """Raises ImageError for a map without one pixel: it would say nothing, and look like a map."""
+    if counts.keys() - {NODATA}:
+        return
+    failed = work.journal.failed
+    unfinished.discard(work.folder)
+    if failed:
+        raise ImageError(f"no window could be mapped; the first: {failed[0].reason}")
+    raise ImageError("no pixel is known in both images")
+
+
+def _write_buildings(
+    made: Iterable[Strip],
+    work: Unfinished,
+    pair: ScenePair,
+    footprints: FootprintFile | None,
+    min_area: int,
+) -> BuildingTotals:
+    """Buildings as the strips come; known footprints once all have, for they come in any order."""
+    place = pair.georeference
+    if place is None:
+        return geojson.write_in_pixels(buildings(made, min_area), work.ready / "buildings.geojson")
+    from runtime.output.vectors import write_buildings
+
+    if not footprints:
+        return write_buildings(buildings(made, min_area), work.ready, place)
+    from runtime.buildings.footprints import grade
+
+    for _ in made:
+        pass
+    return write_buildings(grade(footprints, work.read, *work.size, place), work.ready, place)
+
+
+def _publish(work: Unfinished, out: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Into `out`, the summary last: while it is missing the maps are not complete."""
+    ready = sorted(work.ready.iterdir())
+    content = {**content, "files": identity.of_files(ready)}
+    identity.forget(out)
+    for path in ready:
+        files.sync(path)
+        path.replace(out / path.name)
+    files.write_json(out / SUMMARY, content)
+    if not content["failed_tiles"]:  # or it stays for --resume to try them again
+        shutil.rmtree(work.folder)
+    return content

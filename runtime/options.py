@@ -28,6 +28,7 @@ class MapOptions:
     halo: pixels along a window's inner edges that are not kept; None: see
         `raster.scene.default_halo`.
     resume: go on with the unfinished map in the output folder.
+    restart: throw it away.
     footprints: a vector file of buildings to grade, in place of those that are found.
     label: an xBD label that says where both images lie.
     """
@@ -37,6 +38,7 @@ class MapOptions:
     scale: tuple[float, float] | None = None
     halo: int | None = None
     resume: bool = False
+    restart: bool = False
     footprints: Path | None = None
     label: Path | None = None
 
@@ -49,7 +51,7 @@ class MapOptions:
     @property
     def need_raster(self) -> bool:
         """Is anything asked for that only a raster can have?"""
-        return bool(self.align or self.scale or self.resume or self.footprints or self.label)
+        return bool(self.align or self.footprints or self.label)
 
 
 def add_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from runtime import cli
 from runtime.errors import ConfigError
-from runtime.mapping import map_pair
 from runtime.options import add_options, map_options
 
 
@@ -34,20 +33,25 @@ def parser() -> argparse.ArgumentParser:
     raster.add_argument(
         "--label", type=Path, metavar="JSON", help="an xBD label that places both images"
     )
-    raster.add_argument(
+    unfinished = parser.add_mutually_exclusive_group()
+    unfinished.add_argument(
         "--resume", action="store_true", help="go on with the unfinished map in --out"
+    )
+    unfinished.add_argument(
+        "--restart", action="store_true", help="throw the unfinished map in --out away"
     )
     return parser
 
 
 def main(args: argparse.Namespace) -> int:
     """1 where a part of the map could not be computed."""
-    options = replace(map_options(args), resume=args.resume, label=args.label)
+    options = replace(map_options(args), resume=args.resume, restart=args.restart, label=args.label)
     if args.out.exists() and not args.out.is_dir():
         raise ConfigError(f"--out {args.out}: is a file; expected a folder, or a new name")
     cli.silence_opencv()
     from runtime.engine import load_engine
-    from runtime.summary import table
+    from runtime.mapping import map_pair
+    from runtime.output.summary import table
 
     with load_engine(args.engine, args.threads) as engine:
         summary = map_pair(engine, args.pre, args.post, args.out, options)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from runtime import png
 from runtime.damage import DAMAGE_CLASSES
 from runtime.errors import DataError, ToolkitError
-from runtime.images import read_image
+from runtime.source import png
+from runtime.source.picture import read_image
 from train.augment import PairAugmentation, Sample
 from train.check import require_side, smallest_side
 from train.config import TrainConfig
@@ -124,7 +124,7 @@ def _decode(path: Path) -> np.ndarray:
 
     The check before training has unpacked every PNG to see that nothing is missing. That
     costs nearly as much as decoding, so a draw looks only for the end, which a file cut off
-    since has lost: some versions of OpenCV fill the rest with black (see runtime/png.py).
+    since has lost: some versions of OpenCV fill the rest with black (see runtime/source/png.py).
     """
     content = path.read_bytes()
     bits_and_colours = content[24:26]

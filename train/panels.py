@@ -14,7 +14,7 @@ from runtime.damage import (
     NODATA,
     UNCLASSIFIED,
 )
-from runtime.overlay import NODATA_COLOUR, overlay
+from runtime.output.overlay import NODATA_COLOUR, overlay
 
 UNCLASSIFIED_COLOUR = (0, 225, 225)
 """RGB cyan, in a truth column: off the scale from white to red, no magenta, which says "not

@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> None:
         raise ConfigError(f"--out {args.out}: is a file; expected a folder, or a new name")
     from tqdm import tqdm
 
-    from runtime.images import write_png
+    from runtime.output.png import write_png
     from train.checkpoint import load_checkpoint
     from train.distributed import pick_device
     from train.evaluate import damage_maps, labelled_tiles

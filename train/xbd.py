@@ -19,7 +19,7 @@ from shapely.geometry.base import BaseGeometry
 
 from runtime.damage import CLASS_NAMES, IGNORE, UNCLASSIFIED
 from runtime.errors import DataError
-from runtime.images import read_pair
+from runtime.source.picture import read_pair
 
 _STEM = re.compile(r"(?P<disaster>.+)_(?P<number>\d+)_(?P<when>pre|post)_disaster")
 _SUFFIXES = (".png", ".tif", ".tiff")

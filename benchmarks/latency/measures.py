@@ -14,9 +14,10 @@ from benchmarks.latency import figures, process
 from benchmarks.latency.sampling import Effort, Stream, Turns
 from benchmarks.scene import GSD_M, make_pair
 from runtime.engine import Engine
-from runtime.images import read_pair, write_png
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
+from runtime.output.png import write_png
+from runtime.source.picture import read_pair
 from train.synthetic.scene import Scene, make_scene
 
 SEED = 4_242

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from runtime.damage import BACKGROUND, IGNORE
-from runtime.overlay import colour_map
+from runtime.output.overlay import colour_map
 
 UNCLASSIFIED_COLOUR = (128, 128, 128)
 """RGB, in a truth map. The runtime's magenta means "not computed", which truth is not."""

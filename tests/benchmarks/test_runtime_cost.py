@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import overhead, scene, seams
 from runtime.engine import load_engine
-from runtime.raster.windows import window_rows
+from runtime.scene.windows import window_rows
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def test_a_pair_becomes_maps_polygons_and_a_summary(run, tmp_path, pair, referen
     assert len(features) == len(buildings) > 1
     summary = json.loads((out / "summary.json").read_text())
     assert summary["buildings"] == len(buildings)
-    assert summary["classes"]["destroyed"]["area_px"] == int((damage == 4).sum())
+    assert summary["pixels"]["destroyed"] == int((damage == 4).sum())
     assert sum(each["buildings"] for each in summary["classes"].values()) == len(buildings)
     assert summary["engine"]["checkpoint_sha256"] == "ab" * 32
     assert summary["engine"]["built_with"] == "0.0"
@@ -101,7 +101,8 @@ def test_min_area_leaves_small_buildings_out_of_polygons_and_counts(main, capsys
     summary = json.loads(capsys.readouterr().out)
     assert summary["buildings"] == 0
     assert summary["min_area_px"] == 10000
-    assert summary["classes"]["destroyed"]["area_px"] > 0
+    assert summary["classes"]["destroyed"]["area_px"] == 0
+    assert summary["pixels"]["destroyed"] > 0
     assert json.loads((out / "buildings.geojson").read_text())["features"] == []
 
 
@@ -129,17 +130,33 @@ def test_bad_images_are_one_line_and_leave_nothing(run, tmp_path, files, pair):
     tiff = tmp_path / "cut.tif"
     Image.fromarray(pair[0]).save(tiff)
     tiff.write_bytes(tiff.read_bytes()[:2000])
-    assert "cut.tif: truncated or corrupted" in failed(run(pre=tiff), tmp_path / "out")
+    assert "cut.tif: cannot be read in the 32x48 window" in failed(run(pre=tiff), tmp_path / "out")
     assert "no such image" in failed(run(pre=tmp_path / "none.png"), tmp_path / "out")
 
 
-def test_other_sizes_are_one_line_and_leave_nothing(run, tmp_path, pair):
+def test_images_of_two_sizes_are_one_line_and_leave_nothing(run, tmp_path, pair):
     small = tmp_path / "small.png"
     Image.fromarray(pair[0][:16]).save(small)
     assert "small.png: 16x48, but" in failed(run(post=small), tmp_path / "out")
-    message = failed(run(pre=small, post=small), tmp_path / "out")
-    assert "small.png: 16x48 (height x width), the engine takes 32x48" in message
-    assert "cut or pad the image to 32x48" in message
+
+
+@pytest.mark.parametrize("size", [(100, 170), (20, 30), (33, 500)])
+def test_a_picture_of_any_size_goes_through_windows(main, tmp_path, draw, reference, size):
+    images = draw(*size)
+    for name, image in zip(("a.png", "b.png"), images, strict=True):
+        Image.fromarray(image).save(tmp_path / name)
+    out = main("--min-area", 5, pre=tmp_path / "a.png", post=tmp_path / "b.png")
+    damage, building, confidence = reference(*images)
+    for name, expected in (
+        ("damage.png", damage),
+        ("building.png", building),
+        ("confidence.png", confidence),
+    ):
+        np.testing.assert_array_equal(np.asarray(Image.open(out / name)), expected)
+    features = json.loads((out / "buildings.geojson").read_text())["features"]
+    expected = [each.area_px for each in find_buildings(damage, confidence, 5)]
+    assert [each["properties"]["area_px"] for each in features] == expected
+    assert json.loads((out / "summary.json").read_text())["windows"] > (size != (20, 30))
 
 
 def test_bad_engines_are_one_line_and_leave_nothing(run, tmp_path, engine_folder, edit_manifest):

@@ -13,8 +13,8 @@ import pytest
 
 from runtime.damage import CLASS_COLOURS, IGNORE, NODATA
 from runtime.errors import ToolkitError
-from runtime.images import read_image
-from runtime.overlay import NODATA_COLOUR, overlay
+from runtime.output.overlay import NODATA_COLOUR, overlay
+from runtime.source.picture import read_image
 from train.checkpoint import load_checkpoint
 from train.inference import predict_maps
 from train.panels import UNCLASSIFIED_COLOUR, panel

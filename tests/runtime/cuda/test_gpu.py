@@ -122,7 +122,7 @@ def test_a_network_agrees_with_fp32_on_onnx_runtime(
         assert built.returncode == 0, built.stderr
     images = sorted((synthetic / "test" / "images").glob("*_pre_disaster.png"))
     assert images
-    from runtime.images import read_image
+    from runtime.source.picture import read_image
 
     with load_engine(folders[flavour]) as engine, load_engine(folders["onnxruntime"]) as expected:
         for path in images:

@@ -1,0 +1,55 @@
+"""Square metres of polygons, in any CRS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.libraries import library
+from runtime.source.georeference import WGS84, Georeference, reproject
+
+_EQUATOR = 6378137.0  # WGS 84: metres
+_FLATTENING = 1 / 298.257223563
+_E2 = _FLATTENING * (2 - _FLATTENING)
+_E = float(np.sqrt(_E2))
+
+DISTORTION = 0.01
+"""A projection that changes areas by more (Web Mercator's does) does not measure them."""
+
+
+def grid_unit(georeference: Georeference) -> float | None:
+    """Square metres of one square unit of a projected CRS.
+
+    None where areas are measured on the ellipsoid: in a geographic CRS, and in one whose grid,
+    at the scene's top left corner, is not true to the ground.
+    ConfigError for a CRS without a way to WGS 84.
+    """
+    pixel = georeference.to_map(np.array([[0, 0], [1, 0], [1, 1], [0, 1]]))
+    degrees = reproject(pixel, georeference.crs_wkt, WGS84)
+    crs = library("rasterio.crs").CRS.from_wkt(georeference.crs_wkt)
+    if not crs.is_projected:
+        return None
+    unit = float(crs.linear_units_factor[1]) ** 2
+    (ground,) = on_ellipsoid(library("shapely").polygons(degrees[np.newaxis]))
+    ratio = ground / (abs(georeference.determinant) * unit)
+    # Not a number at a corner outside of the projection's domain.
+    return None if abs(ratio - 1) > DISTORTION else unit
+
+
+def on_ellipsoid(degrees: NDArray[Any]) -> NDArray[np.float64]:
+    """Square metres of shapely polygons in WGS 84 longitude and latitude.
+
+    They are measured in the cylindrical equal-area projection of the ellipsoid, which is exact
+    up to how a polygon's edge runs between two corners: for a building, nothing.
+    """
+    shapely = library("shapely")
+    points, owner = shapely.get_coordinates(degrees, return_index=True)
+    firsts = np.searchsorted(owner, owner)
+    longitude = points[:, 0] - points[firsts, 0]
+    longitude = (longitude + 180) % 360 - 180  # a building may lie across the antimeridian
+    sine = np.sin(np.radians(points[:, 1]))
+    authalic = sine / (1 - _E2 * sine**2) + np.arctanh(_E * sine) / _E
+    flat = np.column_stack([_EQUATOR * np.radians(longitude), _EQUATOR * (1 - _E2) * authalic / 2])
+    return np.asarray(shapely.area(shapely.set_coordinates(degrees.copy(), flat)), np.float64)

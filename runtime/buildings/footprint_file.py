@@ -1,0 +1,164 @@
+"""A vector file of building footprints, read chunk by chunk onto a scene's pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import ConfigError, reason
+from runtime.libraries import library
+from runtime.source.georeference import Georeference, reproject
+
+CHUNK = 50_000
+"""Footprints read at a time. GeoJSON is parsed anew for each chunk, so it is not small."""
+
+_POLYGONAL = ("Polygon", "MultiPolygon", "CurvePolygon", "MultiSurface")
+_MIXED = ("Unknown", "GeometryCollection")
+
+
+@dataclass(frozen=True)
+class FootprintFile:
+    """The one polygon layer of a vector file.
+
+    count: features. bounds: left, bottom, right, top in the layer's CRS.
+    """
+
+    path: Path
+    layer: str
+    crs: str
+    count: int
+    bounds: tuple[float, float, float, float]
+
+    def read(self, georeference: Georeference) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Feature numbers int64 [N], and object [N] shapely geometries in the scene's CRS.
+
+        A geometry is None where the feature has none, or none in that CRS. ConfigError for one
+        that is no polygon, or a file that breaks off.
+        """
+        raw, shapely = library("pyogrio.raw"), library("shapely")
+        for skip in range(0, self.count, CHUNK):
+            try:
+                _, fids, encoded, _ = raw.read(
+                    self.path, layer=self.layer, columns=[], force_2d=True, return_fids=True,
+                    skip_features=skip, max_features=CHUNK,
+                )  # fmt: skip
+                geometry = shapely.from_wkb(encoded)
+            except (*_errors(), shapely.errors.GEOSException) as error:
+                raise _unreadable(self.path, error) from error
+            _check_polygons(self.path, fids, geometry)
+            points = shapely.get_coordinates(geometry)
+            placed = shapely.set_coordinates(
+                geometry, reproject(points, self.crs, georeference.crs_wkt)
+            )
+            placed[~np.isfinite(shapely.bounds(placed)).all(axis=1)] = None
+            yield fids, placed
+
+
+def open_footprints(
+    path: Path, height: int, width: int, georeference: Georeference
+) -> FootprintFile:
+    """Find the footprints and see that they can lie on a scene of height x width pixels.
+
+    Raises ConfigError: unreadable, not one polygon layer, no CRS, no feature, elsewhere.
+    """
+    pyogrio = library("pyogrio")
+    try:
+        layers = [(str(name), kind) for name, kind in pyogrio.list_layers(path)]
+        layer = _polygon_layer(path, layers)
+        info = pyogrio.read_info(
+            path, layer=layer, force_feature_count=True, force_total_bounds=True
+        )
+    except _errors() as error:
+        raise _unreadable(path, error) from error
+    if not info["crs"]:
+        raise ConfigError(
+            f"{path}: no CRS, so the footprints' place is unknown; assign it with "
+            f"ogr2ogr -a_srs EPSG:CODE {path.stem}-placed.gpkg {path}"
+        )
+    if not info["features"] or info["total_bounds"] is None:
+        raise ConfigError(f"{path}: layer {layer} is empty; expected building footprints")
+    found = FootprintFile(
+        path, layer, info["crs"], int(info["features"]), tuple(info["total_bounds"])
+    )
+    _check_overlap(found, height, width, georeference)
+    return found
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    errors = library("pyogrio.errors")
+    return errors.DataSourceError, errors.DataLayerError
+
+
+def _unreadable(path: Path, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"{path}: cannot be read as footprints ({reason(error)}); expected a GeoPackage, GeoJSON "
+        "or Shapefile of polygons"
+    )
+
+
+def _check_polygons(path: Path, fids: NDArray[Any], geometry: NDArray[Any]) -> None:
+    shapely = library("shapely")
+    kinds = shapely.GeometryType
+    usable = (kinds.MISSING, kinds.POLYGON, kinds.MULTIPOLYGON)
+    fine = np.isin(shapely.get_type_id(geometry), usable) | shapely.is_empty(geometry)
+    if not fine.all():
+        first = int(fine.argmin())
+        raise ConfigError(
+            f"{path}: feature {fids[first]} is a {geometry[first].geom_type}; "
+            "footprints are polygons"
+        )
+
+
+def _polygon_layer(path: Path, layers: list[tuple[str, str | None]]) -> str:
+    def plain(kind: str | None) -> str:
+        return (kind or "").removeprefix("2.5D ").removeprefix("3D ").removesuffix(" ZM").strip()
+
+    kinds = [(name, plain(kind).removesuffix(" Z").removesuffix(" M")) for name, kind in layers]
+    polygonal = [name for name, kind in kinds if kind in _POLYGONAL]
+    polygonal = polygonal or [name for name, kind in kinds if kind in _MIXED]
+    if not polygonal:
+        found = ", ".join(f"{name} ({kind or 'table'})" for name, kind in kinds) or "no layer"
+        raise ConfigError(f"{path}: no layer of polygons; found {found}")
+    if len(polygonal) > 1:
+        raise ConfigError(
+            f"{path}: {len(polygonal)} layers of polygons ({', '.join(polygonal)}), expected one; "
+            f"copy it out with ogr2ogr footprints.gpkg {path} LAYER"
+        )
+    return polygonal[0]
+
+
+def _check_overlap(
+    found: FootprintFile, height: int, width: int, georeference: Georeference
+) -> None:
+    left, bottom, right, top = found.bounds
+    # A straight line in one CRS is a curve in another: more points than the corners.
+    x, y = (each.ravel() for each in np.meshgrid(
+        np.linspace(left, right, 21), np.linspace(bottom, top, 21)
+    ))  # fmt: skip
+    points = reproject(np.column_stack([x, y]), found.crs, georeference.crs_wkt)
+    points = points[np.isfinite(points).all(axis=1)]
+    pixels = georeference.to_pixels(points)
+    if not len(pixels) or not (
+        (pixels.max(axis=0) > 0).all() and (pixels.min(axis=0) < (width, height)).all()
+    ):
+        raise elsewhere(found, height, width, georeference)
+
+
+def elsewhere(
+    found: FootprintFile, height: int, width: int, georeference: Georeference
+) -> ConfigError:
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]])
+    here = reproject(georeference.to_map(corners), georeference.crs_wkt, found.crs)
+    (left, bottom), (right, top) = here.min(axis=0), here.max(axis=0)
+    theirs = found.bounds
+    return ConfigError(
+        f"{found.path}: none of its {found.count} footprints lies on the scene: they reach from "
+        f"{theirs[0]:.6g}, {theirs[1]:.6g} to {theirs[2]:.6g}, {theirs[3]:.6g}, the scene from "
+        f"{left:.6g}, {bottom:.6g} to {right:.6g}, {top:.6g} in their CRS; expected footprints of "
+        "this place, in the CRS that their file names"
+    )

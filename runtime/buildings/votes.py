@@ -1,0 +1,92 @@
+"""The damage class of a building: its pixels vote, each with its confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.buildings.outlines import Ring
+from runtime.damage import BACKGROUND, CLASS_NAMES, DAMAGE_CLASSES
+
+
+@dataclass(frozen=True, eq=False)
+class Building:
+    """One 4-connected component of pixels whose damage is 1..4.
+
+    damage_class: the class with the largest sum of confidence over the building's
+        pixels; of equal sums, the more severe.
+    confidence: mean probability, 0..1, of the pixels that voted for `damage_class`.
+    area_px: all pixels of the building.
+    shares: part of the area per class name; they sum to 1.
+    rings: exterior ring, then holes (see `outlines.Ring`).
+    """
+
+    damage_class: int
+    confidence: float
+    area_px: int
+    shares: Mapping[str, float]
+    rings: tuple[Ring, ...]
+
+    @property
+    def damage(self) -> str:
+        return CLASS_NAMES[self.damage_class]
+
+
+def building_pixels(damage: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """1 where the damage is that of a building, else 0; of the same shape."""
+    return ((damage > BACKGROUND) & (damage <= DAMAGE_CLASSES[-1])).view(np.uint8)
+
+
+def count_votes(
+    labels: NDArray[np.int32],
+    count: int,
+    damage: NDArray[np.uint8],
+    confidence: NDArray[np.uint8],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels, and the sum of their confidence, per component and damage class: [count,4].
+
+    labels: [H,W], below count; above 0 only where the damage is that of a building.
+    Both add up: the votes of a building in pieces are the sums of the pieces'.
+    """
+    inside = labels > 0
+    classes = len(DAMAGE_CLASSES)
+    cells = labels[inside].astype(np.int64) * classes + (damage[inside] - DAMAGE_CLASSES[0])
+    size = count * classes
+    pixels = np.bincount(cells, minlength=size)
+    # float64 sums of whole numbers below 2**53 are exact.
+    votes = np.bincount(cells, weights=confidence[inside], minlength=size).astype(np.int64)
+    return pixels.astype(np.int64).reshape(count, classes), votes.reshape(count, classes)
+
+
+def judge(pixels: Sequence[int], votes: Sequence[int]) -> tuple[int, float]:
+    """Damage class and confidence of a building, by its pixels and votes per damage class.
+
+    At least one class must have a pixel; one without cannot win, even where every
+    confidence is 0.
+    """
+    _, winner = max(
+        (vote, each)
+        for each, vote, number in zip(DAMAGE_CLASSES, votes, pixels, strict=True)
+        if number
+    )
+    column = winner - DAMAGE_CLASSES[0]
+    return winner, votes[column] / pixels[column] / 255
+
+
+def building_of(pixels: Sequence[int], votes: Sequence[int], outline: tuple[Ring, ...]) -> Building:
+    """A building by its pixels and votes per damage class."""
+    damage_class, confidence = judge(pixels, votes)
+    area = sum(pixels)
+    return Building(
+        damage_class=damage_class,
+        confidence=confidence,
+        area_px=area,
+        shares={
+            CLASS_NAMES[each]: number / area
+            for each, number in zip(DAMAGE_CLASSES, pixels, strict=True)
+        },
+        rings=outline,
+    )

@@ -1,0 +1,90 @@
+"""What a folder of maps was made from, and whether it is still all there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runtime import files, records
+from runtime.options import SUMMARY, MapOptions
+
+if TYPE_CHECKING:
+    from runtime.engine import Engine
+
+
+def of_pixels(
+    engine: Engine, pre: Path, post: Path, options: MapOptions, halo: int
+) -> dict[str, Any]:
+    """What every pixel of the maps depends on."""
+    return {
+        "engine": [entry.sha256 for entry in engine.manifest.payload],
+        "images": [stamp(path) for path in (pre, post)],
+        "options": {
+            "align": options.align,
+            "scale": list(options.scale) if options.scale else None,
+            "halo": halo,
+            "label": stamp(options.label) if options.label else None,
+        },
+    }
+
+
+def of_buildings(options: MapOptions) -> dict[str, Any]:
+    """What the buildings depend on besides the maps."""
+    return {
+        "min_area": options.min_area,
+        "footprints": stamp(options.footprints) if options.footprints else None,
+    }
+
+
+def stamp(path: Path) -> list[Any]:
+    """A file as it is now; a scene is too large to hash."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return [str(path)]  # the reader has a message for it
+    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
+
+
+def finished(out: Path, pixels: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The summary of the folder, if its maps are complete and of this identity."""
+    if not (out / SUMMARY).exists():
+        return None
+    try:
+        content = records.load_json(out / SUMMARY)
+    except records.RecordError:
+        return None
+    return content if isinstance(content, dict) and content.get("identity") == pixels else None
+
+
+def of_files(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Size and sha256 by name."""
+    return {
+        path.name: {"bytes": path.stat().st_size, "sha256": files.sha256(path)} for path in paths
+    }
+
+
+def intact(out: Path, summary: Mapping[str, Any], names: Iterable[str] | None = None) -> bool:
+    """Are the files that the summary lists, or those of these names, as they were written?"""
+    listed = summary.get("files")
+    if not isinstance(listed, dict):
+        return False
+    wanted = list(listed if names is None else names)
+    try:
+        return all(of_files([out / name])[name] == listed[name] for name in wanted)
+    except (OSError, KeyError):
+        return False
+
+
+def forget(out: Path) -> None:
+    """Remove the summary of an earlier map and the files that it lists."""
+    path = out / SUMMARY
+    try:
+        content = records.load_json(path)
+    except (OSError, records.RecordError):
+        content = None
+    path.unlink(missing_ok=True)
+    listed = content.get("files") if isinstance(content, dict) else None
+    for name in listed if isinstance(listed, dict) else ():
+        if Path(name).name == name:  # of ours
+            (out / name).unlink(missing_ok=True)

@@ -1,0 +1,82 @@
+"""The finished maps as cloud-optimised GeoTIFFs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from runtime.damage import CLASS_COLOURS, CLASS_NAMES, NODATA
+from runtime.scene.inference import NOT_COMPUTED
+from runtime.scene.unfinished import Read
+from runtime.source.georeference import Georeference
+
+OPTIONS: dict[str, Any] = {
+    "driver": "COG",
+    "BLOCKSIZE": 512,
+    "COMPRESS": "DEFLATE",
+    "LEVEL": 1,
+    "BIGTIFF": "IF_SAFER",
+}
+"""Deflate is what every GIS reads; the maps are mostly even, so a higher level gains little, and
+GDAL's own threads (NUM_THREADS) take twice the time that two maps at once do without them."""
+
+
+def write_damage(raw: Path, out: Path, size: tuple[int, int], place: Georeference) -> None:
+    """`raw` holds damage of [height, width]; classes keep their names and colours."""
+    colours = [(*colour, 255 if value else 0) for value, colour in enumerate(CLASS_COLOURS)]
+    entries = "".join(f'<Entry c1="{r}" c2="{g}" c3="{b}" c4="{a}"/>' for r, g, b, a in colours)
+    names = "".join(f"<Category>{escape(name)}</Category>" for name in CLASS_NAMES)
+    about = (
+        f"<NoDataValue>{NODATA}</NoDataValue><ColorInterp>Palette</ColorInterp>"
+        f"<ColorTable>{entries}</ColorTable><CategoryNames>{names}</CategoryNames>"
+    )
+    _translate(raw, out, size, place, about, "NEAREST")
+
+
+def write_confidence(raw: Path, out: Path, size: tuple[int, int], place: Georeference) -> None:
+    """`raw` holds confidence of [height, width]: probability x 255."""
+    about = (
+        f"<NoDataValue>{NOT_COMPUTED}</NoDataValue><ColorInterp>Gray</ColorInterp>"
+        f"<Scale>{1 / 255!r}</Scale>"
+    )
+    _translate(raw, out, size, place, about, "AVERAGE")
+
+
+def _translate(
+    raw: Path, out: Path, size: tuple[int, int], place: Georeference, about: str, resampling: str
+) -> None:
+    """GDAL reads the raw file through a description of it, block by block."""
+    height, width = size
+    a, b, c, d, e, f = place.transform
+    raw.with_suffix(".hdr").write_text(
+        f"ENVI\nsamples = {width}\nlines = {height}\nbands = 1\nheader offset = 0\n"
+        "file type = ENVI Standard\ndata type = 1\ninterleave = bsq\nbyte order = 0\n"
+    )
+    described = raw.with_suffix(".vrt")
+    described.write_text(
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">'
+        f"<SRS>{escape(place.crs_wkt)}</SRS>"
+        f"<GeoTransform>{c!r},{a!r},{b!r},{f!r},{d!r},{e!r}</GeoTransform>"
+        f'<VRTRasterBand dataType="Byte" band="1">{about}'
+        f'<SimpleSource><SourceFilename relativeToVRT="1">{escape(raw.name)}</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    with rasterio.open(described) as source:
+        rasterio.shutil.copy(source, out, OVERVIEW_RESAMPLING=resampling, **OPTIONS)
+
+
+def reader(path: Path) -> Read:
+    """Reads rows of a map: first row and number of rows -> uint8 [rows,W]."""
+
+    def read(top: int, height: int) -> NDArray[np.uint8]:
+        with rasterio.open(path) as dataset:
+            return np.asarray(dataset.read(1, window=Window(0, top, dataset.width, height)))
+
+    return read

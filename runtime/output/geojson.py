@@ -1,0 +1,83 @@
+"""Buildings as GeoJSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from runtime import files
+from runtime.buildings.components import in_reading_order
+from runtime.buildings.outlines import Ring
+from runtime.buildings.votes import Building
+from runtime.output.totals import BuildingTotals
+
+PIXEL_COORDINATES = {
+    "coordinate_space": "pixel",
+    "coordinate_note": (
+        "The image has no georeference: x to the right and y downwards in pixels, "
+        "origin at the image's top left corner."
+    ),
+}
+"""Foreign members (RFC 7946, 6.1) of a collection that is not in WGS 84."""
+
+
+def write_in_pixels(buildings: Iterable[Building], path: Path) -> BuildingTotals:
+    """The buildings of a picture: a FeatureCollection that appears whole or not at all."""
+    found = in_reading_order(buildings)
+    with collection(path, PIXEL_COORDINATES) as add:
+        for each in found:
+            add(json.dumps(feature(each), allow_nan=False))
+    numbers, areas = Counter[int](), Counter[int]()
+    for each in found:
+        numbers[each.damage_class] += 1
+        areas[each.damage_class] += each.area_px
+    return BuildingTotals(numbers, areas)
+
+
+def feature(building: Building) -> dict[str, Any]:
+    """A GeoJSON Feature with a Polygon in the building's own coordinates."""
+    exterior, *holes = map(_closed, building.rings)
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [exterior, *reversed(holes)]},
+        "properties": {
+            "damage": building.damage,
+            "damage_class": building.damage_class,
+            "confidence": round(building.confidence, 4),
+            "area_px": building.area_px,
+            "shares": {name: round(share, 4) for name, share in building.shares.items()},
+        },
+    }
+
+
+def _closed(ring: Ring) -> list[list[int]]:
+    """From the corner after the top left one, and back to it: the same from every version."""
+    corners: list[list[int]] = ring.tolist()
+    first = min(range(len(corners)), key=lambda i: corners[i][::-1]) + 1
+    turned = corners[first:] + corners[:first]
+    return [*turned, turned[0]]
+
+
+@contextlib.contextmanager
+def collection(path: Path | str, members: Mapping[str, Any]) -> Iterator[Callable[[str], None]]:
+    """Give a function that adds a feature, as JSON on one line, to a new FeatureCollection.
+
+    The file appears when the context ends, and not at all if it ends with an error. A country's
+    buildings need not fit into memory.
+    """
+    with files.replacing(Path(path)) as temporary, temporary.open("w", encoding="utf-8") as file:
+        head = json.dumps({"type": "FeatureCollection", **members})
+        file.write(head[:-1] + ', "features": [')
+        separator = "\n"
+
+        def add(feature: str) -> None:
+            nonlocal separator
+            file.write(separator + feature)
+            separator = ",\n"
+
+        yield add
+        file.write("\n]}\n")

@@ -1,0 +1,74 @@
+"""The GeoPackage of a scene's buildings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import reason
+from runtime.libraries import library
+from runtime.output.tables import Columns, Table
+
+LAYER = "buildings"
+GEOMETRY_COLUMN = "geom"
+
+TIME = "1970-01-01T00:00:00.000Z"
+"""Of every table's last change: the same buildings make the same bytes, whenever it is."""
+
+ROWS_AT_ONCE = 10_000
+"""Opening a GeoPackage to append to it takes about as long as writing some thousand rows."""
+
+
+class Layer:
+    """The layer of buildings in a GeoPackage at `path`, which is made by the first `flush`.
+
+    geometry_type: "Polygon" or "MultiPolygon"; polygons become multipolygons in that layer.
+    """
+
+    def __init__(self, path: Path, crs_wkt: str, geometry_type: str) -> None:
+        self.path = path
+        self._crs_wkt = crs_wkt
+        self._geometry_type = geometry_type
+        self._wkb: list[NDArray[Any]] = []
+        self._columns: list[Columns] = []
+        self._written = False
+
+    def add(self, table: Table) -> None:
+        """Raises OSError where it cannot be written."""
+        self._wkb.append(library("shapely").to_wkb(table.geometry))
+        self._columns.append(table.columns)
+        if sum(map(len, self._wkb)) >= ROWS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was added; a table without a row makes the layer, too."""
+        if not self._wkb:
+            return
+        raw, errors = library("pyogrio.raw"), library("pyogrio.errors")
+        library("pyogrio").set_gdal_config_options({"OGR_CURRENT_DATE": TIME})
+        names = list(self._columns[0])
+        options = {"GEOMETRY_NAME": GEOMETRY_COLUMN}
+        try:
+            raw.write(
+                str(self.path),
+                geometry=np.concatenate(self._wkb),
+                geometry_type=self._geometry_type,
+                field_data=[
+                    np.concatenate([columns[name] for columns in self._columns]) for name in names
+                ],
+                fields=np.array(names, object),
+                layer=LAYER,
+                driver="GPKG",
+                crs=self._crs_wkt,
+                append=self._written,
+                layer_options=None if self._written else options,
+            )
+        except (errors.DataSourceError, errors.DataLayerError) as error:
+            why = reason(error)
+            raise OSError(f"{self.path}: the GeoPackage cannot be written ({why})") from error
+        self._written = True
+        self._wkb.clear()
+        self._columns.clear()

@@ -1,0 +1,50 @@
+"""The maps of a scene as image files: GeoTIFF where its place is known, else PNG."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from runtime.output.png import write_png
+from runtime.scene.unfinished import Read, Unfinished
+from runtime.source.georeference import Georeference
+
+
+def maps_of(place: Georeference | None) -> tuple[str, ...]:
+    """The maps that are written."""
+    return ("damage", "confidence") if place else ("damage", "building", "confidence")
+
+
+def file_of(name: str, place: Georeference | None) -> str:
+    return f"{name}.tif" if place else f"{name}.png"
+
+
+def write_maps(work: Unfinished, place: Georeference | None) -> None:
+    """Each into `work.ready`, at the same time: a good part of it is one thread's work."""
+    with ThreadPoolExecutor() as pool:
+        for each in [pool.submit(_write, name, work, place) for name in work.maps]:
+            each.result()
+
+
+def _write(name: str, work: Unfinished, place: Georeference | None) -> None:
+    path = work.ready / file_of(name, place)
+    if place is None:
+        write_png(path, np.asarray(work.whole(name)))
+        return
+    from runtime.output import cog
+
+    write = {"damage": cog.write_damage, "confidence": cog.write_confidence}[name]
+    write(work.folder / name, path, work.size, place)
+
+
+def reader(path: Path) -> Read:
+    """Rows of a map that `write_maps` wrote."""
+    if path.suffix == ".tif":
+        from runtime.output import cog
+
+        return cog.reader(path)
+    whole = np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), np.uint8)
+    return lambda top, height: whole[top : top + height]

@@ -1,0 +1,105 @@
+"""The colours of the damage scale, stored in a GeoPackage as QGIS's default for its layer."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from xml.etree import ElementTree
+
+from runtime.damage import CLASS_COLOURS, CLASS_NAMES, DAMAGE_CLASSES, NODATA
+from runtime.output.overlay import NODATA_COLOUR
+
+STYLE_NAME = "damage"
+
+_TABLE = """
+CREATE TABLE layer_styles (
+    id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+    f_table_catalog TEXT(256),
+    f_table_schema TEXT(256),
+    f_table_name TEXT(256),
+    f_geometry_column TEXT(256),
+    styleName TEXT(30),
+    styleQML TEXT,
+    styleSLD TEXT,
+    useAsDefault BOOLEAN,
+    description TEXT,
+    owner TEXT(30),
+    ui TEXT(30),
+    update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+)
+"""
+"""As QGIS creates it; it looks for the style by these names."""
+
+_CONTENTS = """
+INSERT INTO gpkg_contents
+    (table_name, data_type, identifier, description, srs_id, last_change)
+VALUES ('layer_styles', 'attributes', 'layer_styles', 'Styles of the layers, for QGIS', 0, ?)
+"""
+
+_STYLE = """
+INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column,
+    styleName, styleQML, styleSLD, useAsDefault, description, owner, update_time)
+VALUES ('', '', ?, ?, ?, ?, '', 1, 'Damage classes', '', ?)
+"""
+
+
+def add_style(package: Path, layer: str, geometry_column: str, time: str) -> None:
+    """Make the damage colours the default style of a layer in a GeoPackage without styles.
+
+    time: ISO 8601, of the tables' last change.
+    """
+    with contextlib.closing(sqlite3.connect(package)) as database, database:
+        database.execute(_TABLE)
+        database.execute(_CONTENTS, (time,))
+        database.execute(_STYLE, (layer, geometry_column, STYLE_NAME, qml(), time))
+
+
+def qml() -> str:
+    """A QGIS style, as XML: one filled symbol a damage class, chosen by `damage_class`."""
+    root = ElementTree.Element("qgis", version="3.22.0", styleCategories="Symbology")
+    renderer = ElementTree.SubElement(
+        root, "renderer-v2", type="categorizedSymbol", attr="damage_class", symbollevels="0",
+        enableorderby="0", forceraster="0",
+    )  # fmt: skip
+    categories = ElementTree.SubElement(renderer, "categories")
+    symbols = ElementTree.SubElement(renderer, "symbols")
+    classes = [(each, CLASS_NAMES[each], CLASS_COLOURS[each]) for each in DAMAGE_CLASSES]
+    classes.append((NODATA, "unknown or not computed", NODATA_COLOUR))
+    for number, (value, label, colour) in enumerate(classes):
+        ElementTree.SubElement(
+            categories, "category", value=str(value), type="long", symbol=str(number),
+            label=label, render="true",
+        )  # fmt: skip
+        symbols.append(_symbol(str(number), colour))
+    return "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + ElementTree.tostring(
+        root, encoding="unicode"
+    )
+
+
+def _symbol(name: str, colour: tuple[int, int, int]) -> ElementTree.Element:
+    """A fill, with a darker outline that parts neighbours of one class."""
+    symbol = ElementTree.Element(
+        "symbol", name=name, type="fill", alpha="1", clip_to_extent="1", force_rhr="0"
+    )
+    layer = ElementTree.SubElement(
+        symbol, "layer", {"class": "SimpleFill"}, enabled="1", locked="0"
+    )
+    layer.set("pass", "0")
+    options = ElementTree.SubElement(layer, "Option", type="Map")
+    settings = {
+        "color": _rgba(colour),
+        "style": "solid",
+        "outline_color": _rgba(tuple(each // 2 for each in colour)),
+        "outline_style": "solid",
+        "outline_width": "0.2",
+        "outline_width_unit": "MM",
+        "joinstyle": "miter",
+    }
+    for key, value in settings.items():
+        ElementTree.SubElement(options, "Option", name=key, value=value, type="QString")
+    return symbol
+
+
+def _rgba(colour: tuple[int, ...]) -> str:
+    return ",".join(map(str, (*colour, 255)))

@@ -1,0 +1,133 @@
+"""A scene's buildings as GIS layers: a GeoPackage and GeoJSON, written as the buildings come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime import files
+from runtime.buildings.area import grid_unit, on_ellipsoid
+from runtime.buildings.footprints import GradedFootprint
+from runtime.buildings.votes import Building
+from runtime.libraries import library
+from runtime.output import geojson
+from runtime.output.geopackage import GEOMETRY_COLUMN, LAYER, TIME, Layer
+from runtime.output.style import add_style
+from runtime.output.tables import SHARES, Columns, Table, columns_of, geometry_of, turned
+from runtime.output.totals import BuildingTotals
+from runtime.source.georeference import WGS84, Georeference, reproject
+
+GEOPACKAGE = "buildings.gpkg"
+GEOJSON = "buildings.geojson"
+
+CHUNK = 1_000
+"""Buildings whose polygons are held at a time."""
+
+DECIMALS = 8
+"""Of a degree: a millimetre."""
+
+
+def write_buildings(
+    buildings: Iterable[Building] | Iterable[GradedFootprint],
+    folder: Path,
+    georeference: Georeference,
+) -> BuildingTotals:
+    """buildings.gpkg, in the scene's CRS, and buildings.geojson, in WGS 84, into `folder`.
+
+    Both appear when all buildings are in them, and neither if that fails.
+
+    area_m2 is that of the polygon in its CRS's plane, or on the ellipsoid (`area.grid_unit`).
+    Raises OSError for what cannot be written; and, before it asks for a building, BackendError
+    for a library that is missing and ConfigError for a CRS that has no way to WGS 84.
+    """
+    for name in ("pyogrio.raw", "shapely", "rasterio.warp"):
+        library(name)
+    unit = grid_unit(georeference)
+    rows = iter(buildings)
+    # Before a file is begun: much of what is wrong with the input shows here.
+    first = list(islice(rows, 1))
+    kind = "MultiPolygon" if first and isinstance(first[0], GradedFootprint) else "Polygon"
+    totals = BuildingTotals(area_m2={})
+    with (
+        files.replacing(folder / GEOPACKAGE) as package,
+        geojson.collection(folder / GEOJSON, {}) as add,
+    ):
+        package.unlink()
+        layer = Layer(package, georeference.crs_wkt, kind)
+        for chunk in _chunks(chain(first, rows)):
+            geometry = geometry_of(chunk, georeference)
+            published = _published(geometry, georeference)
+            columns = columns_of(chunk, _square_metres(geometry, published, unit))
+            layer.add(Table(geometry, columns))
+            for text in _features(published, columns):
+                add(text)
+            totals = _added(totals, columns)
+        layer.flush()
+        add_style(package, LAYER, GEOMETRY_COLUMN, TIME)
+    return totals
+
+
+def _chunks(rows: Iterator[Any]) -> Iterator[list[Any]]:
+    """The first may be empty: a scene without buildings has its layers, too."""
+    yield list(islice(rows, CHUNK))
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk
+
+
+def _published(geometry: NDArray[Any], georeference: Georeference) -> NDArray[Any]:
+    """For GeoJSON: in longitude and latitude."""
+    shapely = library("shapely")
+    points = reproject(shapely.get_coordinates(geometry), georeference.crs_wkt, WGS84)
+    # An axis may have been turned round.
+    return turned(shapely.set_coordinates(geometry.copy(), points))
+
+
+def _square_metres(
+    geometry: NDArray[Any], degrees: NDArray[Any], unit: float | None
+) -> NDArray[np.float64]:
+    if unit is None:
+        return on_ellipsoid(degrees)
+    return np.asarray(library("shapely").area(geometry) * unit, np.float64)
+
+
+def _features(geometry: NDArray[Any], columns: Columns) -> Iterator[str]:
+    """GeoJSON features, a line each."""
+    shapely = library("shapely")
+    points = np.round(shapely.get_coordinates(geometry), DECIMALS)
+    texts = shapely.to_geojson(shapely.set_coordinates(geometry.copy(), points))
+    encode = json.JSONEncoder(allow_nan=False).encode
+    values = [_or_none(column) for column in columns.values()]
+    for text, row in zip(texts, zip(*values, strict=True), strict=True):
+        properties = dict(zip(columns, row, strict=True))
+        properties["shares"] = {
+            name: properties.pop(share) for share, name in SHARES.items() if share in properties
+        }
+        yield (
+            f'{{"type": "Feature", "geometry": {text or "null"}, '
+            f'"properties": {encode(properties)}}}'
+        )
+
+
+def _or_none(column: NDArray[Any]) -> list[Any]:
+    values: list[Any] = column.tolist()
+    if column.dtype.kind == "f":
+        for index in np.flatnonzero(np.isnan(column)).tolist():
+            values[index] = None
+    return values
+
+
+def _added(totals: BuildingTotals, columns: Columns) -> BuildingTotals:
+    buildings, pixels = dict(totals.buildings), dict(totals.area_px)
+    metres = dict(totals.area_m2 or {})
+    for each in np.unique(columns["damage_class"]).tolist():
+        here = columns["damage_class"] == each
+        buildings[each] = buildings.get(each, 0) + int(here.sum())
+        pixels[each] = pixels.get(each, 0) + int(columns["area_px"][here].sum())
+        metres[each] = metres.get(each, 0.0) + float(np.nansum(columns["area_m2"][here]))
+    return BuildingTotals(buildings, pixels, metres)

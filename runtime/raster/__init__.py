@@ -1,1 +1,0 @@
-"""Scenes of any size with a place on the ground: read, mapped and written as streams."""

@@ -1,0 +1,108 @@
+"""Windows through the engine, row by row: strips of the scene's maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from runtime.damage import NODATA
+from runtime.engine import Engine
+from runtime.errors import BackendError, ImageError, ToolkitError
+from runtime.scene.strip import Strip
+from runtime.scene.unfinished import FailedTile
+from runtime.scene.windows import Window
+from runtime.source.contract import Known, Pixels
+from runtime.source.pair import ScenePair
+
+NOT_COMPUTED = 0
+"""In the maps of probabilities, where damage is NODATA. The confidence of what was computed is that
+of the most likely of two or more classes, which is never near 0."""
+
+GIVING_UP = 3
+"""Windows in a row at which the engine fails before the run ends."""
+
+Read = tuple[Pixels, Pixels, Known | None]
+"""pre and post, and where both are known; None: everywhere."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """A window with its pixels, or why it has none."""
+
+    window: Window
+    pixels: Read | ImageError
+
+
+def read_tiles(pair: ScenePair, windows: Iterable[Window], size: tuple[int, int]) -> Iterator[Tile]:
+    """Tiles of the engine's `size`; what a small scene lacks is mirrored."""
+    for window in windows:
+        yield Tile(window, _read(pair, window, size))
+
+
+def _read(pair: ScenePair, window: Window, size: tuple[int, int]) -> Read | ImageError:
+    height, width = min(size[0], pair.height), min(size[1], pair.width)
+    try:
+        pre, post, known = pair.read(window.row.start, window.column.start, height, width)
+    except ImageError as error:
+        return error
+    if (height, width) != size:
+        border = ((0, size[0] - height), (0, size[1] - width))
+        pre, post = (np.pad(each, (*border, (0, 0)), mode="symmetric") for each in (pre, post))
+    return pre, post, known
+
+
+def infer_rows(
+    engine: Engine, tiles: Iterable[Tile], width: int
+) -> Iterator[tuple[Strip, tuple[FailedTile, ...]]]:
+    """A strip of `width` pixels for each row of tiles, and its tiles that failed.
+
+    The tiles come row by row.
+
+    Raises BackendError when the engine fails `GIVING_UP` times in a row.
+    """
+    in_a_row = 0
+    for span, row in groupby(tiles, lambda tile: tile.window.row):
+        shape = (span.end - span.begin, width)
+        damage = np.full(shape, NODATA, np.uint8)
+        confidence, building = (np.full(shape, NOT_COMPUTED, np.uint8) for _ in range(2))
+        strip = Strip(span.begin, damage, confidence, building)
+        failed = []
+        for tile in row:
+            try:
+                _infer(engine, tile, strip)
+                in_a_row = 0
+            except ToolkitError as error:
+                in_a_row += isinstance(error, BackendError)
+                if in_a_row == GIVING_UP:
+                    raise
+                failed.append(_failure(tile.window, error))
+        yield strip, tuple(failed)
+
+
+def _infer(engine: Engine, tile: Tile, strip: Strip) -> None:
+    """Fill the tile's part of the strip, where it is known."""
+    if isinstance(tile.pixels, ImageError):
+        raise tile.pixels
+    pre, post, known = tile.pixels
+    row, column = tile.window.row, tile.window.column
+    kept = (
+        slice(row.begin - row.start, row.end - row.start),
+        slice(column.begin - column.start, column.end - column.start),
+    )
+    wanted = True if known is None else known[kept]
+    if not np.any(wanted):
+        return
+    result = engine.predict(pre, post)
+    there = (slice(None), slice(column.begin, column.end))
+    for name in ("damage", "confidence", "building"):
+        np.copyto(getattr(strip, name)[there], getattr(result, name)[kept], where=wanted)
+
+
+def _failure(window: Window, error: ToolkitError) -> FailedTile:
+    row, column = window.row, window.column
+    return FailedTile(
+        row.begin, column.begin, row.end - row.begin, column.end - column.begin, str(error)
+    )

@@ -1,0 +1,36 @@
+"""A part of a scene's finished maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+PART_PIXELS = 1 << 20
+"""What work on a part takes does not grow with the scene's width."""
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """Some rows of the maps, over the scene's full width.
+
+    top: the first row's number in the scene.
+    damage: uint8 [h,W], 0..4, 255 NODATA.
+    confidence: uint8 [h,W].
+    building: uint8 [h,W]; None where it is not asked for.
+    """
+
+    top: int
+    damage: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]
+    building: NDArray[np.uint8] | None = None
+
+    def parts(self, pixels: int = PART_PIXELS) -> Iterator[Strip]:
+        """Damage and confidence of the same rows, as strips of at most `pixels`, or of one row."""
+        height, width = self.damage.shape
+        step = max(1, pixels // max(1, width))
+        for begin in range(0, height, step):
+            rows = slice(begin, begin + step)
+            yield Strip(self.top + begin, self.damage[rows], self.confidence[rows])

@@ -1,0 +1,171 @@
+"""The maps of a scene while they are made, on disk, so that a killed run can go on.
+
+A file of one byte a pixel for each map, in the scene's order, and a journal that says how many
+rows of windows they hold. A row is in the journal only once its pixels are synced.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime import files, records
+from runtime.errors import ConfigError
+from runtime.locks import LOCK
+from runtime.scene.strip import Strip
+from runtime.scene.windows import Span
+
+_JOURNAL = "journal.json"
+
+Read = Callable[[int, int], NDArray[np.uint8]]
+"""First row and number of rows -> uint8 [rows,W] of a map."""
+
+
+@dataclass(frozen=True)
+class FailedTile:
+    """A window that could not be read or inferred: nodata in the maps. Pixels of the scene."""
+
+    row: int
+    column: int
+    height: int
+    width: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Journal:
+    """`identity`: of engine, images and options. `heights`: pixels of the rows that are done."""
+
+    identity: dict[str, Any]
+    heights: tuple[int, ...]
+    failed: tuple[FailedTile, ...]
+
+
+class Unfinished:
+    """The maps of one scene of [height, width]; rows of windows are added from the top.
+
+    maps: the names of those that are stored: damage, confidence, building.
+    """
+
+    def __init__(
+        self, folder: Path, size: tuple[int, int], maps: Sequence[str], journal: Journal
+    ) -> None:
+        self.folder = folder
+        self.size = size
+        self.maps = tuple(maps)
+        self.journal = journal
+
+    @classmethod
+    def begin(
+        cls, folder: Path, size: tuple[int, int], maps: Sequence[str], identity: Mapping[str, Any]
+    ) -> Unfinished:
+        """Anew, in place of what is in the folder."""
+        discard(folder)
+        for name in maps:
+            with (folder / name).open("wb") as file:
+                file.truncate(size[0] * size[1])
+        work = cls(folder, size, maps, Journal(dict(identity), (), ()))
+        work._write()
+        return work
+
+    @property
+    def ready(self) -> Path:
+        """The folder of what is written when all rows are done."""
+        return self.folder / "ready"
+
+    @property
+    def rows(self) -> int:
+        """Rows of windows that are done."""
+        return len(self.journal.heights)
+
+    def failed_rows(self) -> list[int]:
+        """Rows of windows, from 0, that have a tile which failed."""
+        tops = list(accumulate(self.journal.heights, initial=0))
+        return sorted({tops.index(tile.row) for tile in self.journal.failed})
+
+    def add(self, strip: Strip, failed: tuple[FailedTile, ...]) -> None:
+        """The next row of windows, or one that was there before, made anew."""
+        for name in self.maps:
+            with (self.folder / name).open("r+b") as file:
+                file.seek(strip.top * self.size[1])
+                file.write(np.ascontiguousarray(getattr(strip, name)).data)
+                file.flush()
+                os.fsync(file.fileno())
+        heights = self.journal.heights
+        if strip.top == sum(heights):
+            heights = (*heights, len(strip.damage))
+        others = (tile for tile in self.journal.failed if tile.row != strip.top)
+        self.journal = Journal(self.journal.identity, heights, (*others, *failed))
+        self._write()
+
+    def fill(self, rows: Sequence[Span], read: Mapping[str, Read]) -> None:
+        """All rows, from finished maps."""
+        for row in rows:
+            top, height = row.begin, row.end - row.begin
+            self.add(Strip(top, **{name: read[name](top, height) for name in self.maps}), ())
+
+    def strips(self) -> Iterator[Strip]:
+        """The rows that are done now."""
+        top = 0
+        for height in self.journal.heights:
+            yield Strip(top, *self.read(top, 0, height, self.size[1]))
+            top += height
+
+    def read(
+        self, top: int, left: int, height: int, width: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """damage and confidence of a window, uint8 [height,width]."""
+        damage, confidence = (
+            self.whole(name)[top : top + height, left : left + width].copy()
+            for name in ("damage", "confidence")
+        )
+        return np.asarray(damage), np.asarray(confidence)
+
+    def whole(self, name: str) -> NDArray[np.uint8]:
+        """One map, uint8 [H,W], mapped into memory from its file."""
+        return np.memmap(self.folder / name, np.uint8, "r", shape=self.size)
+
+    def _write(self) -> None:
+        files.write_json(self.folder / _JOURNAL, dataclasses.asdict(self.journal))
+
+
+def begun(folder: Path) -> Journal | None:
+    """What an earlier run left in the folder; None where there is no row to go on with.
+
+    Raises ConfigError for what cannot be read.
+    """
+    path = folder / _JOURNAL
+    if not path.exists():
+        return None
+    try:
+        journal = records.parse(Journal, records.load_json(path))
+    except records.RecordError as error:
+        raise ConfigError(f"{path}: {error}; --restart throws it away and begins anew") from error
+    return journal if journal.heights else None
+
+
+def is_kept(folder: Path) -> bool:
+    """Is there anything that --resume could go on with, or --restart has to throw away?"""
+    try:
+        return begun(folder) is not None
+    except ConfigError:
+        return True
+
+
+def discard(folder: Path) -> None:
+    """Empty the folder, which is made if it is not there; who holds its lock keeps it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()

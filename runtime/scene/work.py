@@ -1,0 +1,62 @@
+"""The strips of a scene: what an earlier run stored, then windows read, inferred and stored.
+
+Each stage works on the next window while the one after it is busy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from runtime.errors import ConfigError
+from runtime.scene.ahead import ahead
+from runtime.scene.inference import infer_rows, read_tiles
+from runtime.scene.strip import Strip
+from runtime.scene.unfinished import Unfinished
+from runtime.scene.windows import Window
+from runtime.source.pair import ScenePair
+
+if TYPE_CHECKING:
+    from runtime.engine import Engine
+
+REACH = 64
+"""Pixels from a window's edge, whatever its size, within which labels differ from those of a
+larger window. Without them less than 0.1 % of a map does (`benchmarks.seams`)."""
+TILES_AHEAD = 4
+STRIPS_AHEAD = 1
+
+
+def strips(
+    engine: Engine, pair: ScenePair, rows: Sequence[Sequence[Window]], work: Unfinished
+) -> Iterator[Strip]:
+    """The whole scene from the top; windows that failed before are tried once more."""
+
+    def infer(todo: Iterable[Sequence[Window]]) -> Iterator[Strip]:
+        windows = [window for row in todo for window in row]
+        tiles = ahead(read_tiles(pair, windows, (engine.height, engine.width)), TILES_AHEAD)
+        for strip, failed in ahead(infer_rows(engine, tiles, pair.width), STRIPS_AHEAD):
+            work.add(strip, failed)
+            yield strip
+
+    for _ in infer([rows[row] for row in work.failed_rows()]):
+        pass  # read back below, where its place is
+    done = work.rows
+    yield from work.strips()
+    yield from infer(rows[done:])
+
+
+def halo_of(engine: Engine, asked: int | None) -> int:
+    """Pixels; raises ConfigError where nothing would be kept."""
+    least = min(engine.height, engine.width)
+    halo = default_halo(least) if asked is None else asked
+    if 2 * halo >= least:
+        raise ConfigError(
+            f"--halo is {halo}; the engine's windows are {engine.height}x{engine.width} pixels, "
+            f"expected at most {(least - 1) // 2}"
+        )
+    return halo
+
+
+def default_halo(side: int) -> int:
+    """Of windows with sides of at least `side` pixels: `REACH`, an eighth to a quarter of it."""
+    return min(max(REACH, side // 8), side // 4)

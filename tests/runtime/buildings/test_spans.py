@@ -1,0 +1,73 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.features import rasterize
+from shapely.geometry import MultiPolygon, Polygon, box
+
+from runtime.buildings.spans import spans_of
+
+HEIGHT, WIDTH = 30, 40
+
+
+def masks(shapes):
+    """Each shape's pixels, bool [N,HEIGHT,WIDTH]."""
+    array = np.empty(len(shapes), object)
+    array[:] = shapes
+    spans = spans_of(array, HEIGHT, WIDTH)
+    bounds = pairwise(np.searchsorted(spans.owner, np.arange(len(shapes) + 1)))
+    return np.array([spans[a:b].mask(0, HEIGHT, 0, WIDTH) > 0 for a, b in bounds])
+
+
+# No centre of a pixel lies on such a coordinate's edges, where every rasteriser has its own rule.
+odd = st.floats(-8, 48, allow_nan=False).map(lambda value: value + 0.0123)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(st.tuples(odd, odd), min_size=3, max_size=8), min_size=1, max_size=5))
+def test_pixels_are_those_whose_centre_is_inside(rings):
+    shapes = [Polygon(ring).buffer(0) for ring in rings]
+    x, y = np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5)
+    for shape, mask in zip(shapes, masks(shapes), strict=True):
+        clear = shapely.distance(shapely.boundary(shape), shapely.points(x, y)) > 1e-9
+        clear |= shape.is_empty
+        assert (mask == shapely.contains_xy(shape, x, y))[clear].all()
+
+
+def test_they_are_those_that_gdal_burns():
+    rng = np.random.default_rng(0)
+    shapes = [Polygon(rng.uniform(-5, 45, (7, 2))) for _ in range(200)]
+    for shape, mask in zip(shapes, masks(shapes), strict=True):
+        assert (mask == rasterize([shape], out_shape=(HEIGHT, WIDTH), dtype="uint8")).all()
+
+
+def test_neighbours_share_no_pixel_and_leave_none():
+    # Their edges run through centres, at any slope.
+    rng = np.random.default_rng(1)
+    points = shapely.multipoints(rng.integers(-20, 120, (80, 2)) / 2)
+    cells = shapely.get_parts(shapely.delaunay_triangles(points))
+    whole = masks([shapely.union_all(cells)])[0]
+    assert (masks(list(cells)).sum(axis=0)[whole] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "pixels"),
+    [
+        (box(1, 1, 4, 3), 6),
+        (box(1, 1, 9, 9).difference(box(3, 3, 5, 6)), 58),
+        (MultiPolygon([box(0, 0, 2, 2), box(5, 0, 7, 2)]), 8),
+        (MultiPolygon([box(0, 0, 4, 2), box(2, 0, 7, 2)]), 14),  # parts over each other
+        (box(-99, -99, 99, 99), HEIGHT * WIDTH),
+        (box(0.1, 0.1, 0.4, 0.4), 0),
+        (box(90, 3, 95, 9), 0),
+        (Polygon(), 0),
+        (None, 0),
+    ],
+)
+def test_shapes_in_whole_pixels(shape, pixels):
+    before, mask, after = masks([box(0, 0, 1, 1), shape, box(0, 0, 1, 2)])
+    assert mask.sum() == pixels
+    assert (before.sum(), after.sum()) == (1, 2)

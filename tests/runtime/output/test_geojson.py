@@ -1,0 +1,63 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from shapely.geometry import mapping, shape
+
+from runtime.buildings import find_buildings
+from runtime.output.geojson import feature, write_in_pixels
+
+DAMAGE = np.array([[1, 1, 1, 1], [1, 0, 4, 1], [1, 1, 1, 1], [0, 0, 0, 0]], np.uint8)
+
+
+def flat(damage, value=255):
+    return np.full_like(damage, value)
+
+
+def test_geojson_says_that_it_is_in_pixels(tmp_path):
+    write_in_pixels(find_buildings(DAMAGE, flat(DAMAGE, 204)), tmp_path / "a.geojson")
+    content = json.loads((tmp_path / "a.geojson").read_text())
+    assert content["type"] == "FeatureCollection"
+    assert content["coordinate_space"] == "pixel"
+    assert "top left corner" in content["coordinate_note"]
+    # RFC 7946, 7.1: the members that define other objects are not for this one.
+    assert not {"coordinates", "geometries", "geometry", "properties"} & set(content)
+    (only,) = content["features"]
+    assert only["properties"]["damage"] == "no-damage"
+    assert only["properties"]["confidence"] == 0.8
+    assert only["properties"]["area_px"] == 11
+    for ring in only["geometry"]["coordinates"]:
+        assert ring[0] == ring[-1]
+        assert len(ring) >= 4
+    assert shape(only["geometry"]).area == 11
+    assert mapping(shape(only["geometry"]))["type"] == "Polygon"
+
+
+def test_no_building_is_an_empty_collection(tmp_path):
+    write_in_pixels([], tmp_path / "a.geojson")
+    assert json.loads((tmp_path / "a.geojson").read_text())["features"] == []
+
+
+def test_a_failure_while_streaming_leaves_no_geojson(tmp_path):
+    def found():
+        yield from find_buildings(DAMAGE, flat(DAMAGE))
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_in_pixels(found(), tmp_path / "a.geojson")
+    assert list(tmp_path.iterdir()) == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(damage=hnp.arrays(np.uint8, (9, 11), elements=st.sampled_from([0, 1, 1, 4])))
+def test_the_corners_are_in_the_order_of_earlier_versions(damage):
+    """From the corner after the top left one, counter-clockwise, and holes from below."""
+    for building in find_buildings(damage, flat(damage)):
+        exterior, *holes = feature(building)["geometry"]["coordinates"]
+        for ring in (exterior, *holes):
+            assert min(ring, key=lambda point: point[::-1]) == ring[-2]
+        ends = [ring[-2][::-1] for ring in holes]
+        assert ends == sorted(ends, reverse=True)

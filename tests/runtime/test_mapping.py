@@ -1,0 +1,364 @@
+"""Whole maps of rasters: what is in them, and what is left when something fails."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from rio_cogeo.cogeo import cog_validate
+
+from runtime.buildings import find_buildings
+from runtime.damage import CLASS_COLOURS, CLASS_NAMES
+from runtime.engine import Engine
+from runtime.errors import BackendError, ConfigError, ImageError
+from runtime.mapping import map_pair
+from runtime.options import MapOptions
+from runtime.scene.work import default_halo
+
+REPOSITORY = Path(__file__).parents[2]
+OUTPUTS = {
+    "damage.tif", "confidence.tif", "buildings.gpkg", "buildings.geojson", "overlay.png",
+    "summary.json",
+}  # fmt: skip
+
+
+def read(path: Path) -> np.ndarray:
+    with rasterio.open(path) as file:
+        return file.read(1)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {"damage.tif.aux.xml"}
+
+
+@pytest.mark.parametrize("size", [(100, 170), (32, 48), (20, 30), (33, 500)])
+def test_the_map_of_a_scene_is_that_of_its_pixels(scene, mapped, reference, size):
+    pre, post, first, second = scene(*size)
+    summary, out = mapped(pre, post)
+    damage, _, confidence = reference(first, second)
+    assert names(out) == OUTPUTS
+    np.testing.assert_array_equal(read(out / "damage.tif"), damage)
+    np.testing.assert_array_equal(read(out / "confidence.tif"), confidence)
+    buildings = find_buildings(damage, confidence)
+    assert summary["buildings"] == len(buildings)
+    assert summary["pixels"]["destroyed"] == (damage == 4).sum()
+    won = [each.area_px for each in buildings if each.damage_class == 4]
+    assert summary["classes"]["destroyed"]["area_px"] == sum(won)
+    assert summary == json.loads((out / "summary.json").read_text())
+    features = json.loads((out / "buildings.geojson").read_text())["features"]
+    assert len(features) == len(buildings)
+
+
+def test_the_geotiff_says_what_it_is(scene, mapped):
+    pre, post, *_ = scene(600, 700)
+    _, out = mapped(pre, post)
+    with rasterio.open(pre) as source, rasterio.open(out / "damage.tif") as file:
+        assert (file.crs, file.transform) == (source.crs, source.transform)
+        assert file.nodata == 255
+        assert file.block_shapes == [(512, 512)]
+        assert file.compression.name == "deflate"
+        assert file.overviews(1) == [2]
+        colours = file.colormap(1)
+        assert [colours[i][:3] for i in range(5)] == list(CLASS_COLOURS)
+    with rasterio.open(out / "confidence.tif") as file:
+        assert file.nodata == 0
+    for name in ("damage.tif", "confidence.tif"):
+        assert cog_validate(out / name, strict=True, quiet=True) == (True, [], [])
+    described = (out / "damage.tif.aux.xml").read_text()
+    assert all(f"<Category>{name}</Category>" in described for name in CLASS_NAMES)
+
+
+def test_nodata_is_neither_damage_nor_none(scene, mapped, reference, write_raster):
+    pre, post, first, second = scene()
+    first[first == 0] = 1
+    first[:40, 50:120] = 0
+    write_raster(pre, first, nodata=0)
+    summary, out = mapped(pre, post)
+    damage, _, confidence = reference(first, second)
+    damage[:40, 50:120], confidence[:40, 50:120] = 255, 0
+    np.testing.assert_array_equal(read(out / "damage.tif"), damage)
+    np.testing.assert_array_equal(read(out / "confidence.tif"), confidence)
+    assert summary["nodata_px"] == 40 * 70
+
+
+def test_windows_without_data_are_not_inferred(scene, mapped, write_raster, engine, monkeypatch):
+    pre, post, first, _ = scene(64, 480)
+    first[:, 100:] = 0
+    write_raster(pre, first, nodata=0)
+    calls = []
+    predict = Engine.predict
+    monkeypatch.setattr(Engine, "predict", lambda *a, **k: calls.append(1) or predict(*a, **k))
+    summary, _ = mapped(pre, post)
+    assert 0 < len(calls) < summary["windows"]
+
+
+def test_a_tile_that_cannot_be_read_is_nodata_and_listed(scene, mapped, reference, write_raster):
+    pre, post, first, second = scene(128, 256, compress="deflate")
+    with rasterio.open(post) as file:
+        offset = int(file.get_tag_item("BLOCK_OFFSET_1_1", "TIFF", bidx=1))
+    with post.open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\xff" * 32)
+    summary, out = mapped(pre, post)
+    damage = read(out / "damage.tif")
+    assert summary["failed_tiles"]
+    failed = np.zeros(damage.shape, bool)
+    for tile in summary["failed_tiles"]:
+        assert "post.tif: cannot be read" in tile["reason"]
+        top, left = tile["row"], tile["column"]
+        failed[top : top + tile["height"], left : left + tile["width"]] = True
+    assert failed[64:128, 64:128].all()
+    assert not failed.all()
+    np.testing.assert_array_equal(damage == 255, failed)
+    expected = reference(first, second)[0]
+    np.testing.assert_array_equal(damage[~failed], expected[~failed])
+    assert summary["nodata_px"] == failed.sum()
+
+
+def test_an_engine_that_fails_once_costs_a_tile_and_thrice_the_run(
+    scene, engine, tmp_path, monkeypatch, reference
+):
+    pre, post, first, second = scene()
+    predict, calls = Engine.predict, []
+
+    def failing(self, *images, bad):
+        calls.append(1)
+        if len(calls) in bad:
+            raise BackendError("the device is gone")
+        return predict(self, *images)
+
+    monkeypatch.setattr(Engine, "predict", lambda *a: failing(*a, bad={2}))
+    summary = map_pair(engine, pre, post, tmp_path / "out", MapOptions())
+    (tile,) = summary["failed_tiles"]
+    assert tile["reason"] == "the device is gone"
+    summary = map_pair(engine, pre, post, tmp_path / "out", MapOptions(resume=True))
+    assert summary["failed_tiles"] == []
+    assert names(tmp_path / "out") == OUTPUTS
+    expected = reference(first, second)[0]
+    np.testing.assert_array_equal(read(tmp_path / "out" / "damage.tif"), expected)
+    calls.clear()
+    monkeypatch.setattr(Engine, "predict", lambda *a: failing(*a, bad=set(range(9, 99))))
+    with pytest.raises(BackendError, match="the device is gone"):
+        map_pair(engine, pre, post, tmp_path / "two", MapOptions())
+    assert names(tmp_path / "two") == {".unfinished"}
+    monkeypatch.setattr(Engine, "predict", predict)
+    map_pair(engine, pre, post, tmp_path / "two", MapOptions(resume=True))
+    np.testing.assert_array_equal(read(tmp_path / "two" / "damage.tif"), expected)
+
+
+def _start(engine_folder: Path, pre: Path, post: Path, out: Path, *more: str) -> subprocess.Popen:
+    """The command, slowed down so that it can be killed half-way."""
+    code = """
+import runpy, sys, time
+from runtime.engine import Engine
+predict = Engine.predict
+def slow(*a, **k):
+    time.sleep(0.02)
+    return predict(*a, **k)
+Engine.predict = slow
+runpy.run_module("runtime.predict", run_name="__main__")
+"""
+    line = ["--engine", engine_folder, pre, post, "--out", out, "--threads", "1", *more]
+    line = [sys.executable, "-c", code, *map(str, line)]
+    return subprocess.Popen(line, cwd=REPOSITORY)
+
+
+def test_killed_and_resumed_ends_in_the_same_bytes(scene, engine_folder, tmp_path):
+    pre, post, *_ = scene(300, 200)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert _start(engine_folder, pre, post, whole).wait(timeout=60) == 0
+    process = _start(engine_folder, pre, post, cut)
+    journal = cut / ".unfinished" / "journal.json"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if journal.exists() and len(json.loads(journal.read_text())["heights"]) >= 3:
+            break
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (cut / "summary.json").exists()
+    done = len(json.loads(journal.read_text())["heights"])
+    assert done >= 3
+    assert _start(engine_folder, pre, post, cut, "--resume").wait(timeout=60) == 0
+    assert names(cut) == OUTPUTS
+    for name in OUTPUTS:
+        assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
+    before = (cut / "damage.tif").stat().st_mtime_ns
+    assert _start(engine_folder, pre, post, cut, "--resume").wait(timeout=60) == 0
+    assert (cut / "damage.tif").stat().st_mtime_ns == before  # nothing is done twice
+
+
+def test_another_unfinished_map_is_not_gone_on_with(scene, engine, tmp_path, monkeypatch):
+    pre, post, *_ = scene()
+    out = tmp_path / "out"
+    _begin(engine, pre, post, out, monkeypatch)
+    with pytest.raises(ConfigError, match="unfinished map with another options; --restart"):
+        map_pair(engine, pre, post, out, MapOptions(resume=True, halo=3))
+    os.utime(post)
+    with pytest.raises(ConfigError, match="unfinished map with another images; --restart"):
+        map_pair(engine, pre, post, out, MapOptions(resume=True))
+    map_pair(engine, pre, post, out, MapOptions(restart=True))
+    assert names(out) == OUTPUTS
+
+
+def test_unfinished_work_is_not_thrown_away_without_a_word(scene, engine, tmp_path, monkeypatch):
+    pre, post, *_ = scene()
+    out = tmp_path / "out"
+    rows = _begin(engine, pre, post, out, monkeypatch)
+    with pytest.raises(ConfigError, match="2 of 6 rows of windows are done; --resume goes on"):
+        map_pair(engine, pre, post, out, MapOptions())
+    assert (out / ".unfinished" / "journal.json").read_text() == rows
+    (out / ".unfinished" / "journal.json").write_text("not JSON")
+    with pytest.raises(ConfigError, match="journal.json: not JSON .* --restart throws it away"):
+        map_pair(engine, pre, post, out, MapOptions())
+    map_pair(engine, pre, post, out, MapOptions(restart=True))
+    assert names(out) == OUTPUTS
+
+
+def _dead(*_: object) -> None:
+    raise BackendError("the device is gone")
+
+
+def _begin(engine: Engine, pre: Path, post: Path, out: Path, monkeypatch) -> str:
+    """A run that ends in its third row; its journal."""
+    predict, left = Engine.predict, [8]
+
+    def ends(self, *images):
+        left[0] -= 1
+        if left[0] < 0:
+            raise BackendError("the device is gone")
+        return predict(self, *images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "predict", ends)
+        with pytest.raises(BackendError):
+            map_pair(engine, pre, post, out, MapOptions())
+    return (out / ".unfinished" / "journal.json").read_text()
+
+
+@pytest.mark.parametrize(("side", "halo"), [(32, 8), (256, 64), (512, 64), (1024, 128)])
+def test_the_halo_holds_the_reach_of_a_border_where_the_window_has_room(side, halo):
+    assert default_halo(side) == halo
+
+
+def test_options_that_cannot_be_used_are_one_line(scene, mapped, tmp_path):
+    pre, post, *_ = scene()
+    with pytest.raises(ConfigError, match="--halo is 16; .* expected at most 15"):
+        mapped(pre, post, halo=16)
+    with pytest.raises(ConfigError, match="--halo is -1"):
+        mapped(pre, post, halo=-1)
+    with pytest.raises(ImageError, match="none.tif: no such image"):
+        mapped(pre, tmp_path / "none.tif")
+    assert not (tmp_path / "out" / "summary.json").exists()
+
+
+def test_a_full_disk_is_one_line_and_what_was_computed_stays(
+    scene, engine_folder, tmp_path, python, reference
+):
+    import resource
+
+    pre, post, first, second = scene(300, 200)
+
+    def small_files_only():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+
+    out = tmp_path / "out"
+    line = ("-m", "runtime.predict", "--engine", engine_folder, pre, post, "--out", out)
+    result = python(*line, preexec_fn=small_files_only)
+    assert result.returncode != 0
+    errors = [each for each in result.stderr.splitlines() if each.startswith("error: ")]
+    assert len(errors) == 1, result.stderr
+    assert "File too large" in errors[0]
+    assert not (out / "summary.json").exists()
+    result = python(*line, "--resume")
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_array_equal(read(out / "damage.tif"), reference(first, second)[0])
+
+
+def test_known_footprints_are_graded(scene, engine, tmp_path, reference):
+    from pyogrio.raw import read as read_vectors
+    from pyogrio.raw import write
+
+    pre, post, first, second = scene()
+    boxes = [(10, 5, 30, 25), (60, 40, 61, 41), (900, 900, 910, 910)]
+    corner = np.array([500_000, 3_300_000])
+    shapes = [shapely.box(*each) for each in boxes]
+    placed = [shapely.transform(each, lambda p: corner + p * (0.5, -0.5)) for each in shapes]
+    file = tmp_path / "footprints.gpkg"
+    write(
+        file, geometry=shapely.to_wkb(placed), geometry_type="Polygon", field_data=[],
+        fields=np.array([], object), crs="EPSG:32614", driver="GPKG",
+    )  # fmt: skip
+    summary = map_pair(engine, pre, post, tmp_path / "out", MapOptions(footprints=file))
+    assert (summary["buildings"], summary["footprints"]) == (3, str(file))
+    info, _, _, columns = read_vectors(tmp_path / "out" / "buildings.gpkg")
+    found = dict(zip(info["fields"], columns, strict=True))
+    damage, _, confidence = reference(first, second)
+    for number, (left, top, right, bottom) in enumerate(boxes[:2]):
+        inside = (slice(top, bottom), slice(left, right))
+        votes = [confidence[inside][damage[inside] == each].sum() for each in (1, 2, 3, 4)]
+        seen = (damage[inside] > 0).any()
+        expected = 1 + int(np.argmax(votes)) if seen else 255
+        assert found["damage_class"][number] == expected
+    assert found["damage"][2] == "not computed"
+    assert summary["not_graded"] == int((found["damage_class"] == 255).sum())
+
+
+def test_footprints_elsewhere_are_refused_before_the_work(scene, engine, tmp_path, monkeypatch):
+    pre, post, *_ = scene()
+    monkeypatch.setattr(Engine, "predict", _dead)
+    with pytest.raises(ConfigError, match="none.gpkg"):
+        map_pair(engine, pre, post, tmp_path / "out", MapOptions(footprints=tmp_path / "none.gpkg"))
+
+
+def test_xbd_pictures_are_placed_by_their_label(engine, tmp_path, draw, reference):
+    from PIL import Image
+
+    first, second = draw(100, 150)
+    for name, image in (("pre", first), ("post", second)):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    a, b, c, d, e, f = 5e-6, 1e-8, -95.0, 2e-8, -5e-6, 29.5
+    corners = [(10, 20), (60, 20), (60, 90), (10, 90)]
+
+    def to_degrees(x, y):
+        return (a * x + b * y + c, d * x + e * y + f)
+
+    label = tmp_path / "label.json"
+    features = {
+        kind: [{"properties": {"uid": "u"}, "wkt": shapely.Polygon(points).wkt}]
+        for kind, points in {
+            "xy": corners,
+            "lng_lat": [to_degrees(*each) for each in corners],
+        }.items()
+    }
+    label.write_text(json.dumps({"features": features}))
+    options = MapOptions(label=label)
+    map_pair(engine, tmp_path / "pre.png", tmp_path / "post.png", tmp_path / "out", options)
+    with rasterio.open(tmp_path / "out" / "damage.tif") as file:
+        assert file.crs.to_epsg() == 4326
+        np.testing.assert_allclose(tuple(file.transform)[:6], (a, b, c, d, e, f), atol=1e-9)
+        np.testing.assert_array_equal(file.read(1), reference(first, second)[0])
+
+
+def test_real_xbd_labels_place_their_tile(measurement_data):
+    from runtime.source.xbd_label import georeference_of
+
+    labels = sorted((measurement_data / "xbd-sample").glob("*/labels/*pre_disaster.json"))
+    assert labels
+    placed = 0
+    for label in labels:
+        if len(json.loads(label.read_text())["features"]["xy"]) < 2:
+            continue
+        place = georeference_of(label)
+        metres = 111_320 * abs(place.transform[4])
+        assert 0.2 < metres < 4  # the ground sample distance of xBD's sensors
+        placed += 1
+    assert placed
