@@ -1,11 +1,7 @@
 """Whole maps of rasters: what is in them, and what is left when something fails."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -153,96 +149,6 @@ def test_an_engine_that_fails_once_costs_a_tile_and_thrice_the_run(
     np.testing.assert_array_equal(read(tmp_path / "two" / "damage.tif"), expected)
 
 
-def _start(engine_folder: Path, pre: Path, post: Path, out: Path, *more: str) -> subprocess.Popen:
-    """The command, slowed down so that it can be killed half-way."""
-    code = """
-import runpy, sys, time
-from runtime.engine import Engine
-predict = Engine.predict
-def slow(*a, **k):
-    time.sleep(0.02)
-    return predict(*a, **k)
-Engine.predict = slow
-runpy.run_module("runtime.predict", run_name="__main__")
-"""
-    line = ["--engine", engine_folder, pre, post, "--out", out, "--threads", "1", *more]
-    line = [sys.executable, "-c", code, *map(str, line)]
-    return subprocess.Popen(line, cwd=REPOSITORY)
-
-
-def test_killed_and_resumed_ends_in_the_same_bytes(scene, engine_folder, tmp_path):
-    pre, post, *_ = scene(300, 200)
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert _start(engine_folder, pre, post, whole).wait(timeout=60) == 0
-    process = _start(engine_folder, pre, post, cut)
-    journal = cut / ".unfinished" / "journal.json"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if journal.exists() and len(json.loads(journal.read_text())["heights"]) >= 3:
-            break
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (cut / "summary.json").exists()
-    done = len(json.loads(journal.read_text())["heights"])
-    assert done >= 3
-    assert _start(engine_folder, pre, post, cut, "--resume").wait(timeout=60) == 0
-    assert names(cut) == OUTPUTS
-    for name in OUTPUTS:
-        assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
-    before = (cut / "damage.tif").stat().st_mtime_ns
-    assert _start(engine_folder, pre, post, cut, "--resume").wait(timeout=60) == 0
-    assert (cut / "damage.tif").stat().st_mtime_ns == before  # nothing is done twice
-
-
-def test_another_unfinished_map_is_not_gone_on_with(scene, engine, tmp_path, monkeypatch):
-    pre, post, *_ = scene()
-    out = tmp_path / "out"
-    _begin(engine, pre, post, out, monkeypatch)
-    with pytest.raises(ConfigError, match="unfinished map with another options; --restart"):
-        map_pair(engine, pre, post, out, MapOptions(resume=True, halo=3))
-    os.utime(post)
-    with pytest.raises(ConfigError, match="unfinished map with another images; --restart"):
-        map_pair(engine, pre, post, out, MapOptions(resume=True))
-    map_pair(engine, pre, post, out, MapOptions(restart=True))
-    assert names(out) == OUTPUTS
-
-
-def test_unfinished_work_is_not_thrown_away_without_a_word(scene, engine, tmp_path, monkeypatch):
-    pre, post, *_ = scene()
-    out = tmp_path / "out"
-    rows = _begin(engine, pre, post, out, monkeypatch)
-    with pytest.raises(ConfigError, match="2 of 6 rows of windows are done; --resume goes on"):
-        map_pair(engine, pre, post, out, MapOptions())
-    assert (out / ".unfinished" / "journal.json").read_text() == rows
-    (out / ".unfinished" / "journal.json").write_text("not JSON")
-    with pytest.raises(ConfigError, match="journal.json: not JSON .* --restart throws it away"):
-        map_pair(engine, pre, post, out, MapOptions())
-    map_pair(engine, pre, post, out, MapOptions(restart=True))
-    assert names(out) == OUTPUTS
-
-
-def _dead(*_: object) -> None:
-    raise BackendError("the device is gone")
-
-
-def _begin(engine: Engine, pre: Path, post: Path, out: Path, monkeypatch) -> str:
-    """A run that ends in its third row; its journal."""
-    predict, left = Engine.predict, [8]
-
-    def ends(self, *images):
-        left[0] -= 1
-        if left[0] < 0:
-            raise BackendError("the device is gone")
-        return predict(self, *images)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Engine, "predict", ends)
-        with pytest.raises(BackendError):
-            map_pair(engine, pre, post, out, MapOptions())
-    return (out / ".unfinished" / "journal.json").read_text()
-
-
 @pytest.mark.parametrize(("side", "halo"), [(32, 8), (256, 64), (512, 64), (1024, 128)])
 def test_the_halo_holds_the_reach_of_a_border_where_the_window_has_room(side, halo):
     assert default_halo(side) == halo
@@ -310,6 +216,10 @@ def test_known_footprints_are_graded(scene, engine, tmp_path, reference):
         assert found["damage_class"][number] == expected
     assert found["damage"][2] == "not computed"
     assert summary["not_graded"] == int((found["damage_class"] == 255).sum())
+
+
+def _dead(*_: object) -> None:
+    raise BackendError("the device is gone")
 
 
 def test_footprints_elsewhere_are_refused_before_the_work(scene, engine, tmp_path, monkeypatch):
