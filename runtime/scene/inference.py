@@ -61,9 +61,11 @@ def infer_rows(
 
     The tiles come row by row.
 
-    Raises BackendError when the engine fails `GIVING_UP` times in a row.
+    Raises BackendError when the engine fails `GIVING_UP` times in a row or has not worked once;
+    EngineError at once.
     """
-    in_a_row = 0
+    in_a_row, worked = 0, False
+    last: BackendError | None = None
     for span, row in groupby(tiles, lambda tile: tile.window.row):
         shape = (span.end - span.begin, width)
         damage = np.full(shape, NODATA, np.uint8)
@@ -72,18 +74,22 @@ def infer_rows(
         failed = []
         for tile in row:
             try:
-                _infer(engine, tile, strip)
-                in_a_row = 0
-            except ToolkitError as error:
-                in_a_row += isinstance(error, BackendError)
+                if _infer(engine, tile, strip):
+                    in_a_row, worked = 0, True
+            except BackendError as error:
+                in_a_row, last = in_a_row + 1, error
                 if in_a_row == GIVING_UP:
                     raise
                 failed.append(_failure(tile.window, error))
+            except ImageError as error:
+                failed.append(_failure(tile.window, error))
         yield strip, tuple(failed)
+    if last and not worked:
+        raise last
 
 
-def _infer(engine: Engine, tile: Tile, strip: Strip) -> None:
-    """Fill the tile's part of the strip, where it is known."""
+def _infer(engine: Engine, tile: Tile, strip: Strip) -> bool:
+    """Fill the tile's part of the strip, where it is known; was there anything to fill?"""
     if isinstance(tile.pixels, ImageError):
         raise tile.pixels
     pre, post, known = tile.pixels
@@ -94,11 +100,12 @@ def _infer(engine: Engine, tile: Tile, strip: Strip) -> None:
     )
     wanted = True if known is None else known[kept]
     if not np.any(wanted):
-        return
+        return False
     result = engine.predict(pre, post)
     there = (slice(None), slice(column.begin, column.end))
     for name in ("damage", "confidence", "building"):
         np.copyto(getattr(strip, name)[there], getattr(result, name)[kept], where=wanted)
+    return True
 
 
 def _failure(window: Window, error: ToolkitError) -> FailedTile:

@@ -13,7 +13,7 @@ from rio_cogeo.cogeo import cog_validate
 from runtime.buildings import find_buildings
 from runtime.damage import CLASS_COLOURS, CLASS_NAMES
 from runtime.engine import Engine
-from runtime.errors import BackendError, ConfigError, ImageError
+from runtime.errors import BackendError, ConfigError, EngineError, ImageError
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
 from runtime.scene.work import default_halo
@@ -147,6 +147,21 @@ def test_an_engine_that_fails_once_costs_a_tile_and_thrice_the_run(
     monkeypatch.setattr(Engine, "predict", predict)
     map_pair(engine, pre, post, tmp_path / "two", MapOptions(resume=True))
     np.testing.assert_array_equal(read(tmp_path / "two" / "damage.tif"), expected)
+
+
+@pytest.mark.parametrize("size", [(20, 30), (32, 48), (32, 70)])
+def test_an_engine_that_never_works_is_not_the_images_fault(
+    scene, engine, tmp_path, size, monkeypatch
+):
+    pre, post, *_ = scene(*size)
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "predict", _dead)
+        with pytest.raises(BackendError, match="the device is gone"):
+            map_pair(engine, pre, post, tmp_path / "out", MapOptions())
+    assert not (tmp_path / "out" / "summary.json").exists()
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        map_pair(engine, pre, post, tmp_path / "out", MapOptions(restart=True))
 
 
 @pytest.mark.parametrize(("side", "halo"), [(32, 8), (256, 64), (512, 64), (1024, 128)])

@@ -95,7 +95,7 @@ def test_what_was_begun_and_not_ended_is_counted(outbox):
 
 def test_a_defect_is_told_with_its_place(town, outbox):
     why = map_once(None, town, outbox, MapOptions())
-    assert why.startswith("town: unexpected AttributeError at picture.py:")
+    assert why.startswith("town: unexpected AttributeError at work.py:")
     assert visible(outbox) == []
 
 
