@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from runtime import host
 from runtime.backends.contract import INPUTS, OUTPUTS, check_tensors
-from runtime.errors import BackendError, reason
+from runtime.backends.external_data import external_tensor
+from runtime.errors import AlteredPayloadError, BackendError, EngineError, reason
 from runtime.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class OnnxRuntimeBackend:
     """A payload is portable between versions, so another version is recorded, not refused."""
 
     name = "onnxruntime"
+    cached_compile = None
 
     def __init__(self, manifest: Manifest, folder: Path, threads: int | None = None) -> None:
         try:
@@ -47,9 +49,15 @@ class OnnxRuntimeBackend:
         self.version: str = onnxruntime.__version__
         path = manifest.payload_path(folder, "model.onnx")
         try:
+            content = manifest.read_payload(folder, path.name)
+            _check_whole(content, path, manifest.rebuild_command(folder))
             self._session: Any = onnxruntime.InferenceSession(
-                str(path), settings(threads), providers=["CPUExecutionProvider"]
+                content, settings(threads), providers=["CPUExecutionProvider"]
             )
+            # It keeps them for providers that fail over to others; the processor's does not.
+            self._session._model_bytes = None
+        except EngineError:
+            raise
         except Exception as error:  # its exceptions share no public base
             raise BackendError(
                 f"{path}: ONNX Runtime {self.version} refused it: {reason(error)}; "
@@ -77,6 +85,19 @@ class OnnxRuntimeBackend:
 
     def close(self) -> None:
         self._session = None
+
+
+def _check_whole(content: bytes, path: Path, rebuild: str) -> None:
+    """AlteredPayloadError for a graph that would load a file of which the manifest knows nothing.
+
+    Raises ValueError for what is no ONNX model.
+    """
+    tensor = external_tensor(content)
+    if tensor is not None:
+        raise AlteredPayloadError(
+            f"{path}: the data of tensor {tensor!r} lie in another file, which the manifest does "
+            f"not vouch for; expected a graph with its weights inside; rebuild with {rebuild}"
+        )
 
 
 def _described(nodes: Any) -> dict[str, tuple[str, tuple[int | None, ...]]]:
