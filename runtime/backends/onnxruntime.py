@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime import host
-from runtime.backends.contract import INPUTS, OUTPUTS, check_tensors
-from runtime.backends.external_data import external_tensor
+from runtime.backends.contract import INPUTS, OUTPUTS, check_finite, check_tensors
+from runtime.backends.onnx_tensors import tensors
 from runtime.errors import AlteredPayloadError, BackendError, EngineError, reason
 from runtime.manifest import Manifest
 
@@ -50,7 +50,7 @@ class OnnxRuntimeBackend:
         path = manifest.payload_path(folder, "model.onnx")
         try:
             content = manifest.read_payload(folder, path.name)
-            _check_whole(content, path, manifest.rebuild_command(folder))
+            _check_graph(content, manifest, path)
             self._session: Any = onnxruntime.InferenceSession(
                 content, settings(threads), providers=["CPUExecutionProvider"]
             )
@@ -87,17 +87,20 @@ class OnnxRuntimeBackend:
         self._session = None
 
 
-def _check_whole(content: bytes, path: Path, rebuild: str) -> None:
+def _check_graph(content: bytes, manifest: Manifest, path: Path) -> None:
     """AlteredPayloadError for a graph that would load a file of which the manifest knows nothing.
 
-    Raises ValueError for what is no ONNX model.
+    Raises EngineError for weights that are no numbers, ValueError for what is no ONNX model.
     """
-    tensor = external_tensor(content)
-    if tensor is not None:
-        raise AlteredPayloadError(
-            f"{path}: the data of tensor {tensor!r} lie in another file, which the manifest does "
-            f"not vouch for; expected a graph with its weights inside; rebuild with {rebuild}"
-        )
+    found = list(tensors(content))
+    for each in found:
+        if each.external:
+            raise AlteredPayloadError(
+                f"{path}: the data of tensor {each.name!r} lie in another file, which the manifest "
+                "does not vouch for; expected a graph with its weights inside; "
+                f"rebuild with {manifest.rebuild_command(path.parent)}"
+            )
+    check_finite(((each.name, each.floats) for each in found), manifest, path)
 
 
 def _described(nodes: Any) -> dict[str, tuple[str, tuple[int | None, ...]]]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from runtime import cache, host
 from runtime.backends import LOADED
+from runtime.backends.contract import check_finite
 from runtime.manifest import Manifest
 
 KIND: Final = "openvino"
@@ -22,6 +23,11 @@ KIND: Final = "openvino"
 LARGEST = 64 << 20
 """Bytes of weights. Export and import hold a copy of them in memory: a large network's would
 be what decides how much memory a device needs."""
+
+_FLOATS = ("f16", "f32", "f64")
+
+_CHECKED = "constants are finite"
+"""Of a kept model. Part of its name, so that none is taken of which that was not known."""
 
 _DIGEST = 32  # bytes of the sha256 ahead of the content
 
@@ -39,7 +45,7 @@ def compile_model(
     if parts[1].size > LARGEST:
         return core.compile_model(_model(openvino, core, manifest, folder), "CPU", settings), False
     digests = [part.sha256 for part in parts]
-    identity = json.dumps([*digests, version, host.processor(), settings])
+    identity = json.dumps([_CHECKED, *digests, version, host.processor(), settings])
     name = f"{hashlib.sha256(identity.encode()).hexdigest()}.bin"
     content = _read(name)
     if content is not None:
@@ -67,9 +73,13 @@ def _model(openvino: Any, core: Any, manifest: Manifest, folder: Path) -> Any:
     if size:
         manifest.read_payload_into(tensor.data, folder, weights)
     try:
-        return core.read_model(text.decode(), tensor)
+        model = core.read_model(text.decode(), tensor)
     except UnicodeDecodeError as error:
         raise RuntimeError("its XML is not UTF-8") from error
+    constants = (op for op in model.get_ops() if op.get_type_name() == "Constant")
+    floats = (op for op in constants if op.get_element_type().get_type_name() in _FLOATS)
+    check_finite(((op.get_friendly_name(), op.data) for op in floats), manifest, folder / graph)
+    return model
 
 
 def _read(name: str) -> bytes | None:

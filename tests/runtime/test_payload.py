@@ -9,7 +9,8 @@ import pytest
 
 from runtime import load_engine
 from runtime.backends import LOADED
-from runtime.errors import AlteredPayloadError, BackendError, ManifestError
+from runtime.backends.contract import check_finite
+from runtime.errors import AlteredPayloadError, BackendError, EngineError, ManifestError
 from runtime.manifest import Manifest, PayloadFile, payload_of
 
 BACKENDS = ["onnxruntime", "openvino"]
@@ -147,3 +148,25 @@ def test_a_read_gives_the_recorded_bytes_and_no_others(tmp_path):
         ):
             with pytest.raises(AlteredPayloadError, match=f"{message}.*again"):
                 act()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_are_refused_by_name(
+    make_engine, make_manifest, tmp_path, monkeypatch, backend, value
+):
+    """They map a town without buildings, or, where an activation hides them, another town."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = make_engine(tmp_path / "e", backend)
+    path = folder / ("model.bin" if backend == "openvino" else "model.onnx")
+    good = np.array([0.5, 0.25, 0.25], np.float32)
+    bad = np.array([0.5, value, 0.25], np.float32)
+    path.write_bytes(path.read_bytes().replace(good.tobytes(), bad.tobytes()))
+    make_manifest(folder, LOADED[backend], backend).write(folder)
+    with pytest.raises(EngineError, match="its weights 'pre_weight' hold NaN or infinity"):
+        load_engine(folder)
+
+
+def test_weights_whose_sum_overflows_are_numbers(engine_folder):
+    manifest = Manifest.read(engine_folder)
+    check_finite([("w", np.full(9, 3e38, np.float32))], manifest, engine_folder / "model.onnx")

@@ -1,6 +1,6 @@
-"""Does an ONNX model take a tensor from another file?
+"""The tensors that an ONNX model holds, wherever in it, and whether one lies in another file.
 
-ONNX Runtime follows such a reference also for a model that it was given as bytes, and then
+ONNX Runtime follows a reference to a file also for a model that it was given as bytes, and then
 looks in the working folder: 1.16 for constants of functions, 1.32 for those of subgraphs. The
 runtime has no onnx package, and so reads what it must of the protobuf messages itself.
 """
@@ -8,6 +8,11 @@ runtime has no onnx package, and so reads what it must of the protobuf messages 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 TENSOR = "TensorProto"
 
@@ -29,9 +34,14 @@ MESSAGES: dict[str, dict[int, str]] = {
 }
 """Every way from a model to a tensor: fields, by number, that hold messages (onnx.proto3)."""
 
-NAME, EXTERNAL_DATA, DATA_LOCATION = 8, 13, 14
-EXTERNAL = 1
-"""Fields of a TensorProto, and the location that means another file."""
+_DATA_TYPE, _FLOATS, _NAME, _RAW, _DOUBLES, _EXTERNAL_DATA, _DATA_LOCATION = 2, 4, 8, 9, 10, 13, 14
+"""Fields of a TensorProto that say what it holds, and where."""
+
+_EXTERNAL = 1
+"""The data location that means another file."""
+
+_FLOATING = {1: "<f4", 10: "<f2", 11: "<f8"}
+"""NumPy's types of raw data by ONNX's numbers, of those that can be NaN."""
 
 _VARINT, _FIXED64, _BYTES, _GROUP, _END_GROUP, _FIXED32 = range(6)
 
@@ -39,30 +49,50 @@ Field = tuple[int, int, int, int]
 """Number, wire type, and the value: a varint's and 0, or where bytes begin and end."""
 
 
-def external_tensor(model: bytes) -> str | None:
-    """The name of a tensor whose data lie in another file; None where there is none.
+@dataclass(frozen=True)
+class OnnxTensor:
+    """floats: what it holds, where that can be NaN; empty otherwise. external: in a file."""
 
-    Raises ValueError for bytes that are no whole protobuf message.
+    name: str
+    external: bool
+    floats: NDArray[Any]
+
+
+def tensors(model: bytes) -> Iterator[OnnxTensor]:
+    """Of initializers and attributes, also those of subgraphs and functions.
+
+    Raises ValueError for bytes that are no whole ONNX model.
     """
     waiting = [("ModelProto", 0, len(model))]
     while waiting:
         kind, start, end = waiting.pop()
         if kind == TENSOR:
-            name, external = "", False
-            for number, wire, value, stop in _fields(model, start, end):
-                if (number, wire) == (NAME, _BYTES):
-                    name = model[value:stop].decode(errors="replace")
-                elif number == EXTERNAL_DATA or (number, wire) == (DATA_LOCATION, _VARINT):
-                    # A protobuf enum keeps the lowest 32 bits of what is written.
-                    external |= number == EXTERNAL_DATA or value & 0xFFFFFFFF == EXTERNAL
-            if external:
-                return name
+            yield _tensor(model, start, end)
             continue
         inside = MESSAGES[kind]
         for number, wire, value, stop in _fields(model, start, end):
             if wire == _BYTES and number in inside:
                 waiting.append((inside[number], value, stop))
-    return None
+
+
+def _tensor(model: bytes, start: int, end: int) -> OnnxTensor:
+    numbers, places, external = {_DATA_TYPE: 0, _DATA_LOCATION: 0}, {_NAME: (0, 0)}, False
+    for number, wire, value, stop in _fields(model, start, end):
+        external |= number == _EXTERNAL_DATA
+        if wire == _VARINT:
+            numbers[number] = value & 0xFFFFFFFF  # as protobuf reads its 32 bits
+        elif wire == _BYTES:
+            places[number] = value, stop
+    floats = np.empty(0, np.float32)
+    typed = {_RAW: _FLOATING.get(numbers[_DATA_TYPE]), _FLOATS: "<f4", _DOUBLES: "<f8"}
+    for number, dtype in typed.items():
+        first, last = places.get(number, (0, 0))
+        if dtype and last > first:
+            count = (last - first) // np.dtype(dtype).itemsize
+            floats = np.frombuffer(model, dtype, count, first)
+    first, last = places[_NAME]
+    name = model[first:last].decode(errors="replace")
+    return OnnxTensor(name, external or numbers[_DATA_LOCATION] == _EXTERNAL, floats)
 
 
 def _fields(content: bytes, start: int, end: int) -> Iterator[Field]:
