@@ -61,8 +61,9 @@ def write(kind: str, name: str, content: bytes) -> None:
 def _make(folder: Path) -> None:
     """Each folder that is missing, for this user alone; `mkdir` would leave parents open."""
     for each in (*reversed(folder.parents), folder):
-        with contextlib.suppress(FileExistsError):
-            each.mkdir(mode=0o700)
+        if not each.is_dir():
+            with contextlib.suppress(FileExistsError):
+                each.mkdir(mode=0o700)
 
 
 @contextlib.contextmanager

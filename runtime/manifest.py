@@ -190,7 +190,7 @@ class Manifest:
         )
 
     def payload_path(self, folder: Path | str, name: str) -> Path:
-        """A payload file by name, for messages: what is loaded comes from `read_payload`."""
+        """A payload file that the manifest lists. Its content comes from `read_payload`."""
         return Path(folder) / self.payload_file(folder, name).name
 
     def rebuild_command(

@@ -51,7 +51,11 @@ Field = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class OnnxTensor:
-    """floats: what it holds, where that can be NaN; empty otherwise. external: in a file."""
+    """external: its data lie in another file. floats: what it holds, where that can be NaN.
+
+    Empty for other types, and for the forms that no exporter writes: floating point that is
+    not packed, or FP16 as whole numbers.
+    """
 
     name: str
     external: bool

@@ -48,8 +48,8 @@ class OnnxRuntimeBackend:
             ) from error
         self.version: str = onnxruntime.__version__
         path = manifest.payload_path(folder, "model.onnx")
+        content = manifest.read_payload(folder, path.name)
         try:
-            content = manifest.read_payload(folder, path.name)
             _check_graph(content, manifest, path)
             self._session: Any = onnxruntime.InferenceSession(
                 content, settings(threads), providers=["CPUExecutionProvider"]

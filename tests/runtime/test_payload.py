@@ -125,6 +125,15 @@ def test_a_link_out_of_the_folder_gives_what_the_manifest_recorded_or_nothing(
         load_engine(folder)
 
 
+def test_a_payload_that_may_not_be_read_is_not_said_to_be_refused(engine_folder, monkeypatch):
+    def denied(*_):
+        raise PermissionError(13, "Permission denied", "model.onnx")
+
+    monkeypatch.setattr(PayloadFile, "read", denied)
+    with pytest.raises(PermissionError):
+        load_engine(engine_folder)
+
+
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.mkdir(), lambda path: None])
 def test_what_is_no_file_is_a_missing_payload(tmp_path, make):
     make(tmp_path / "p")

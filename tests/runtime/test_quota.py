@@ -140,6 +140,20 @@ def test_onnxruntime_gets_as_many_threads_as_the_quota_allows(cores, engine_fold
             assert running() == before + 2  # and the caller's
 
 
+def test_opencv_gets_as_many_threads_as_the_quota_allows(cores, tree, python):
+    cores("100000")
+    code = """
+import sys
+from pathlib import Path
+from runtime import cli, quota
+quota._PROCESS = Path(sys.argv[1])
+cli.silence_opencv()
+import cv2
+print(cv2.getNumThreads())
+"""
+    assert python("-c", code, tree.process).stdout.strip() == "1"
+
+
 def test_openvino_gets_as_many_threads_as_the_quota_allows(cores, make_engine, tmp_path):
     cores("150000")
     folder = make_engine(tmp_path / "e", "openvino")
