@@ -97,13 +97,12 @@ def _time(
     import statistics
 
     import numpy as np
-    import openvino
 
     from benchmarks.peers.turns import take_turns
     from export.builders import openvino as builder
     from export.deploy import deploy_graph
     from export.onnx_graph import export_onnx
-    from runtime.backends.openvino import settings
+    from runtime.backends.openvino import load_openvino, settings
     from train.synthetic.scene import make_scene
 
     scene = make_scene(0, 0, options.width)
@@ -115,7 +114,7 @@ def _time(
             folder = Path(scratch) / str(len(calls))
             folder.mkdir()
             builder.build(export_onnx(deploy_graph(network, variant), variant), folder)
-            core = openvino.Core()
+            core = load_openvino().Core()
             compiled = core.compile_model(str(folder / "model.xml"), "CPU", settings())
             request = compiled.create_infer_request()
             calls[row["variant"]] = lambda r=request: r.infer(

@@ -54,8 +54,14 @@ def run(
 
 
 def silence_opencv() -> None:
-    """Before it is imported: it prints its own account of a damaged TIFF before ours."""
+    """Before it is imported: it prints its own account of a damaged TIFF before ours.
+
+    It also starts a thread for each processor, where a container is granted the time of few.
+    """
+    from runtime import host
+
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", str(host.physical_cores()))
 
 
 def note(message: str) -> None:

@@ -43,6 +43,7 @@ class Engine:
         self.folder = folder
         self._backend: Backend | None = backend
         self._version = backend.version
+        self._cached_compile = backend.cached_compile
         self._lock = threading.Lock()
 
     @property
@@ -57,6 +58,11 @@ class Engine:
     def backend_version(self) -> str:
         """Of the library that runs here; `manifest.target.version` is the one that built."""
         return self._version
+
+    @property
+    def cached_compile(self) -> bool | None:
+        """Was something compiled at an earlier start used? None where nothing is kept."""
+        return self._cached_compile
 
     def predict(
         self,
@@ -195,13 +201,12 @@ def load_engine(folder: Path | str, threads: int | None = None) -> Engine:
     threads: processor threads for one inference; None takes every physical core.
     Raises EngineError's family for a folder that must not be loaded, BackendError for
     a library that is missing or refuses it. Nothing is deserialised before the
-    manifest and every payload file were checked.
+    manifest and every payload file were checked, and no payload is read again after that.
     """
     if threads is not None and threads < 1:
         raise ConfigError(f"threads is {threads}; expected 1 or more")
     folder = Path(folder)
     manifest = Manifest.read(folder)
-    manifest.check_payload(folder)
     return Engine(manifest, open_backend(manifest, folder, threads), folder)
 
 

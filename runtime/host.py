@@ -7,6 +7,7 @@ import platform
 import sys
 from pathlib import Path
 
+from runtime import quota
 from runtime.cuda.driver import compute_capability
 
 __all__ = ["cache_folder", "compute_capability", "physical_cores", "platform_name", "processor"]
@@ -21,11 +22,17 @@ def platform_name() -> str:
 
 
 def physical_cores() -> int:
-    """Physical cores that this process may use.
+    """Physical cores that this process may use, whole ones within its container's CPU quota.
 
     Two hardware threads of one core share its vector units: a second thread there
     slows a convolution down.
     """
+    granted = quota.processors()
+    cores = _cores()
+    return cores if granted is None else max(1, min(cores, int(granted)))
+
+
+def _cores() -> int:
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
     cores = set()

@@ -1,8 +1,8 @@
 """The engine folder's manifest: what the payload is, and proof that it is that.
 
 A builder fills a temporary folder with the payload, calls `Manifest.write`, and
-renames the folder (`files.replacing_folder`). The runtime calls `Manifest.read`
-and `check_payload` before any library sees the payload.
+renames the folder (`files.replacing_folder`). The runtime calls `Manifest.read` once,
+and gives a library what `read_payload` and `read_payload_into` have compared with it.
 """
 
 from __future__ import annotations
@@ -10,17 +10,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from runtime import files, records
 from runtime.damage import CLASS_NAMES
-from runtime.errors import AlteredPayloadError, ManifestError
+from runtime.errors import ManifestError
+from runtime.payload import PayloadFile as PayloadFile
+from runtime.payload import payload_of as payload_of
 
 FORMAT = 1
 FILE_NAME = "manifest.json"
+
+LARGEST = 16 << 20
+"""Bytes of a manifest; they are a few thousand. More is not read."""
 
 STRIDE = 32
 """Height and width of every engine are multiples of this."""
@@ -82,13 +87,6 @@ class Target:
 
 
 @dataclass(frozen=True)
-class PayloadFile:
-    name: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
 class Manifest:
     """Everything known about an engine.
 
@@ -124,6 +122,11 @@ class Manifest:
             raise ManifestError(
                 f"{path}: missing, so this is no engine folder; build one with {_rebuild(folder)}"
             )
+        if path.stat().st_size > LARGEST:
+            raise ManifestError(
+                f"{path}: holds {path.stat().st_size} bytes, far more than a manifest has; "
+                f"rebuild with {_rebuild(folder)}"
+            )
         try:
             content = records.load_json(path)
             _check_format(content, path)
@@ -143,28 +146,32 @@ class Manifest:
             raise ManifestError(f"{path}: not written: {error}") from error
         files.write_bytes(path, (text + "\n").encode())
 
-    def check_payload(self, folder: Path | str) -> None:
+    def check_payload(self, folder: Path | str, besides: Collection[str] = ()) -> None:
         """Compare every payload file with its recorded size, then with its sha256.
 
-        AlteredPayloadError at the first that differs.
+        AlteredPayloadError at the first that differs. besides: files whose sha256 is left to
+        `read_payload`, since they are to be loaded.
         """
         folder = Path(folder)
-        again = f"copy the folder again or rebuild with {self.rebuild_command(folder)}"
         for entry in self.payload:
-            path = folder / entry.name
-            if not path.is_file():
-                raise AlteredPayloadError(f"{path}: payload file is missing; {again}")
-            size = path.stat().st_size
-            if size != entry.size:
-                raise AlteredPayloadError(
-                    f"{path}: holds {size} bytes, the manifest recorded {entry.size}; {again}"
-                )
+            entry.check_size(folder, self._again(folder))
         for entry in self.payload:
-            path = folder / entry.name
-            if files.sha256(path) != entry.sha256:
-                raise AlteredPayloadError(
-                    f"{path}: its sha256 is not the one the manifest recorded; {again}"
-                )
+            if entry.name not in besides:
+                entry.check(folder, self._again(folder))
+
+    def read_payload(self, folder: Path | str, name: str) -> bytes:
+        """The content of a payload file, which is what the manifest vouches for.
+
+        Raises ManifestError for a file that is not listed, AlteredPayloadError for another
+        content.
+        """
+        folder = Path(folder)
+        return self.payload_file(folder, name).read(folder, self._again(folder))
+
+    def read_payload_into(self, buffer: Any, folder: Path | str, name: str) -> None:
+        """`read_payload` into memory that a library owns, so that it is held once."""
+        folder = Path(folder)
+        self.payload_file(folder, name).read_into(buffer, folder, self._again(folder))
 
     @property
     def payload_bytes(self) -> int:
@@ -183,7 +190,7 @@ class Manifest:
         )
 
     def payload_path(self, folder: Path | str, name: str) -> Path:
-        """A payload file by name. One that the manifest does not vouch for is never opened."""
+        """A payload file that the manifest lists. Its content comes from `read_payload`."""
         return Path(folder) / self.payload_file(folder, name).name
 
     def rebuild_command(
@@ -212,6 +219,9 @@ class Manifest:
             return cut
         beside = f"{Path(folder)}-{height}x{width}"
         return f"build another with {self.rebuild_command(beside, height, width)}, or {cut}"
+
+    def _again(self, folder: Path) -> str:
+        return f"copy the folder again or rebuild with {self.rebuild_command(folder)}"
 
     def check_values(self) -> None:
         """What types cannot say; RecordError names the key."""
@@ -250,15 +260,6 @@ class Manifest:
                 f"payload[{i}].sha256",
                 "must be 64 lower-case hexadecimal digits",
             )
-
-
-def payload_of(folder: Path | str, names: Iterable[str]) -> tuple[PayloadFile, ...]:
-    """The payload entries of files that lie in `folder`."""
-    folder = Path(folder)
-    return tuple(
-        PayloadFile(name, (folder / name).stat().st_size, files.sha256(folder / name))
-        for name in names
-    )
 
 
 def _check_format(content: Any, path: Path) -> None:

@@ -19,6 +19,8 @@ from train.checkpoint import Checkpoint, save_checkpoint
 from train.model import DualHRNet, ModelConfig
 from train.quantisation.artefact import Artefact, read_artefact
 
+sys.modules["openvino_telemetry"] = None  # tests that import openvino themselves send nothing
+
 REPOSITORY = Path(__file__).parents[1]
 Finished = subprocess.CompletedProcess[str]
 

@@ -27,11 +27,9 @@ def onnxruntime_run(graph: Path, threads: int) -> Run:
 
 
 def openvino_run(graph: Path, threads: int) -> Run:
-    import openvino
+    from runtime.backends.openvino import load_openvino, settings
 
-    from runtime.backends.openvino import settings
-
-    compiled = openvino.Core().compile_model(str(graph), "CPU", settings(threads))
+    compiled = load_openvino().Core().compile_model(str(graph), "CPU", settings(threads))
     request: Any = compiled.create_infer_request()
 
     def run(feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 
 from export.onnx_graph import save_onnx
+from runtime.backends.openvino import load_openvino
 from runtime.errors import BackendError
 
 
@@ -29,9 +30,8 @@ def build(model: onnx.ModelProto, folder: Path) -> list[str]:
 
 def _openvino():
     try:
-        import openvino
+        return load_openvino()
     except ImportError as error:
         raise BackendError(
             "target openvino: OpenVINO is not installed; pip install openvino"
         ) from error
-    return openvino

@@ -11,7 +11,7 @@ import numpy as np
 from export.plan.multiply import multiplies_in
 from export.plan.origin import Origins, module_path
 from export.plan.record import CPU, Kernel, Plan, Tensor
-from runtime.backends.openvino import settings
+from runtime.backends.openvino import load_openvino, settings
 from runtime.errors import BackendError, ExportError, reason
 
 DTYPES = {
@@ -44,7 +44,7 @@ def profile(model: Path, origins: Origins | None = None, runs: int = 3) -> Plan:
         BackendError: OpenVINO is not installed. ExportError: it refused the model.
     """
     try:
-        import openvino
+        openvino = load_openvino()
     except ImportError as error:
         raise BackendError("OpenVINO is not installed; pip install openvino") from error
     version = openvino.__version__.split("-")[0]

@@ -1,7 +1,8 @@
 """The inference libraries, behind one small face.
 
-A backend is opened only after the manifest and the payload were checked. Its
-library is imported here and nowhere else, when an engine needs it.
+A backend is opened only after the manifest was checked, and gives its library the bytes of
+the payload that were compared with it. The library is imported here and nowhere else, when
+an engine needs it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from runtime.manifest import Manifest
+from runtime.manifest import BackendName, Manifest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
     Maps = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
     """damage, building, confidence."""
+
+
+LOADED: dict[BackendName, tuple[str, ...]] = {
+    "onnxruntime": ("model.onnx",),
+    "openvino": ("model.xml", "model.bin"),
+    "tensorrt": ("engine.plan",),
+    "tensorrt-rtx": ("engine.plan",),
+}
+"""The payload files that a backend reads, and compares with the manifest as it does."""
 
 
 class Backend(Protocol):
@@ -28,6 +38,10 @@ class Backend(Protocol):
     @property
     def version(self) -> str:
         """Of the library that runs here; the manifest has the one that built."""
+
+    @property
+    def cached_compile(self) -> bool | None:
+        """Was something compiled at an earlier start used? None where nothing is kept."""
 
     def infer(self, pre: NDArray[np.uint8], post: NDArray[np.uint8], maps: Maps) -> None:
         """pre, post: uint8 [N,H,W,3] RGB, C-contiguous; `maps` are overwritten.
@@ -56,10 +70,11 @@ def open_backend(manifest: Manifest, folder: Path, threads: int | None = None) -
     """The backend that the manifest names, with the payload loaded.
 
     threads: processor threads for one inference; None takes every physical core.
-    Raises BackendError (library missing, or it refuses the payload) and
-    TargetMismatchError (built for another device).
+    Raises AlteredPayloadError, for whichever file of the folder, BackendError (library
+    missing, or it refuses the payload) and TargetMismatchError (built for another device).
     """
     name = manifest.target.backend
+    manifest.check_payload(folder, besides=LOADED[name])
     if name == "onnxruntime":
         from runtime.backends.onnxruntime import OnnxRuntimeBackend
 

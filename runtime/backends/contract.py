@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from runtime.errors import BackendError
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import BackendError, EngineError
 from runtime.manifest import Input, Manifest
 
 INPUTS = ("pre", "post")
@@ -36,6 +40,25 @@ def check_tensors(inputs: Found, outputs: Found, manifest: Manifest, path: Path)
                     f"{path}: {kind} {name} is {dtype} [{dims}]; expected uint8 [{wanted}] "
                     f"with N from {size.batch.min} to {size.batch.max}; {again}"
                 )
+
+
+def check_finite(
+    constants: Iterable[tuple[str, NDArray[Any]]], manifest: Manifest, path: Path
+) -> None:
+    """EngineError at the first of an engine's constants, by name, that holds NaN or infinity.
+
+    Its maps would not be computed from the images, and nothing in them need show it: a NaN
+    becomes 0, no building, or is taken for 0 by an activation.
+    """
+    for name, values in constants:
+        # A sum is finite only where each term is, and is found in a fraction of the time.
+        with np.errstate(all="ignore"):
+            finite = np.isfinite(values.sum()) or np.isfinite(values).all()
+        if not finite:
+            raise EngineError(
+                f"{path}: its weights {name!r} hold NaN or infinity; expected finite weights; "
+                f"rebuild from a sound checkpoint with {manifest.rebuild_command(path.parent)}"
+            )
 
 
 def _fits(shape: tuple[int | None, ...], size: Input, channels: tuple[int, ...]) -> bool:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime import host
-from runtime.backends.contract import INPUTS, OUTPUTS, check_tensors
-from runtime.errors import BackendError, reason
+from runtime.backends.contract import INPUTS, OUTPUTS, check_finite, check_tensors
+from runtime.backends.onnx_tensors import tensors
+from runtime.errors import AlteredPayloadError, BackendError, EngineError, reason
 from runtime.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class OnnxRuntimeBackend:
     """A payload is portable between versions, so another version is recorded, not refused."""
 
     name = "onnxruntime"
+    cached_compile = None
 
     def __init__(self, manifest: Manifest, folder: Path, threads: int | None = None) -> None:
         try:
@@ -46,10 +48,16 @@ class OnnxRuntimeBackend:
             ) from error
         self.version: str = onnxruntime.__version__
         path = manifest.payload_path(folder, "model.onnx")
+        content = manifest.read_payload(folder, path.name)
         try:
+            _check_graph(content, manifest, path)
             self._session: Any = onnxruntime.InferenceSession(
-                str(path), settings(threads), providers=["CPUExecutionProvider"]
+                content, settings(threads), providers=["CPUExecutionProvider"]
             )
+            # It keeps them for providers that fail over to others; the processor's does not.
+            self._session._model_bytes = None
+        except EngineError:
+            raise
         except Exception as error:  # its exceptions share no public base
             raise BackendError(
                 f"{path}: ONNX Runtime {self.version} refused it: {reason(error)}; "
@@ -77,6 +85,22 @@ class OnnxRuntimeBackend:
 
     def close(self) -> None:
         self._session = None
+
+
+def _check_graph(content: bytes, manifest: Manifest, path: Path) -> None:
+    """AlteredPayloadError for a graph that would load a file of which the manifest knows nothing.
+
+    Raises EngineError for weights that are no numbers, ValueError for what is no ONNX model.
+    """
+    found = list(tensors(content))
+    for each in found:
+        if each.external:
+            raise AlteredPayloadError(
+                f"{path}: the data of tensor {each.name!r} lie in another file, which the manifest "
+                "does not vouch for; expected a graph with its weights inside; "
+                f"rebuild with {manifest.rebuild_command(path.parent)}"
+            )
+    check_finite(((each.name, each.floats) for each in found), manifest, path)
 
 
 def _described(nodes: Any) -> dict[str, tuple[str, tuple[int | None, ...]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runtime.backends import Maps
+
+
+def load_openvino() -> Any:
+    """The openvino package without its telemetry: the one place that imports it.
+
+    On import, openvino's telemetry sends an event, writes to ~/intel, and fails for a user
+    without a home. Without the package it takes a stub of its own, so the package is hidden.
+    """
+    if "openvino" not in sys.modules:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    import openvino
+
+    return openvino
 
 
 def settings(threads: int | None = None) -> dict[str, Any]:
@@ -38,7 +52,7 @@ class OpenVinoBackend:
 
     def __init__(self, manifest: Manifest, folder: Path, threads: int | None = None) -> None:
         try:
-            import openvino
+            openvino = load_openvino()
         except ImportError as error:
             raise BackendError(
                 f"{folder} is an OpenVINO engine, and openvino cannot be imported "
@@ -48,8 +62,9 @@ class OpenVinoBackend:
         self.version: str = openvino.__version__.split("-")[0]
         path = manifest.payload_path(folder, "model.xml")
         try:
-            core = openvino.Core()
-            compiled = compile_model(core, manifest, folder, self.version, settings(threads))
+            compiled, self.cached_compile = compile_model(
+                openvino, manifest, folder, self.version, settings(threads)
+            )
             self._request: Any = compiled.create_infer_request()
             inputs, outputs = _described(compiled.inputs), _described(compiled.outputs)
         except RuntimeError as error:

@@ -11,53 +11,86 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from runtime import files, host
+from runtime import cache, host
+from runtime.backends import LOADED
+from runtime.backends.contract import check_finite
 from runtime.manifest import Manifest
+
+KIND: Final = "openvino"
 
 LARGEST = 64 << 20
 """Bytes of weights. Export and import hold a copy of them in memory: a large network's would
 be what decides how much memory a device needs."""
 
+_FLOATS = ("f16", "f32", "f64")
+
+_CHECKED = "constants are finite"
+"""Of a kept model. Part of its name, so that none is taken of which that was not known."""
+
 _DIGEST = 32  # bytes of the sha256 ahead of the content
 
 
 def compile_model(
-    core: Any, manifest: Manifest, folder: Path, version: str, settings: Mapping[str, Any]
-) -> Any:
-    """The model for this processor, from the cache if it is there, and into it if it is not.
+    openvino: Any, manifest: Manifest, folder: Path, version: str, settings: Mapping[str, Any]
+) -> tuple[Any, bool]:
+    """The model for this processor, and whether it came from the cache.
 
-    The cache is an aid only: what is damaged, foreign or cannot be written is passed over.
+    It goes into the cache where it is not there. The cache is an aid only: what is damaged,
+    foreign or cannot be written is passed over.
     """
-    model, weights = (manifest.payload_file(folder, name) for name in ("model.xml", "model.bin"))
-    files_of_model = str(folder / model.name), str(folder / weights.name)
-    if weights.size > LARGEST:
-        return core.compile_model(core.read_model(*files_of_model), "CPU", settings)
-    parts = [model.sha256, weights.sha256, version, host.processor(), settings]
-    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    path = host.cache_folder() / "openvino" / f"{key}.bin"
-    content = _read(path)
+    core = openvino.Core()
+    parts = [manifest.payload_file(folder, name) for name in LOADED[KIND]]
+    if parts[1].size > LARGEST:
+        return core.compile_model(_model(openvino, core, manifest, folder), "CPU", settings), False
+    digests = [part.sha256 for part in parts]
+    identity = json.dumps([_CHECKED, *digests, version, host.processor(), settings])
+    name = f"{hashlib.sha256(identity.encode()).hexdigest()}.bin"
+    content = _read(name)
     if content is not None:
+        manifest.check_payload(folder)  # what was compiled is what the folder still holds
         with contextlib.suppress(RuntimeError):
-            return core.import_model(content, "CPU", settings)
-    compiled = core.compile_model(core.read_model(*files_of_model), "CPU", settings)
-    with contextlib.suppress(OSError, RuntimeError):
-        _write(path, compiled.export_model())
-    return compiled
+            return core.import_model(content, "CPU", settings), True
+    compiled = core.compile_model(_model(openvino, core, manifest, folder), "CPU", settings)
+    with contextlib.suppress(RuntimeError):
+        _write(name, compiled.export_model())
+    return compiled, False
 
 
-def _read(path: Path) -> bytes | None:
-    """The content, where it is there and whole."""
+def _model(openvino: Any, core: Any, manifest: Manifest, folder: Path) -> Any:
+    """From the bytes that the manifest vouches for; the weights are read into OpenVINO's memory.
+
+    Raises RuntimeError, as OpenVINO does, for what is no model of its own format: others, which
+    it would recognise, may refer to further files.
+    """
+    graph, weights = LOADED[KIND]
+    text = manifest.read_payload(folder, graph)
+    if not text.startswith(b"<"):
+        raise RuntimeError("it is no XML")
+    size = manifest.payload_file(folder, weights).size
+    tensor = openvino.Tensor(openvino.Type.u8, openvino.Shape([size]))
+    if size:
+        manifest.read_payload_into(tensor.data, folder, weights)
     try:
-        everything = path.read_bytes()
-    except OSError:
+        model = core.read_model(text.decode(), tensor)
+    except UnicodeDecodeError as error:
+        raise RuntimeError("its XML is not UTF-8") from error
+    constants = (op for op in model.get_ops() if op.get_type_name() == "Constant")
+    floats = (op for op in constants if op.get_element_type().get_type_name() in _FLOATS)
+    check_finite(((op.get_friendly_name(), op.data) for op in floats), manifest, folder / graph)
+    return model
+
+
+def _read(name: str) -> bytes | None:
+    """The content, where it is there and whole."""
+    everything = cache.read(KIND, name)
+    if everything is None:
         return None
     digest, content = everything[:_DIGEST], everything[_DIGEST:]
     return content if hashlib.sha256(content).digest() == digest else None
 
 
-def _write(path: Path, exported: Any) -> None:
+def _write(name: str, exported: Any) -> None:
     content = exported.getvalue() if hasattr(exported, "getvalue") else bytes(exported)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    files.write_bytes(path, hashlib.sha256(content).digest() + content)
+    cache.write(KIND, name, hashlib.sha256(content).digest() + content)

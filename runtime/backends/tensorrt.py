@@ -79,6 +79,11 @@ class TensorRtBackend:
         """Whether an inference is one launch of a captured graph."""
         return all(buffers.graph is not None for buffers in self._buffers)
 
+    @property
+    def cached_compile(self) -> bool | None:
+        """Whether kernels of an earlier start were used; None where none are kept."""
+        return self._plan.cached_compile if self._plan else None
+
     def infer(self, pre: NDArray[np.uint8], post: NDArray[np.uint8], maps: Maps) -> None:
         with self._reserved():
             self._submit(self._buffers[0], pre, post)

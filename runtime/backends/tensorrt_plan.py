@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import importlib
 import re
@@ -10,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runtime import files, host
+from runtime import cache, host
 from runtime.backends.contract import INPUTS, Found, check_tensors
 from runtime.cuda.driver import absence
 from runtime.errors import BackendError, TargetMismatchError, reason
@@ -95,9 +94,10 @@ class Plan:
         self._cache: Any = None
         self._cached = b""
         digest = manifest.payload_file(path.parent, path.name).sha256
-        self._cache_path = host.cache_folder() / "tensorrt-rtx" / f"{digest}.bin"
+        self._cache_name = f"{digest}.bin"
+        self.cached_compile: bool | None = None
         try:
-            self._deserialise()
+            self._deserialise(manifest.read_payload(path.parent, path.name))
             check_tensors(*self._tensors(), manifest, path)
             self._check_profile()
             self._make_context()
@@ -131,15 +131,13 @@ class Plan:
         content = b"" if serialised is None else bytes(serialised)
         if content in (b"", self._cached):
             return
-        with contextlib.suppress(OSError):  # a start without it is slower, nothing else
-            self._cache_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.write_bytes(self._cache_path, content)
-            self._cached = content
+        cache.write("tensorrt-rtx", self._cache_name, content)
+        self._cached = content
 
     def close(self) -> None:
         self._context = self._cache = self._engine = self._runtime = None
 
-    def _deserialise(self) -> None:
+    def _deserialise(self, content: bytes) -> None:
         # engine_host_code_allowed stays off: a plan is data, and code in it would not be.
         self._runtime = self._trt.Runtime(self._logger)
         if self._logger.error:
@@ -147,7 +145,6 @@ class Plan:
             # the process when it is used, or freed: it is kept for good.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._runtime))
             raise self._failure("did not start")
-        content = self._path.read_bytes()
         if hasattr(self._runtime, "get_engine_validity"):
             validity, findings = self._runtime.get_engine_validity(content)
             if validity == self._trt.EngineValidity.INVALID:
@@ -184,10 +181,11 @@ class Plan:
             config = self._engine.create_runtime_config()
             config.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
             self._cache = config.create_runtime_cache()
-            with contextlib.suppress(OSError):
-                content = self._cache_path.read_bytes()
-                if self._cache.deserialize(content):  # else it is another GPU's or release's
-                    self._cached = content
+            content = cache.read("tensorrt-rtx", self._cache_name)
+            # What is refused is another GPU's or release's.
+            self.cached_compile = content is not None and bool(self._cache.deserialize(content))
+            if content is not None and self.cached_compile:
+                self._cached = content
             config.set_runtime_cache(self._cache)
             self._context = self._engine.create_execution_context(config)
         else:

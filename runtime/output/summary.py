@@ -54,6 +54,7 @@ def of_engine(engine: Engine) -> dict[str, Any]:
         "backend": manifest.target.backend,
         "built_with": manifest.target.version,
         "run_with": engine.backend_version,
+        "cached_compile": engine.cached_compile,
         "created": manifest.created,
     }
 

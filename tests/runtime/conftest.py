@@ -143,6 +143,20 @@ def make_engine(make_manifest):
     return make
 
 
+@pytest.fixture(scope="session")
+def empty_town():
+    """Change an engine's payload to one that its library takes, and that sees no building."""
+    weight = np.array([0.5, 0.25, 0.25], np.float32).tobytes()
+
+    def change(folder: Path) -> None:
+        (path,) = (p for p in folder.iterdir() if p.name in ("model.onnx", "model.bin"))
+        content = path.read_bytes()
+        assert content.count(weight) == 1
+        path.write_bytes(content.replace(weight, bytes(len(weight))))
+
+    return change
+
+
 @pytest.fixture
 def engine_folder(make_engine, tmp_path):
     """An ONNX Runtime engine of 32x48, one pair at a time."""

@@ -1,4 +1,7 @@
 import dataclasses
+import os
+import re
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +70,70 @@ except BackendError as error:
     assert result.returncode == 0, result.stderr
     assert advice in result.stdout
     assert len(result.stdout.splitlines()) == 1
+
+
+HOMELESS = """
+import os, pwd
+os.environ.pop("HOME", None)
+def nobody(uid):
+    raise KeyError(f"getpwuid(): uid not found: {uid}")
+pwd.getpwuid = nobody
+"""
+"""A user of a container: a number that has no entry in passwd."""
+
+LOAD = """
+import numpy as np, sys
+from runtime import load_engine
+from runtime.errors import BackendError
+with load_engine(sys.argv[1], threads=1) as engine:
+    engine.predict(*np.zeros((2, 32, 48, 3), np.uint8))
+"""
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_an_engine_runs_for_a_user_without_a_home(make_engine, tmp_path, python, backend):
+    folder = make_engine(tmp_path / "e", backend)
+    done = python("-c", HOMELESS + LOAD, folder)
+    assert done.returncode == 0, done.stderr
+
+
+OBSERVED = """
+import sys
+events = []
+NAMES = ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.fork", "urllib.Request")
+sys.addaudithook(lambda name, _: events.append(name) if name in NAMES else None)
+"""
+
+CONVERT = """
+from runtime.backends.openvino import load_openvino
+load_openvino().convert_model(sys.argv[2])
+assert not events, events
+"""
+
+
+def test_openvino_sends_nothing_and_leaves_nothing_in_the_users_home(make_engine, tmp_path, python):
+    """Neither when an engine runs nor when one is built; in CI it holds its tongue anyway."""
+    folder = make_engine(tmp_path / "e", "openvino")
+    home = tmp_path / "home"
+    home.mkdir()
+    quiet = ("CI", "TF_BUILD", "JENKINS_URL")
+    environment = {name: value for name, value in os.environ.items() if name not in quiet}
+    environment["HOME"] = str(home)
+    code = OBSERVED + LOAD + CONVERT
+    done = python("-c", code, folder, tmp_path / "source.onnx", env=environment)
+    assert done.returncode == 0, done.stderr
+    assert list(home.iterdir()) == []
+
+
+def test_openvino_is_imported_in_one_place():
+    """Elsewhere its telemetry would be on."""
+    root = Path(__file__).parents[2]
+    packages = ("runtime", "train", "calibration", "export", "benchmarks")
+    importing = re.compile(r"^\s*(import|from) openvino\b", re.MULTILINE)
+    found = [
+        str(path.relative_to(root))
+        for package in packages
+        for path in (root / package).rglob("*.py")
+        if importing.search(path.read_text())
+    ]
+    assert found == ["runtime/backends/openvino.py"]

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,17 @@ def test_a_folder_without_manifest_is_no_engine_folder(tmp_path):
 def test_what_is_not_json_is_refused(engine_folder, content):
     (engine_folder / "manifest.json").write_bytes(content)
     assert "not JSON" in refused(engine_folder)
+
+
+def test_a_manifest_of_many_megabytes_is_not_read(engine_folder, monkeypatch):
+    with (engine_folder / "manifest.json").open("ab") as file:
+        file.truncate(1 << 40)  # sparse: no disk is filled
+
+    def read(_):
+        raise AssertionError("read")
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    assert f"holds {1 << 40} bytes, far more than a manifest has" in refused(engine_folder)
 
 
 @pytest.mark.parametrize("content", ["[]", "1", '"text"', "null", "{}", '{"format": "1"}'])

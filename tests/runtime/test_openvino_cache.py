@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime import host, load_engine
+from runtime import host, load_engine, summary
 from runtime.backends import openvino_cache
+from runtime.errors import AlteredPayloadError
 
 openvino = pytest.importorskip("openvino")
 
@@ -66,7 +67,7 @@ def test_a_damaged_file_is_replaced(folder, compiled, pair, reference, spoil):
     path.write_bytes(spoil(whole))
     np.testing.assert_array_equal(answer(folder, pair).damage, reference(*pair)[0])
     assert compiled == ["compile_model", "compile_model"]
-    assert openvino_cache._read(path) is not None
+    assert openvino_cache._read(path.name) is not None
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(folder, compiled, pair, tmp_path):
@@ -90,3 +91,39 @@ def test_a_user_without_a_home_has_no_cache(folder, pair, monkeypatch):
 
     monkeypatch.setattr(Path, "home", homeless)
     answer(folder, pair)
+
+
+def test_a_cache_that_others_can_write_answers_nothing(
+    make_engine, folder, empty_town, pair, reference, tmp_path, capsys
+):
+    other = make_engine(tmp_path / "other" / "engine", "openvino")
+    empty_town(other)
+    answer(folder, pair)
+    (path,) = kept()
+    compiled = openvino.Core().compile_model(other / "model.xml", "CPU", {})
+    openvino_cache._write(path.name, compiled.export_model())
+    assert not answer(folder, pair).damage.any()  # so far the user's own doing
+    (host.cache_folder() / "openvino").chmod(0o777)
+    np.testing.assert_array_equal(answer(folder, pair).damage, reference(*pair)[0])
+    said = capsys.readouterr().err
+    assert said.startswith(f"{host.cache_folder() / 'openvino'}: can be written by others")
+    assert len(said.splitlines()) == 1
+
+
+def test_an_engine_tells_whether_it_was_compiled_before(folder, make_engine, tmp_path):
+    for expected in (False, True):
+        with load_engine(folder, 1) as engine:
+            assert engine.cached_compile is expected
+            assert summary.of_engine(engine)["cached_compile"] is expected
+        assert engine.cached_compile is expected  # closed, too
+    with load_engine(make_engine(tmp_path / "other"), 1) as engine:
+        assert summary.of_engine(engine)["cached_compile"] is None
+
+
+def test_an_altered_payload_is_refused_although_its_compiled_model_is_kept(
+    folder, empty_town, pair
+):
+    answer(folder, pair)
+    empty_town(folder)
+    with pytest.raises(AlteredPayloadError, match=r"model\.bin: its sha256"):
+        load_engine(folder)
