@@ -20,6 +20,7 @@ from train.evaluate import damage_maps, summary
 from train.interrupt import Interrupt, on_sigterm
 from train.journal import Journal
 from train.learner import Batch, Learner
+from train.loader import check_shared_memory, ending
 from train.masks import MaskCache
 from train.panels import panel
 from train.prepare import build_learner, build_loader, fingerprint, usable_tiles
@@ -77,6 +78,7 @@ def train(
             f"--out {out}: holds a run already; go on with it (--resume), choose another "
             "folder, or remove it"
         )
+    check_shared_memory(config)
     if world.leads:
         for left_over in out.glob(".*.partial*"):  # of a process killed while it wrote
             left_over.unlink()
@@ -95,11 +97,12 @@ def train(
             [fact.tile for fact in val_tiles], masks, progress, interrupt, journal,
         )  # fmt: skip
         try:
-            while progress.epoch < config.epochs:
-                _train_epoch(run)
-                # Validation may take longer than whoever sends a SIGTERM is ready to wait.
-                _save_within_epoch(run)
-                _validate(run)
+            with ending(loader):
+                while progress.epoch < config.epochs:
+                    _train_epoch(run)
+                    # Validation may take longer than whoever sends a SIGTERM is ready to wait.
+                    _save_within_epoch(run)
+                    _validate(run)
         finally:
             if journal:
                 journal.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import torch
 from torch.utils.data import DataLoader
 
 from runtime import cli
@@ -15,9 +14,10 @@ from runtime.manifest import STRIDE
 from train.check import TileFacts, check_tiles, merge, smallest_side
 from train.checkpoint import load_checkpoint
 from train.config import DistillConfig, TrainConfig
-from train.dataset import CropDataset, Reporting, collate, worker_init
+from train.dataset import CropDataset
 from train.distributed import World
 from train.learner import Learner
+from train.loader import make_loader
 from train.masks import MaskCache
 from train.model import DualHRNet, ModelConfig, build_network
 from train.quantisation.artefact import preprocessing_of, read_artefact
@@ -94,20 +94,8 @@ def build_loader(
         groups=groups,
         accumulate=optim.accumulate,
     )
-    loader = DataLoader(
-        Reporting(CropDataset([fact.tile for fact in facts], config, masks)),
-        batch_size=optim.batch_size,
-        collate_fn=collate,
-        sampler=sampler,
-        num_workers=data.workers,
-        worker_init_fn=worker_init,
-        persistent_workers=data.workers > 0,
-        # A fork would copy OpenCV's locks while validation's threads hold them.
-        multiprocessing_context="spawn" if data.workers else None,
-        pin_memory=world.device.type == "cuda",
-        # Its own, so that it does not draw from the run's random state, which is saved.
-        generator=torch.Generator(),
-    )
+    dataset = CropDataset([fact.tile for fact in facts], config, masks)
+    loader = make_loader(dataset, sampler, config, pin_memory=world.device.type == "cuda")
     return loader, sampler
 
 
