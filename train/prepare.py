@@ -21,6 +21,7 @@ from train.loader import make_loader
 from train.masks import MaskCache
 from train.model import DualHRNet, ModelConfig, build_network
 from train.quantisation.artefact import preprocessing_of, read_artefact
+from train.remarks import remarks
 from train.sampling import EpochSampler, group_by_rarest_class
 from train.xbd import survey
 
@@ -65,6 +66,10 @@ def usable_tiles(
     ):
         if not facts:
             raise DataError(f"{data / split}: holds no usable tile")
+    if world.leads:
+        splits = config.data.train_split, config.data.val_split
+        for line in remarks(splits[0], train_tiles, splits[1], val_tiles):
+            cli.note(f"note: {line}")
     return train_tiles, val_tiles
 
 
