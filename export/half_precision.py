@@ -28,6 +28,11 @@ def to_half(core: fx.GraphModule) -> fx.GraphModule:
     }
     core.half()
     for name, tensor in core.state_dict().items():
+        if name.endswith(".scale") and not tensor.all():
+            raise ExportError(
+                f"{name}: an INT8 range so small that FP16 makes its step 0; export with --fp32, "
+                "or calibrate on other tiles"
+            )
         if not tensor.isfinite().all() and not name.startswith(tuple(f"{path}." for path in kept)):
             raise ExportError(
                 f"{name} has values beyond {torch.finfo(torch.half).max:g}, FP16's largest, once "
