@@ -78,6 +78,8 @@ def train(
             f"--out {out}: holds a run already; go on with it (--resume), choose another "
             "folder, or remove it"
         )
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file; expected a folder, or a new name")
     check_shared_memory(config)
     if world.leads:
         for left_over in out.glob(".*.partial*"):  # of a process killed while it wrote

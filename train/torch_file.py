@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ def read_torch_file(
         what = "a folder; expected a file" if path.is_dir() else absent
         raise CheckpointError(f"{path}: {what}")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what becomes of the file is said below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # the unpickler fails in whatever way the bytes suggest
@@ -55,8 +58,9 @@ def read_torch_file(
             ) from error
         if "TorchScript" in str(error):
             raise CheckpointError(f"{path}: {unreadable}: a TorchScript program; {ALONE}") from error
-        # PyTorch's message begins with how to switch the protection off.
-        why = reason(error).rpartition("WeightsUnpickler error: ")[2][:120]
+        # PyTorch's message begins and ends with how to switch the protection off.
+        why = reason(error).rpartition("WeightsUnpickler error: ")[2]
+        why = why.partition(" Check the documentation")[0][:120]
         raise CheckpointError(f"{path}: {unreadable} ({why}); {advice}") from error
 
 
