@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 
 from export.deploy import DeployOptions
+from export.half_precision import check_activations
 from export.request import Proof
 from runtime.backends.contract import OUTPUTS
 from runtime.backends.onnxruntime import settings
@@ -88,8 +89,10 @@ def prove(
     """`measure`, and what FP32 owes.
 
     Raises:
-        ExportError: FP32, and yet other labels than PyTorch's.
+        ExportError: FP32, and yet other labels than PyTorch's; FP16, and numbers beyond it.
     """
+    if options.half:
+        check_activations(network, pairs)
     parity = measure(run, network, pairs, options.threshold)
     agreement = parity["label_agreement"]
     if options.precision == "fp32" and not agreement >= MIN_FP32_AGREEMENT:

@@ -20,6 +20,9 @@ from runtime.manifest import STRIDE
 from train.model.config import ModelConfig
 from train.yaml_text import parse_yaml
 
+_LARGEST_STEP = 1e6
+"""Of a rate or a weight decay. Far beyond use; much more does not fit into an FP32 number."""
+
 _SHOWN = 200
 """Characters of a wrong value that a message repeats."""
 
@@ -97,8 +100,8 @@ class Phase(_Section):
 
     @model_validator(mode="after")
     def _rates_are_positive(self) -> Phase:
-        if not all(0 < rate < float("inf") for rate in self.rates):
-            raise ValueError(f"rate {self.rate}: expected above 0")
+        if not all(0 < rate <= _LARGEST_STEP for rate in self.rates):
+            raise ValueError(f"rate {self.rate}: expected above 0, at most {_LARGEST_STEP:g}")
         return self
 
     @property
@@ -112,7 +115,7 @@ class OptimConfig(_Section):
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     batch_size: int = Field(4, ge=1, description="pairs a rank and forward pass")
     accumulate: int = Field(1, ge=1, description="forward passes to one optimiser step")
-    weight_decay: float = Field(1e-4, ge=0)
+    weight_decay: float = Field(1e-4, ge=0, le=_LARGEST_STEP)
     clip_norm: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no limit")
     ema: float | None = Field(
         None, gt=0, lt=1, description="decay of the averaged weights that are validated and saved"

@@ -63,8 +63,8 @@ def predict_maps(
     if bad:
         raise CheckpointError(
             f"{bad} of the network's {building.numel() + damage.numel()} logits on a pair of "
-            f"{height}x{width} are NaN or infinite; its numbers overflow, train anew with lower "
-            "rates or take another checkpoint"
+            f"{height}x{width} are NaN or infinite, as its numbers overflow; train anew with "
+            "lower rates, or take another checkpoint"
         )
     maps = decode(building_logit(building), class_logits(damage), threshold)
     damage_map, building_map, confidence_map = (m[0].cpu().numpy() for m in maps)

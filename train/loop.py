@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from runtime import cli
-from runtime.errors import ConfigError, ToolkitError
+from runtime.errors import CheckpointError, ConfigError, ToolkitError
 from runtime.score import Counts
 from train.checkpoint import save_checkpoint
 from train.config import TrainConfig
@@ -176,6 +178,16 @@ def _save_within_epoch(run: Run) -> None:
         raise Interrupted
 
 
+def _maps(run: Run, network: nn.Module, tiles: list[Tile]) -> Iterator[tuple[Tile, np.ndarray]]:
+    try:
+        yield from damage_maps(network, tiles)
+    except CheckpointError as error:
+        raise ToolkitError(
+            f"epoch {run.progress.epoch + 1}: the weights that it ended with map nothing: {error}; "
+            "the best.pt of the epochs before is kept"
+        ) from error
+
+
 def _validate(run: Run) -> None:
     """The official score over the validation split, its tiles dealt out over the ranks."""
     network, world, progress = run.learner.validated, run.world, run.progress
@@ -183,7 +195,7 @@ def _validate(run: Run) -> None:
     world.share(list(network.buffers()))
     counts = Counts()
     mine = run.val_tiles[world.rank :: world.size]
-    for index, (tile, damage) in enumerate(damage_maps(network, mine)):
+    for index, (tile, damage) in enumerate(_maps(run, network, mine)):
         truth = run.masks.targets(tile, *damage.shape)
         counts.add(damage, damage, *truth)
         if run.journal and index < PANELS:

@@ -43,7 +43,8 @@ def _repeated(split: str, facts: Sequence[TileFacts]) -> list[str]:
     if again:
         one, other = again[0].tile.name, first[again[0].content].tile.name
         lines.append(
-            f"split {split}: {_tiles(len(again))} with the images of another, first {one}, as {other}"
+            f"split {split}: {_tiles(len(again))} with the images of another, first {one}, as "
+            f"{other}"
         )
     alike = [fact.tile.post for fact in facts if fact.alike]
     if alike:

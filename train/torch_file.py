@@ -57,7 +57,9 @@ def read_torch_file(
                 f"{ALONE}"
             ) from error
         if "TorchScript" in str(error):
-            raise CheckpointError(f"{path}: {unreadable}: a TorchScript program; {ALONE}") from error
+            raise CheckpointError(
+                f"{path}: {unreadable}: a TorchScript program; {ALONE}"
+            ) from error
         # PyTorch's message begins and ends with how to switch the protection off.
         why = reason(error).rpartition("WeightsUnpickler error: ")[2]
         why = why.partition(" Check the documentation")[0][:120]

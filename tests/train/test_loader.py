@@ -63,7 +63,9 @@ def test_64_kib_of_shared_memory_end_the_run_before_it_starts(
     config: Path, synthetic: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    result = _in_container("64k", "-m", "train", "--config", config, "--data", synthetic, "--out", out)
+    result = _in_container(
+        "64k", "-m", "train", "--config", config, "--data", synthetic, "--out", out
+    )
     line = _only_line(result)
     assert "data.workers=1: needs 0.8 MB of shared memory and /dev/shm has 66 kB free" in line
     assert "--shm-size=1g" in line
@@ -97,9 +99,7 @@ def test_shared_memory_that_fills_later_ends_the_run_too(
 
 def test_synthesis_without_shared_memory_names_it(tmp_path: Path) -> None:
     out = tmp_path / "set"
-    result = _in_container(
-        "8k", "-m", "train.synthesize", "--out", out, "--tiles", 2, "--size", 64
-    )
+    result = _in_container("8k", "-m", "train.synthesize", "--out", out, "--tiles", 2, "--size", 64)
     assert "--workers 2: needs 0.3 MB of shared memory and /dev/shm has 8 kB" in _only_line(result)
     assert not out.exists()
 

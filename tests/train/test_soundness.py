@@ -181,3 +181,24 @@ def test_a_whole_published_network_with_nan_is_refused(measurement_data: Path) -
     state[name] = _with(state[name], float("nan"))
     with pytest.raises(CheckpointError, match=r"post.stage3.1.branches.0.0.conv1.weight has 1 of"):
         si_analytics.convert(path, state)
+
+
+def test_a_run_whose_weights_become_nan_says_so_and_keeps_the_last_good_ones(
+    synthetic: Path, small_config: ModelConfig, tmp_path: Path, error_line: Callable
+) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        f"model: {small_config.model_dump_json()}\n"
+        "data: {crop: 64, workers: 0}\n"
+        "schedule: [{epochs: 1, rate: 1.0e-9}, {epochs: 9, rate: 1.0e+6}]\n"
+        "optim: {optimizer: sgd, batch_size: 2, weight_decay: 1.0e+6, save_every: 1}\n"
+    )
+    run = tmp_path / "run"
+    arguments = ("--config", config, "--data", synthetic, "--out", run)
+    line = error_line("train", *arguments)
+    assert f"{run / 'last.pt'}: " in line
+    assert "NaN or infinite" in line
+    assert "not written; the last checkpoint that was saved is kept" in line
+    for name in ("last.pt", "best.pt"):
+        saved = load_checkpoint(run / name)
+        assert all(tensor.isfinite().all() for tensor in saved.model_state.values())

@@ -2,8 +2,8 @@
 
 Wang et al., "Deep High-Resolution Representation Learning for Visual Recognition" (2020).
 The authors', OpenMMLab's and timm's files name the backbone's tensors alike; OpenMMLab puts
-`backbone.` before them, and wrappers such as DataParallel put theirs. Their classification heads differ, but
-none is of use here.
+`backbone.` before them, and wrappers such as DataParallel put theirs. Their classification
+heads differ, but none is of use here.
 """
 
 from __future__ import annotations
