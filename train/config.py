@@ -20,7 +20,7 @@ from runtime.manifest import STRIDE
 from train.model.config import ModelConfig
 from train.yaml_text import parse_yaml
 
-_LARGEST_STEP = 1e6
+_LARGEST_STEP = 1e30
 """Of a rate or a weight decay. Far beyond use; much more does not fit into an FP32 number."""
 
 _SHOWN = 200

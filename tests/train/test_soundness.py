@@ -190,8 +190,8 @@ def test_a_run_whose_weights_become_nan_says_so_and_keeps_the_last_good_ones(
     config.write_text(
         f"model: {small_config.model_dump_json()}\n"
         "data: {crop: 64, workers: 0}\n"
-        "schedule: [{epochs: 1, rate: 1.0e-9}, {epochs: 9, rate: 1.0e+6}]\n"
-        "optim: {optimizer: sgd, batch_size: 2, weight_decay: 1.0e+6, save_every: 1}\n"
+        "schedule: [{epochs: 1, rate: 1.0e-12}, {epochs: 1, rate: 1.0e+30}]\n"
+        "optim: {optimizer: sgd, batch_size: 8, weight_decay: 1.0e+10}\n"
     )
     run = tmp_path / "run"
     arguments = ("--config", config, "--data", synthetic, "--out", run)
@@ -201,4 +201,5 @@ def test_a_run_whose_weights_become_nan_says_so_and_keeps_the_last_good_ones(
     assert "not written; the last checkpoint that was saved is kept" in line
     for name in ("last.pt", "best.pt"):
         saved = load_checkpoint(run / name)
+        assert (saved.epoch, saved.step) == (1, 1)
         assert all(tensor.isfinite().all() for tensor in saved.model_state.values())
