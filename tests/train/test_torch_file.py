@@ -104,6 +104,7 @@ CONTAINERS: dict[str, Callable[[object], object]] = {
     "model_state_dict": lambda s: {"epoch": 3, "model_state_dict": s, "optimizer_state_dict": {}},
     "model": lambda s: {"model": s},
     "net": lambda s: {"net": s, "acc": 0.5},
+    "beside a description": lambda s: {"model": {"name": "hrnet_w8"}, "state_dict": s},
     "nested": lambda s: {"model": {"state_dict": s}},
 }
 

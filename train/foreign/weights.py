@@ -15,7 +15,7 @@ from torch import Tensor
 from runtime.errors import CheckpointError
 from train.config import describe
 from train.model import ModelConfig
-from train.soundness import check_weights, storage_fault
+from train.soundness import check_weights, storage_fault, tensors_in
 from train.torch_file import SAFETENSORS, read_safetensors, read_torch_file
 
 COUNTER = "num_batches_tracked"
@@ -76,7 +76,7 @@ def _inner(path: Path, content: Any) -> Mapping[Any, Any] | None:
     if not isinstance(content, Mapping):
         return None
     found = {key: content[key] for key in _CONTAINERS if isinstance(content.get(key), Mapping)}
-    holding = {key: each for key, each in found.items() if each}
+    holding = {key: each for key, each in found.items() if tensors_in(each)}
     if len({id(each) for each in holding.values()}) > 1:
         raise CheckpointError(
             f"{path}: holds several networks, under {' and '.join(holding)}; expected one, save "
