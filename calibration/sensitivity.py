@@ -45,6 +45,10 @@ def main(args: argparse.Namespace) -> None:
         raise ConfigError(f"--tiles {args.tiles}: expected at least 1")
     if args.plot is not None and args.plot.suffix not in PLOT_SUFFIXES:
         raise ConfigError(f"--plot {args.plot}: expected a name that ends with .png or .svg")
+    from runtime.manifest import STRIDE
+
+    if args.size and any(side < STRIDE or side % STRIDE for side in args.size):
+        raise ConfigError(f"--size {args.size[0]} {args.size[1]}: expected multiples of {STRIDE}")
     from tqdm import tqdm
 
     from calibration.gate import Reference

@@ -9,13 +9,14 @@ import onnx
 import onnxruntime
 
 from export.deploy import DeployOptions
+from export.half_precision import check_activations
 from export.request import Proof
 from runtime.backends.contract import OUTPUTS
 from runtime.backends.onnxruntime import settings
 from runtime.damage import CLASS_NAMES
 from runtime.engine import Engine
-from runtime.errors import DataError, ExportError
-from train.inference import Maps, Runner, predict_maps
+from runtime.errors import CheckpointError, DataError, ExportError
+from train.inference import Maps, Runner, contradictions, predict_maps
 from train.model import DualHRNet
 from train.synthetic.scene import make_scene
 from train.xbd import find_tiles
@@ -88,8 +89,10 @@ def prove(
     """`measure`, and what FP32 owes.
 
     Raises:
-        ExportError: FP32, and yet other labels than PyTorch's.
+        ExportError: FP32, and yet other labels than PyTorch's; FP16, and numbers beyond it.
     """
+    if options.half:
+        check_activations(network, pairs)
     parity = measure(run, network, pairs, options.threshold)
     agreement = parity["label_agreement"]
     if options.precision == "fp32" and not agreement >= MIN_FP32_AGREEMENT:
@@ -108,6 +111,10 @@ def measure(
 ) -> dict[str, Any]:
     """How far `run`'s maps are from PyTorch's FP32 maps on the same pairs.
 
+    Raises:
+        ExportError: either has logits that are no numbers, or PyTorch's maps show nothing but
+            one value, with which anything dead agrees.
+
     Returns:
         label_agreement: share of pixels with the same damage label.
         class_f1: per class that occurs, F1 of the engine's labels against PyTorch's.
@@ -116,15 +123,34 @@ def measure(
     """
     confusion = np.zeros((len(CLASS_NAMES),) * 2, np.int64)
     building_gap = confidence_gap = 0
+    shown = []
     for pre, post in pairs:
         damage, building, confidence = run(pre, post)
-        reference, building_ref, confidence_ref = predict_maps(network, pre, post, threshold)
+        off = contradictions((damage, building, confidence), threshold)
+        if off:
+            raise ExportError(
+                f"its maps contradict each other on {off} of {damage.size} pixels, as logits that "
+                "are NaN make them: numbers overflow in its precision; nothing was written, use "
+                "--fp32, or another checkpoint"
+            )
+        try:
+            reference, building_ref, confidence_ref = predict_maps(network, pre, post, threshold)
+        except CheckpointError as error:
+            raise ExportError(f"{error}; nothing was written") from error
+        shown.append(np.stack([reference, building_ref, confidence_ref]).reshape(3, -1))
         np.add.at(confusion, (reference.ravel(), damage.ravel()), 1)
         building_gap = max(building_gap, _gap(building, building_ref).max())
         agreeing = damage == reference
         if agreeing.any():
             gap = _gap(confidence, confidence_ref)[agreeing].max()
             confidence_gap = max(confidence_gap, gap)
+    maps = np.concatenate(shown, 1)
+    if (maps == maps[:, :1]).all():
+        raise ExportError(
+            f"PyTorch's maps hold one value each on all {maps.shape[1]} pixels, so that agreeing "
+            "with them shows nothing; the network is dead, nothing was written, take another "
+            "checkpoint"
+        )
     return {
         "label_agreement": float(np.trace(confusion) / confusion.sum()),
         "pixels": int(confusion.sum()),

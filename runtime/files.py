@@ -28,6 +28,8 @@ def replacing(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffix, since many writers choose a format by it.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder, expected a file's name", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
         prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,12 @@ class TileFacts:
     width: int
     pixels: np.ndarray
     """Pixels per damage class, int64 [5]; un-classified ones are not counted."""
+    buildings: int
+    """Pixels of the building target."""
+    content: str
+    """Fingerprint of both images' pixels, whatever the files are named or how they are stored."""
+    alike: bool
+    """Whether the image after is the one before."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +106,10 @@ def _images(tile: Tile) -> tuple[np.ndarray, np.ndarray]:
 
 def _check(tile: Tile, masks: MaskCache, side: int) -> TileFacts | str:
     try:
-        pre, _ = _images(tile)
+        pre, post = _images(tile)
         height, width = pre.shape[:2]
         require_side(tile, height, width, side)
-        _, damage = masks.targets(tile, height, width)
+        building, damage = masks.targets(tile, height, width)
     except ToolkitError as error:
         return " ".join(str(error).split())
     except OSError as error:
@@ -111,4 +118,15 @@ def _check(tile: Tile, masks: MaskCache, side: int) -> TileFacts | str:
             raise
         return f"{error.filename}: {error.strerror}; expected a file that can be read"
     pixels = np.bincount(damage.ravel(), minlength=256)[: len(CLASS_NAMES)]
-    return TileFacts(tile, height, width, pixels.astype(np.int64))
+    digest = hashlib.sha256(f"{pre.shape}".encode())
+    for image in (pre, post):
+        digest.update(np.ascontiguousarray(image))
+    return TileFacts(
+        tile,
+        height,
+        width,
+        pixels.astype(np.int64),
+        int(np.count_nonzero(building)),
+        digest.hexdigest(),
+        np.array_equal(pre, post),
+    )

@@ -14,8 +14,20 @@ from runtime.errors import CheckpointError, reason
 from runtime.files import replacing
 from train.config import describe
 from train.model import DualHRNet, ModelConfig
+from train.soundness import check_weights, tensors_in
+from train.torch_file import read_torch_file
 
 FORMAT = "dual-hrnet-edge/1"
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "model_state": dict,
+    "config": (dict, type(None)),
+    "epoch": int,
+    "step": int,
+    "metrics": dict,
+    "optimizer_state": (dict, type(None)),
+    "resume": (dict, type(None)),
+}
 
 
 @dataclass
@@ -45,14 +57,14 @@ class Checkpoint:
         """
         with torch.device("meta"):
             network = DualHRNet(self.model)
-        expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
-        found = {name: tensor.shape for name, tensor in self.model_state.items()}
+        expected = {name: _kind(tensor) for name, tensor in network.state_dict().items()}
+        found = {name: _kind(tensor) for name, tensor in self.model_state.items()}
         if expected != found:
             wrong = sorted(
                 k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k)
             )
             first = wrong[0]
-            was, wanted = _shape(found.get(first)), _shape(expected.get(first))
+            was, wanted = found.get(first, "missing"), expected.get(first, "missing")
             raise CheckpointError(
                 f"{self.path or 'checkpoint'}: weights of another architecture: "
                 f"{len(wrong)} tensors differ from {self.model.architecture} "
@@ -63,6 +75,15 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write it whole or not at all.
+
+    Raises:
+        CheckpointError: a tensor is not sound, or the disk is full; what was there stays.
+    """
+    advice = "not written; the last checkpoint that was saved is kept, start again from it"
+    if checkpoint.resume is not None:
+        advice += " with lower rates"
+    check_weights(path, _tensors(checkpoint), advice)
     content = {
         "format": FORMAT,
         "model": checkpoint.model.model_dump(),
@@ -88,7 +109,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint of this toolkit.
 
     Raises:
-        CheckpointError: missing, truncated, foreign, or of another format version.
+        CheckpointError: missing, truncated, foreign, of another format version, or with a
+            tensor that is not sound (see `train.soundness`).
     """
     path = Path(path)
     content = read_torch_file(path)
@@ -102,38 +124,32 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path}: checkpoint format {content['format']!r}, expected {FORMAT!r}; "
             "use the toolkit version that wrote it"
         )
+    content = {"epoch": 0, "step": 0, "metrics": {}, **content}
+    for key, kind in _KINDS.items():
+        value = content.get(key)
+        if not isinstance(value, kind):
+            raise CheckpointError(
+                f"{path}: its {key} is a {type(value).__name__}; it was altered since this "
+                "toolkit wrote it, take the original"
+            )
     try:
         model = ModelConfig.model_validate(content["model"])
     except ValidationError as error:
         raise CheckpointError(f"{path}: {describe(error)}") from error
-    return Checkpoint(
-        model=model,
-        model_state=content["model_state"],
-        config=content.get("config"),
-        epoch=content.get("epoch", 0),
-        step=content.get("step", 0),
-        metrics=content.get("metrics", {}),
-        optimizer_state=content.get("optimizer_state"),
-        resume=content.get("resume"),
-        path=path,
-    )
+    checkpoint = Checkpoint(model, path=path, **{key: content.get(key) for key in _KINDS})
+    advice = "such a network maps nothing rightly; take another checkpoint, or train anew"
+    check_weights(path, _tensors(checkpoint), advice)
+    return checkpoint
 
 
-def read_torch_file(
-    path: Path,
-    absent: str = "no such checkpoint; expected a file written by `python -m train`",
-    unreadable: str = "not a readable checkpoint",
-    advice: str = "it is truncated or of another program",
-) -> Any:
-    """`torch.load` with `weights_only=True`, its failures as one line in the caller's words."""
-    if not path.is_file():
-        raise CheckpointError(f"{path}: {absent}")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # the unpickler fails in whatever way the bytes suggest
-        raise CheckpointError(f"{path}: {unreadable} ({reason(error)[:120]}); {advice}") from error
+def _tensors(checkpoint: Checkpoint) -> dict[str, Any]:
+    """All that is computed with: the weights, and what a run goes on from."""
+    resume = checkpoint.resume or {}
+    return {
+        **checkpoint.model_state,
+        **tensors_in(checkpoint.optimizer_state, "optimizer"),
+        **tensors_in(resume.get("learner"), "learner"),
+    }
 
 
 def newest_checkpoint(runs: Path) -> Path:
@@ -150,5 +166,6 @@ def newest_checkpoint(runs: Path) -> Path:
     return best if best.exists() else newest_run / "last.pt"
 
 
-def _shape(shape: torch.Size | None) -> str:
-    return "missing" if shape is None else str(tuple(shape))
+def _kind(tensor: Tensor) -> str:
+    dtype = "" if tensor.dtype is torch.float32 else f"{str(tensor.dtype).removeprefix('torch.')} "
+    return f"{dtype}{tuple(tensor.shape)}"

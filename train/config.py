@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -19,6 +18,13 @@ from pydantic import (
 from runtime.errors import ConfigError
 from runtime.manifest import STRIDE
 from train.model.config import ModelConfig
+from train.yaml_text import parse_yaml
+
+_LARGEST_STEP = 1e30
+"""Of a rate or a weight decay. Far beyond use; much more does not fit into an FP32 number."""
+
+_SHOWN = 200
+"""Characters of a wrong value that a message repeats."""
 
 
 class _Section(BaseModel):
@@ -94,8 +100,8 @@ class Phase(_Section):
 
     @model_validator(mode="after")
     def _rates_are_positive(self) -> Phase:
-        if not all(0 < rate < float("inf") for rate in self.rates):
-            raise ValueError(f"rate {self.rate}: expected above 0")
+        if not all(0 < rate <= _LARGEST_STEP for rate in self.rates):
+            raise ValueError(f"rate {self.rate}: expected above 0, at most {_LARGEST_STEP:g}")
         return self
 
     @property
@@ -109,7 +115,7 @@ class OptimConfig(_Section):
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     batch_size: int = Field(4, ge=1, description="pairs a rank and forward pass")
     accumulate: int = Field(1, ge=1, description="forward passes to one optimiser step")
-    weight_decay: float = Field(1e-4, ge=0)
+    weight_decay: float = Field(1e-4, ge=0, le=_LARGEST_STEP)
     clip_norm: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no limit")
     ema: float | None = Field(
         None, gt=0, lt=1, description="decay of the averaged weights that are validated and saved"
@@ -230,13 +236,17 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
         ConfigError: names the file, the key, what was found and what is allowed.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text())
+        text = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such config; see train/configs/") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML ({error})") from error
+    except IsADirectoryError as error:
+        raise ConfigError(f"{path}: a folder; expected a YAML file, see train/configs/") from error
+    content = parse_yaml(text, str(path))
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected a mapping of sections (model, data, optim, ...)")
+        found = "nothing" if content is None else f"a {type(content).__name__}"
+        raise ConfigError(
+            f"{path}: expected a mapping of sections (model, data, optim, ...), found {found}"
+        )
     for override in overrides or []:
         _apply(content, override)
     return parse_config(content, str(path))
@@ -254,10 +264,15 @@ def describe(error: ValidationError) -> str:
     findings = []
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"]) or "config"
-        found = "" if item["type"] == "missing" else f" (found {item['input']!r})"
+        found = "" if item["type"] == "missing" else f" (found {_shown(item['input'])})"
         message = "unknown key" if item["type"] == "extra_forbidden" else item["msg"]
         findings.append(f"{key}: {message}{found}")
-    return "; ".join(findings)
+    return " ".join("; ".join(findings).split())
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
@@ -271,10 +286,7 @@ def _apply(content: dict[str, Any], override: str) -> None:
         place = place.setdefault(section, {}) if isinstance(place, dict) else _item(place, section)
         if not isinstance(place, dict | list):
             raise ConfigError(f"override {override!r}: {section} is not a section")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"override {override!r}: value is not YAML") from error
+    parsed = parse_yaml(value, f"override {override!r}")
     if isinstance(place, dict):
         place[last] = parsed
     else:
@@ -283,6 +295,6 @@ def _apply(content: dict[str, Any], override: str) -> None:
 
 
 def _item(items: list[Any], index: str) -> Any:
-    if not index.isdigit() or int(index) >= len(items):
+    if not index.isdecimal() or int(index) >= len(items):
         raise ConfigError(f"override: {index} is no item of a list of {len(items)}")
     return items[int(index)]

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from runtime.damage import DAMAGE_CLASSES
-from runtime.errors import DataError, ToolkitError
+from runtime.errors import DataError, ToolkitError, reason
 from runtime.source import png
 from runtime.source.picture import read_image
 from train.augment import PairAugmentation, Sample
@@ -154,11 +154,28 @@ class Reporting(Dataset[Item | ToolkitError]):
         except OSError as error:
             name = error.filename or self.dataset.tiles[draw[2]].pre
             return DataError(f"{name}: {error.strerror}; see to the disk and resume")
+        except (MemoryError, cv2.error) as error:  # OpenCV has its own for both of its failures
+            name = self.dataset.tiles[draw[2]].pre
+            return ToolkitError(
+                f"{name}: cannot be loaded ({reason(error)[:120]}); where memory is short lower "
+                "data.workers or set data.cache=false, and go on with --resume"
+            )
 
 
 def collate(items: list[Item | ToolkitError]) -> dict[str, Tensor | list[str]] | ToolkitError:
-    """A batch, or the first error among its items."""
-    return next((i for i in items if isinstance(i, ToolkitError)), None) or default_collate(items)
+    """A batch, or the first error among its items, or that there is no memory to share it."""
+    for item in items:
+        if isinstance(item, ToolkitError):
+            return item
+    try:
+        return default_collate(items)
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        return ToolkitError(
+            f"a batch cannot be passed on ({reason(error)[:120]}); give the container more shared "
+            "memory (docker run --shm-size=1g), or set data.workers=0, and go on with --resume"
+        )
 
 
 def worker_init(worker: int) -> None:

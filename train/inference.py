@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from runtime.errors import ImageError
+from runtime.damage import DAMAGE_CLASSES
+from runtime.errors import CheckpointError, ImageError
 from runtime.manifest import STRIDE
 from train.model import DualHRNet
 from train.model.decode import building_logit, class_logits, decode
@@ -16,8 +17,26 @@ from train.model.dual_hrnet import normalise
 Maps = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Damage, building and confidence map, uint8 [H, W] each."""
 
+_SLACK = 3
+"""Steps of 1/255 that two roundings, and an exponential in half precision, may add up to."""
+
 Runner = Callable[[np.ndarray, np.ndarray], Maps]
 """One pair of images, uint8 [H, W, 3] each, in; its three maps out."""
+
+
+def contradictions(maps: Maps, threshold: float) -> int:
+    """Pixels on which maps do not fit one another, as only logits that are NaN make them.
+
+    Where there is no building, confidence is 1 - its probability, which is below the
+    threshold; where there is one, the likeliest of four classes has a quarter or more.
+    """
+    damage, building, confidence = (each.astype(np.int16) for each in maps)
+    limit = 255 * threshold
+    off = (damage > 0) & ((confidence < 255 // 4 - _SLACK) | (building < limit - _SLACK))
+    off |= (damage == 0) & (
+        (abs(building + confidence - 255) > _SLACK) | (building > limit + _SLACK)
+    )
+    return int(np.count_nonzero(off | (damage > DAMAGE_CLASSES[-1])))
 
 
 @torch.inference_mode()
@@ -31,6 +50,8 @@ def predict_maps(
         pre, post: uint8 [H, W, 3] RGB; H and W multiples of 32.
     Returns:
         Three uint8 [H, W] maps, as in the deploy contract.
+    Raises:
+        CheckpointError: a logit is NaN or infinite, of which maps would show nothing.
     """
     height, width = pre.shape[:2]
     if height % STRIDE or width % STRIDE:
@@ -38,6 +59,13 @@ def predict_maps(
     device = next(network.parameters()).device
     images = [torch.from_numpy(np.ascontiguousarray(i))[None].to(device) for i in (pre, post)]
     building, damage = network(*[normalise(image, network.config) for image in images])
+    bad = sum(int((~logits.isfinite()).sum()) for logits in (building, damage))
+    if bad:
+        raise CheckpointError(
+            f"{bad} of the network's {building.numel() + damage.numel()} logits on a pair of "
+            f"{height}x{width} are NaN or infinite, as its numbers overflow; train anew with "
+            "lower rates, or take another checkpoint"
+        )
     maps = decode(building_logit(building), class_logits(damage), threshold)
     damage_map, building_map, confidence_map = (m[0].cpu().numpy() for m in maps)
     return damage_map, building_map, confidence_map

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from runtime import cli
-from runtime.errors import ConfigError, ToolkitError
+from runtime.errors import CheckpointError, ConfigError, ToolkitError
 from runtime.score import Counts
 from train.checkpoint import save_checkpoint
 from train.config import TrainConfig
@@ -20,6 +22,7 @@ from train.evaluate import damage_maps, summary
 from train.interrupt import Interrupt, on_sigterm
 from train.journal import Journal
 from train.learner import Batch, Learner
+from train.loader import check_shared_memory, ending
 from train.masks import MaskCache
 from train.panels import panel
 from train.prepare import build_learner, build_loader, fingerprint, usable_tiles
@@ -77,6 +80,9 @@ def train(
             f"--out {out}: holds a run already; go on with it (--resume), choose another "
             "folder, or remove it"
         )
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file; expected a folder, or a new name")
+    check_shared_memory(config)
     if world.leads:
         for left_over in out.glob(".*.partial*"):  # of a process killed while it wrote
             left_over.unlink()
@@ -95,11 +101,12 @@ def train(
             [fact.tile for fact in val_tiles], masks, progress, interrupt, journal,
         )  # fmt: skip
         try:
-            while progress.epoch < config.epochs:
-                _train_epoch(run)
-                # Validation may take longer than whoever sends a SIGTERM is ready to wait.
-                _save_within_epoch(run)
-                _validate(run)
+            with ending(loader):
+                while progress.epoch < config.epochs:
+                    _train_epoch(run)
+                    # Validation may take longer than whoever sends a SIGTERM is ready to wait.
+                    _save_within_epoch(run)
+                    _validate(run)
         finally:
             if journal:
                 journal.close()
@@ -171,6 +178,16 @@ def _save_within_epoch(run: Run) -> None:
         raise Interrupted
 
 
+def _maps(run: Run, network: nn.Module, tiles: list[Tile]) -> Iterator[tuple[Tile, np.ndarray]]:
+    try:
+        yield from damage_maps(network, tiles)
+    except CheckpointError as error:
+        raise ToolkitError(
+            f"epoch {run.progress.epoch + 1}: the weights that it ended with map nothing: {error}; "
+            "the best.pt of the epochs before is kept"
+        ) from error
+
+
 def _validate(run: Run) -> None:
     """The official score over the validation split, its tiles dealt out over the ranks."""
     network, world, progress = run.learner.validated, run.world, run.progress
@@ -178,7 +195,7 @@ def _validate(run: Run) -> None:
     world.share(list(network.buffers()))
     counts = Counts()
     mine = run.val_tiles[world.rank :: world.size]
-    for index, (tile, damage) in enumerate(damage_maps(network, mine)):
+    for index, (tile, damage) in enumerate(_maps(run, network, mine)):
         truth = run.masks.targets(tile, *damage.shape)
         counts.add(damage, damage, *truth)
         if run.journal and index < PANELS:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import torch
 from torch.utils.data import DataLoader
 
 from runtime import cli
@@ -15,12 +14,14 @@ from runtime.manifest import STRIDE
 from train.check import TileFacts, check_tiles, merge, smallest_side
 from train.checkpoint import load_checkpoint
 from train.config import DistillConfig, TrainConfig
-from train.dataset import CropDataset, Reporting, collate, worker_init
+from train.dataset import CropDataset
 from train.distributed import World
 from train.learner import Learner
+from train.loader import make_loader
 from train.masks import MaskCache
 from train.model import DualHRNet, ModelConfig, build_network
 from train.quantisation.artefact import preprocessing_of, read_artefact
+from train.remarks import remarks
 from train.sampling import EpochSampler, group_by_rarest_class
 from train.xbd import survey
 
@@ -65,6 +66,10 @@ def usable_tiles(
     ):
         if not facts:
             raise DataError(f"{data / split}: holds no usable tile")
+    if world.leads:
+        splits = config.data.train_split, config.data.val_split
+        for line in remarks(splits[0], train_tiles, splits[1], val_tiles):
+            cli.note(f"note: {line}")
     return train_tiles, val_tiles
 
 
@@ -94,20 +99,8 @@ def build_loader(
         groups=groups,
         accumulate=optim.accumulate,
     )
-    loader = DataLoader(
-        Reporting(CropDataset([fact.tile for fact in facts], config, masks)),
-        batch_size=optim.batch_size,
-        collate_fn=collate,
-        sampler=sampler,
-        num_workers=data.workers,
-        worker_init_fn=worker_init,
-        persistent_workers=data.workers > 0,
-        # A fork would copy OpenCV's locks while validation's threads hold them.
-        multiprocessing_context="spawn" if data.workers else None,
-        pin_memory=world.device.type == "cuda",
-        # Its own, so that it does not draw from the run's random state, which is saved.
-        generator=torch.Generator(),
-    )
+    dataset = CropDataset([fact.tile for fact in facts], config, masks)
+    loader = make_loader(dataset, sampler, config, pin_memory=world.device.type == "cuda")
     return loader, sampler
 
 

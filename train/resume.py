@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from runtime.errors import CheckpointError
+from runtime.errors import CheckpointError, reason
 from train.checkpoint import Checkpoint, load_checkpoint
 from train.config import TrainConfig
 from train.distributed import World
@@ -20,6 +20,11 @@ from train.learner import Learner
 
 FREE = (("data", "workers"), ("data", "cache"), ("data", "masks"), ("optim", "save_every"))
 """Keys that may change between a run's parts: no figure depends on them."""
+
+_NEEDED = {
+    *("batches", "best_score", "world_size", "tiles", "precision", "random_states", "learner")
+}
+_ALTERED = "it was altered since the run wrote it, take the original or start another run"
 
 
 @dataclass
@@ -83,6 +88,8 @@ def find_run(path: Path, config: TrainConfig, world: World) -> Checkpoint | None
     saved = checkpoint.resume
     if saved is None or checkpoint.optimizer_state is None:
         raise CheckpointError(f"{path}: holds weights alone; a run resumes from its last.pt")
+    if missing := sorted(_NEEDED - saved.keys()):
+        raise CheckpointError(f"{path}: has no {', '.join(missing)} to resume with; {_ALTERED}")
     if saved["world_size"] != world.size:
         raise CheckpointError(
             f"{path}: written by {saved['world_size']} processes, this run has {world.size}; "
@@ -117,11 +124,16 @@ def restore(checkpoint: Checkpoint, learner: Learner, tiles: str) -> Progress:
             f"{path}: the run was started with another content of qat.calibration; restore that "
             "file, or start another run from the checkpoint that the new one belongs to"
         )
-    learner.restore(checkpoint.model_state, checkpoint.optimizer_state, saved["learner"])
-    states = saved["random_states"][world.rank]
-    torch.set_rng_state(states["cpu"])
-    if world.device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"], world.device)
+    try:
+        learner.restore(checkpoint.model_state, checkpoint.optimizer_state, saved["learner"])
+        states = saved["random_states"][world.rank]
+        torch.set_rng_state(states["cpu"])
+        if world.device.type == "cuda":
+            torch.cuda.set_rng_state(states["cuda"], world.device)
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path}: its state cannot be resumed ({reason(error)[:120]}); {_ALTERED}"
+        ) from error
     progress = Progress(checkpoint.epoch, saved["batches"], checkpoint.step, saved["best_score"])
     if len({astuple(each) for each in world.gather(progress)}) > 1:
         raise CheckpointError(

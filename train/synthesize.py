@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from runtime import cli
-from runtime.errors import ConfigError
+from runtime.errors import ConfigError, ToolkitError
 from runtime.files import replacing_folder
 
 WORKERS = 2
@@ -67,14 +67,25 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _run(write: partial[None], splits: list[str], workers: int) -> None:
+    from concurrent.futures.process import BrokenProcessPool
+
     from tqdm import tqdm
 
+    from train.shared_memory import require_shared_memory
+
+    require_shared_memory(f"--workers {workers}", 0, "free some")
     # Not fork: a caller that has used OpenCV's threads would leave a child their locks.
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(splits)), fresh, _one_thread) as pool:
         written = pool.map(write, range(len(splits)), splits, chunksize=4)
-        for _ in tqdm(written, total=len(splits), unit="tile", file=sys.stderr):
-            pass
+        try:
+            for _ in tqdm(written, total=len(splits), unit="tile", file=sys.stderr):
+                pass
+        except BrokenProcessPool as error:
+            raise ToolkitError(
+                "a process that draws tiles was killed, for memory as a rule; nothing was written, "
+                "lower --workers or --size"
+            ) from error
 
 
 def _one_thread() -> None:

@@ -5,37 +5,24 @@ Needs no torch, so that benchmarks and calibration read the same tiles the same 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import shapely
-from shapely.geometry.base import BaseGeometry
 
-from runtime.damage import CLASS_NAMES, IGNORE, UNCLASSIFIED
+from runtime.damage import IGNORE
 from runtime.errors import DataError
 from runtime.source.picture import read_pair
+from train.label import Footprint, read_label
 
 _STEM = re.compile(r"(?P<disaster>.+)_(?P<number>\d+)_(?P<when>pre|post)_disaster")
-_SUFFIXES = (".png", ".tif", ".tiff")
-_DAMAGE_VALUE = {name: value for value, name in enumerate(CLASS_NAMES) if value > 0}
-_FARTHEST = 1_000_000
-"""Pixels. No tile reaches there, and filling a polygon that does takes seconds."""
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """One labelled footprint. `polygon` is in pixels (x right, y down)."""
-
-    uid: str
-    polygon: BaseGeometry
-    damage: int | None
-    """1..4, IGNORE for un-classified, None in a pre-disaster label."""
+_IMAGE = re.compile(r"\.(?:png|jpe?g|tiff?)", re.IGNORECASE)
+"""All that `runtime.source.picture` reads, so that none is passed over in silence."""
+_LABEL = re.compile(r"\.json", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -108,8 +95,9 @@ def survey(root: Path, split: str, *, labelled: bool = True) -> tuple[list[Tile]
             f"{', '.join(found) or 'none'})"
         )
     problems: list[str] = []
-    by_key = _by_key((p for p in images.iterdir() if p.suffix.lower() in _SUFFIXES), problems)
-    label_by_key = _by_key(labels.glob("*.json"), problems)
+    by_key, twice = _by_key(images, _IMAGE, problems)
+    label_by_key, labels_twice = _by_key(labels, _LABEL, problems)
+    twice |= labels_twice
     for key, label in label_by_key.items():
         if key not in by_key:
             problems.append(f"{label}: label without image; expected {images / label.stem}.png")
@@ -117,6 +105,8 @@ def survey(root: Path, split: str, *, labelled: bool = True) -> tuple[list[Tile]
     for (name, when), path in by_key.items():
         half = "post" if when == "pre" else "pre"
         pre_label, post_label = label_by_key.get((name, "pre")), label_by_key.get((name, "post"))
+        if name in twice:
+            continue  # which of the files is meant is not for us to choose
         if (name, half) not in by_key:
             problems.append(f"{path}: has no {half}-disaster image beside it; a pair needs both")
         elif when == "post":
@@ -140,52 +130,6 @@ def splits(root: Path) -> list[str]:
     return sorted(p.parent.name for p in Path(root).glob("*/labels") if any(p.glob("*.json")))
 
 
-def read_label(path: Path, *, damage: bool) -> list[Footprint]:
-    """The `xy` footprints of a label file.
-
-    Raises:
-        DataError: not JSON, a missing key, an unparsable or empty WKT, or an unknown
-            subtype; the message names the file and the building's uid.
-    """
-    try:
-        features = json.loads(path.read_text())["features"]["xy"]
-    except (ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a JSON label ({error}); restore the file") from error
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{path}: no features.xy; expected an xBD label") from error
-    if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
-        raise DataError(f"{path}: features.xy is no list of buildings; expected an xBD label")
-    return [_building(path, feature, damage) for feature in features]
-
-
-def _building(path: Path, feature: dict[str, Any], damage: bool) -> Footprint:
-    properties = feature.get("properties")
-    if not isinstance(properties, dict):
-        properties = {}
-    uid = str(properties.get("uid", "?"))
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):  # refused below
-            polygon = shapely.from_wkt(feature["wkt"])
-    except (shapely.errors.ShapelyError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: building {uid} has an unparsable WKT ({error})") from error
-    if polygon is None or polygon.geom_type not in ("Polygon", "MultiPolygon") or polygon.is_empty:
-        raise DataError(f"{path}: building {uid} is not a polygon; expected POLYGON ((x y, ...))")
-    if not (abs(shapely.get_coordinates(polygon)) <= _FARTHEST).all():
-        raise DataError(
-            f"{path}: building {uid} has a corner not within {_FARTHEST} pixels; "
-            "expected x and y in pixels"
-        )
-    if not damage:
-        return Footprint(uid, polygon, None)
-    subtype = properties.get("subtype")
-    if subtype == UNCLASSIFIED:
-        return Footprint(uid, polygon, IGNORE)
-    if not isinstance(subtype, str) or subtype not in _DAMAGE_VALUE:
-        known = ", ".join([*_DAMAGE_VALUE, UNCLASSIFIED])
-        raise DataError(f"{path}: building {uid} has subtype {subtype!r}; expected one of {known}")
-    return Footprint(uid, polygon, _DAMAGE_VALUE[subtype])
-
-
 def rasterise(
     buildings: Iterable[Footprint], height: int, width: int, value: Callable[[Footprint], int]
 ) -> np.ndarray:
@@ -202,16 +146,31 @@ def rasterise(
     return mask
 
 
-def _by_key(paths: Iterable[Path], problems: list[str]) -> dict[tuple[str, str], Path]:
-    """Files by (tile, pre or post), sorted; a foreign name becomes a problem."""
-    found = {}
-    for path in sorted(paths):
+def _by_key(
+    folder: Path, wanted: re.Pattern[str], problems: list[str]
+) -> tuple[dict[tuple[str, str], Path], set[str]]:
+    """Files by (tile, pre or post), sorted, and the tiles of which a file is there twice.
+
+    A foreign name becomes a problem, and so do two files of one name and two suffixes.
+    """
+    found: dict[tuple[str, str], Path] = {}
+    twice: set[str] = set()
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith(".") or not wanted.fullmatch(path.suffix):
+            continue
         match = _STEM.fullmatch(path.stem)
         if match is None:
             problems.append(
                 f"{path}: not an xBD name; "
                 "expected <disaster>_<number>_pre_disaster or _post_disaster"
             )
-        else:
-            found[f"{match['disaster']}_{match['number']}", match["when"]] = path
-    return dict(sorted(found.items()))
+            continue
+        name, when = f"{match['disaster']}_{match['number']}", match["when"]
+        first = found.setdefault((name, when), path)
+        if first != path:
+            twice.add(name)
+            problems.append(
+                f"{path}: {first.name} is there too, and a tile has one {when}-disaster "
+                f"{'label' if wanted is _LABEL else 'image'}; remove one of them"
+            )
+    return dict(sorted(found.items())), twice

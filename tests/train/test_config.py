@@ -38,7 +38,11 @@ def test_overrides_are_typed() -> None:
         ("schedule.0.epochs=0", "schedule.0.epochs: Input should be greater than or equal to 1"),
         ("data.crop=100", "data.crop: Input should be a multiple of 32"),
         ("schedule.0.epochs=many", "schedule.0.epochs: Input should be a valid integer"),
-        ("schedule.0.rate=0", "schedule.0: Value error, rate 0.0: expected above 0"),
+        ("schedule.0.rate=0", "schedule.0: Value error, rate 0.0: expected above 0, at most"),
+        (
+            "schedule.0.rate=1e39",
+            "schedule.0: Value error, rate 1e.39: expected above 0, at most 1e",
+        ),
         ("schedule.2.epochs=1", "2 is no item of a list of 2"),
         ("schedule.first.epochs=1", "first is no item of a list of 2"),
         ("schedule=[]", "schedule: Tuple should have at least 1 item"),

@@ -2,24 +2,22 @@
 
 Wang et al., "Deep High-Resolution Representation Learning for Visual Recognition" (2020).
 The authors', OpenMMLab's and timm's files name the backbone's tensors alike; OpenMMLab puts
-`backbone.` before them and DataParallel `module.`. Their classification heads differ, but
-none is of use here.
+`backbone.` before them, and wrappers such as DataParallel put theirs. Their classification
+heads differ, but none is of use here.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from runtime.errors import CheckpointError
-from train.foreign.weights import Imported, first_parts, fit, infer_backbone
+from train.foreign.weights import Imported, first_parts, fit, infer_backbone, unwrapped
 from train.model import build_network
 from train.model.hrnet import HRNet
 
-_WRAPPERS = re.compile(r"^(?:module\.|backbone\.)+")
 _HEADS = {
     *("incre_modules", "downsamp_modules", "final_layer", "classifier"),  # authors, timm
     *("neck", "head", "decode_head", "auxiliary_head"),  # OpenMMLab
@@ -32,18 +30,14 @@ def convert(path: Path, state: dict[str, Tensor], seed: int) -> Imported:
     Raises:
         CheckpointError: another network, or a backbone with a missing or misshapen tensor.
     """
-    tensors = {_WRAPPERS.sub("", name): tensor for name, tensor in state.items()}
+    short = unwrapped(path, state, "backbone")
+    tensors = {short[name]: tensor for name, tensor in state.items()}
     model = infer_backbone(path, tensors)
     if model is None:
         parts = ", ".join(list(first_parts(list(tensors)))[:8])
         raise CheckpointError(
             f"{path}: not an HRNetV2; expected tensors named conv1, bn1, layer1, transition1, "
             f"stage2, ..., also after backbone. or module.; found {parts or 'none'}"
-        )
-    if len(tensors) < len(state):
-        raise CheckpointError(
-            f"{path}: holds more than one backbone (a tensor with and without its prefix); "
-            "expected one network, take the others out"
         )
     with torch.device("meta"):
         expected = HRNet(model).state_dict()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from runtime.errors import CheckpointError
-from train.foreign.weights import Imported, first_parts, fit, infer_backbone
+from train.foreign.weights import Imported, first_parts, fit, infer_backbone, unwrapped
 from train.model import DualHRNet, ModelConfig
 
 _STREAMS = {"loc_net": "pre", "cls_net": "post"}
@@ -23,6 +23,8 @@ def convert(path: Path, state: dict[str, Tensor]) -> Imported:
     Raises:
         CheckpointError: another network, or one with a missing or misshapen tensor.
     """
+    short = unwrapped(path, state)
+    state = {short[name]: tensor for name, tensor in state.items()}
     stream = {n.partition(".")[2]: t for n, t in state.items() if n.startswith("loc_net.")}
     model = infer_backbone(path, stream, architecture="si-analytics", bn_momentum=0.01)
     if model is None:
@@ -42,8 +44,12 @@ def convert(path: Path, state: dict[str, Tensor]) -> Imported:
         weights=weights,
         loaded=len(state) - len(left),
         renamed=sum(
-            name not in left and name.partition(".")[2] not in {p.partition(".")[2] for p in parts}
-            for name, parts in placed.items()
+            name not in left
+            and (
+                original != name
+                or name.partition(".")[2] not in {p.partition(".")[2] for p in parts}
+            )
+            for (name, parts), original in zip(placed.items(), short, strict=True)
         ),
         filled=filled,
         dropped=first_parts(left),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,17 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from runtime.errors import CheckpointError
-from train.checkpoint import read_torch_file
 from train.config import describe
 from train.model import ModelConfig
+from train.soundness import check_weights, storage_fault, tensors_in
+from train.torch_file import SAFETENSORS, read_safetensors, read_torch_file
 
 COUNTER = "num_batches_tracked"
+
+_CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "network", "module")
+_WRAPPERS = ("module", "model", "net", "network", "_orig_mod")
+"""Of DataParallel, of common training loops, and of torch.compile."""
+_AS_PUBLISHED = "take the file as it was published"
 
 
 @dataclass(frozen=True)
@@ -40,24 +46,66 @@ class Imported:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a file: at its top level, or under `state_dict` or `model`.
+    """The named tensors of a file: at its top level, or in a dict under `state_dict`,
+    `model_state_dict`, `model`, `net`, ..., however deep.
 
     Raises:
-        CheckpointError: missing, truncated, or not written by `torch.save`.
+        CheckpointError: missing, damaged, with objects that are no plain data, or with
+            several networks.
     """
+    if path.suffix.lower() == SAFETENSORS:
+        return read_safetensors(path)
     content = read_torch_file(
         path,
-        absent="no such file; expected published weights (.pth)",
+        absent=f"no such file; expected published weights (.pth, {SAFETENSORS})",
         unreadable="not readable as weights",
         advice="expected a file of `torch.save`, this one is damaged or of another program; "
         "fetch it again",
     )
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
+    for _ in range(len(_CONTAINERS)):  # a container may hold itself
+        inner = _inner(path, content)
+        if inner is None:
             break
+        content = inner
     named = content.items() if isinstance(content, Mapping) else ()
     return {name: t for name, t in named if isinstance(name, str) and isinstance(t, Tensor)}
+
+
+def _inner(path: Path, content: Any) -> Mapping[Any, Any] | None:
+    """The dict of weights inside `content`, where there is one."""
+    if not isinstance(content, Mapping):
+        return None
+    found = {key: content[key] for key in _CONTAINERS if isinstance(content.get(key), Mapping)}
+    holding = {key: each for key, each in found.items() if tensors_in(each)}
+    if len({id(each) for each in holding.values()}) > 1:
+        raise CheckpointError(
+            f"{path}: holds several networks, under {' and '.join(holding)}; expected one, save "
+            "the one that is meant alone"
+        )
+    return next(iter((holding or found).values()), None)
+
+
+def unwrapped(path: Path, names: Iterable[str], *more: str) -> dict[str, str]:
+    """Each name without the prefixes that wrappers put before it, in any combination.
+
+    Args:
+        more: other wrappers of this source.
+    Raises:
+        CheckpointError: two names become one.
+    """
+    prefixes = re.compile(rf"^(?:(?:{'|'.join((*_WRAPPERS, *more))})\.)+")
+    short: dict[str, str] = {}
+    first: dict[str, str] = {}
+    for name in names:
+        # torch.compile puts its own before any module, not only before the outermost.
+        short[name] = prefixes.sub("", name).replace("._orig_mod.", ".")
+        other = first.setdefault(short[name], name)
+        if other != name:
+            raise CheckpointError(
+                f"{path}: holds more than one backbone ({other} and {name}); expected one network, "
+                "take the others out"
+            )
+    return short
 
 
 def infer_backbone(path: Path, stream: dict[str, Tensor], **fields: Any) -> ModelConfig | None:
@@ -92,20 +140,27 @@ def fit(
     Each tensor has its own memory.
 
     Raises:
-        CheckpointError: names the first tensor that is missing or has another shape.
+        CheckpointError: names the first tensor that is missing, has another shape, or is not
+            sound (see `train.soundness`).
     """
     lost = [name for name in expected if name not in tensors and not name.endswith(COUNTER)]
     if lost:
         raise CheckpointError(
             f"{path}: {lost[0]} is missing, {len(lost)} of {len(expected)} tensors in all; "
-            "expected the whole network, take the file as it was published"
+            f"expected the whole network, {_AS_PUBLISHED}"
+        )
+    odd = {n: f for n in expected if n in tensors and (f := storage_fault(tensors[n]))}
+    for name, fault in odd.items():
+        raise CheckpointError(
+            f"{path}: {name} {fault}; {len(odd)} of {len(expected)} tensors are like that, "
+            f"{_AS_PUBLISHED}"
         )
     wrong = [n for n, wanted in expected.items() if n in tensors and not _fits(tensors[n], wanted)]
     if wrong:
         found, wanted = _kind(tensors[wrong[0]]), _kind(expected[wrong[0]])
         raise CheckpointError(
             f"{path}: {wrong[0]} is {found}, expected {wanted}; {len(wrong)} of "
-            f"{len(expected)} tensors do not fit, take the file as it was published"
+            f"{len(expected)} tensors do not fit, {_AS_PUBLISHED}"
         )
     fitted = {
         name: tensors[name].detach().to(wanted.dtype).clone().contiguous()
@@ -113,6 +168,7 @@ def fit(
         else wanted.new_zeros((), device="cpu")
         for name, wanted in expected.items()
     }
+    check_weights(path, fitted, f"such a network maps nothing rightly; {_AS_PUBLISHED}")
     return fitted, sum(name not in tensors for name in expected)
 
 
@@ -124,7 +180,9 @@ def first_parts(names: list[str]) -> dict[str, int]:
 def _majority(state: dict[str, Tensor], pattern: str) -> int | None:
     """The most frequent first dimension among the tensors of that name."""
     sizes = Counter(
-        t.shape[0] for name, t in state.items() if t.ndim and re.fullmatch(pattern, name)
+        t.shape[0]
+        for name, t in state.items()
+        if not t.is_nested and t.ndim and re.fullmatch(pattern, name)
     )
     return sizes.most_common(1)[0][0] if sizes else None
 

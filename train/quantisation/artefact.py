@@ -95,7 +95,7 @@ def read_artefact(path: Path) -> Artefact:
         raise CalibrationError(
             f"{path}: no such calibration; make it with `python -m calibration --out {path}`"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CalibrationError(f"{path}: not a calibration file ({error})") from error
     if artefact.fingerprint() != stored:
         raise CalibrationError(f"{path}: content does not match its fingerprint; calibrate again")
