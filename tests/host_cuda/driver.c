@@ -103,6 +103,15 @@ EXPORT void hostCudaBreak(CUdevice device, CUresult status, int contexts)
     host_unlock();
 }
 
+/* No part of CUDA: whether any device's context is so. */
+EXPORT int hostCudaIsBroken(void)
+{
+    int broken = 0;
+    for (int device = 0; device < DEVICES; device++)
+        broken |= devices[device].broken != CUDA_SUCCESS;
+    return broken;
+}
+
 /* No part of CUDA: from now on no context can be had; with CUDA_SUCCESS, one can again. */
 EXPORT void hostCudaLost(CUresult status) { lost = status; }
 

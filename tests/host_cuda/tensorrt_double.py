@@ -11,6 +11,7 @@ import ctypes
 import enum
 import math
 import os
+import sys
 import traceback
 import types
 import weakref
@@ -43,12 +44,15 @@ class _Memory:
         self.owner = owner
         self.address = ctypes.c_ulonglong()
 
-    def take(self) -> bool:
-        return not _cuda.cuMemAlloc_v2(ctypes.byref(self.address), SCRATCH)
+    def take(self) -> int:
+        status: int = _cuda.cuMemAlloc_v2(ctypes.byref(self.address), SCRATCH)
+        return status
 
     def __del__(self) -> None:
-        if self.address and _cuda.cuMemFree_v2(self.address) == CONTEXT_IS_GONE:
-            print(f"the {self.owner} outlived its CUDA context", flush=True)
+        status = _cuda.cuMemFree_v2(self.address) if self.address else 0
+        # One that broke may not be entered any more: nothing better can be done then.
+        if status == CONTEXT_IS_GONE and not _cuda.hostCudaIsBroken():
+            print(f"the {self.owner} outlived its CUDA context", file=sys.stderr, flush=True)
             os._exit(88)
 
 
@@ -66,13 +70,14 @@ def _kernel(data: int, pointers: Any) -> None:
         os._exit(88)
 
 
-def _launch(stream: int, work: Callable[[Any], None], ranges: list[tuple[int, int, bool]]) -> bool:
+def _launch(stream: int, work: Callable[[Any], None], ranges: list[tuple[int, int, bool]]) -> int:
     key = len(_launches) + 1
     _launches[key] = work
     array = (_Range * len(ranges))(*ranges)
-    return not _cuda.hostCudaLaunch(
+    status: int = _cuda.hostCudaLaunch(
         ctypes.c_void_p(stream), _kernel, ctypes.c_void_p(key), array, len(ranges)
     )
+    return status
 
 
 def _array(address: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -129,7 +134,7 @@ class Runtime:
     def _logger(self) -> ILogger:
         logger = type(self)._first()  # type: ignore[misc]
         if logger is None:
-            print("a dead logger is spoken to", flush=True)
+            print("a dead logger is spoken to", file=sys.stderr, flush=True)
             os._exit(88)
         return logger
 
@@ -246,8 +251,9 @@ class IExecutionContext:
             engine._runtime._logger.log(ILogger.ERROR, "not every tensor has an address")
             return False
         # As the real one, it allocates in its first run: which no capture allows.
-        if not self._scratch.address and not self._scratch.take():
-            engine._runtime._logger.log(ILogger.ERROR, "no memory for activations")
+        if not self._scratch.address and (status := self._scratch.take()):
+            what = f"no memory for activations, CUDA error {status}"
+            engine._runtime._logger.log(ILogger.ERROR, what)
             return False
         self._compile()
         batch = self._shapes[engine._inputs[0]][0]
@@ -268,7 +274,10 @@ class IExecutionContext:
             for name, result in zip(outputs, session.run(outputs, inputs), strict=True):
                 arrays[name][...] = result
 
-        return _launch(stream_handle, work, [*ranges, (self._scratch.address.value, SCRATCH, True)])
+        scratch = (self._scratch.address.value, SCRATCH, True)
+        if status := _launch(stream_handle, work, [*ranges, scratch]):
+            engine._runtime._logger.log(ILogger.ERROR, f"the launch failed with CUDA error {status}")
+        return not status
 
     def _compile(self) -> None:
         shape = self._shapes[self._engine._inputs[0]]
