@@ -225,9 +225,7 @@ class TensorRtBackend:
         """One step of one caller. When it fails, nothing stays under way in any buffers."""
         with self._lock:
             if self._closed:
-                raise EngineError(
-                    f"{self._folder}: the engine is closed; load it again to predict"
-                )
+                raise EngineError(f"{self._folder}: the engine is closed; load it again to predict")
             if self._broken:
                 raise BackendError(
                     f"{self._folder}: the GPU failed before ({self._broken}); "

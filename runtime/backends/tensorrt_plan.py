@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import importlib
 import re
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from runtime import files, host
 from runtime.backends.contract import INPUTS, Found, check_tensors
+from runtime.backends.tensorrt_log import process_logger
 from runtime.cuda import driver
 from runtime.errors import BackendError, ConfigError, TargetMismatchError, reason
 from runtime.manifest import Manifest
@@ -105,7 +104,7 @@ class Plan:
         self._rebuild = f"rebuild with {manifest.rebuild_command(path.parent)}"
         self._trt = trt
         self._name = f"{manifest.target.backend} {trt.__version__}"
-        self._logger = _logger(trt)
+        self._logger = process_logger(trt)
         self._logger.forget()
         self._runtime: Any = None
         self._engine: Any = None
@@ -242,34 +241,3 @@ def _requirement(manifest: Manifest) -> str:
     """For pip: the release that built the plan."""
     numbers = [str(each) for each in _release(manifest.target.version)]
     return f'"{manifest.target.backend}=={".".join([*numbers, "*"])}"'
-
-
-@functools.cache
-def _logger(trt: Any) -> Any:
-    """The one of this process: the library keeps the first that it is given, for good."""
-
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        """Keeps each thread's last error for our message, prints nothing."""
-
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self._own = threading.local()
-            self._stray = ""
-
-        @property
-        def error(self) -> str:
-            """Since this thread's `forget`; the library's own threads count for everyone."""
-            return getattr(self._own, "error", "") or self._stray
-
-        def forget(self) -> None:
-            self._own.error = self._stray = ""
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity not in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
-                return
-            if hasattr(self._own, "error"):
-                self._own.error = " ".join(message.split())
-            else:
-                self._stray = " ".join(message.split())
-
-    return Logger()

@@ -1,7 +1,4 @@
-/* The devices, their contexts, the way symbols are found, and the end.
- *
- * HOST_CUDA_CAPABILITY: a device for each, like "7.2,8.6"; CUDA_VISIBLE_DEVICES is obeyed.
- */
+/* Contexts, how they break, the way symbols are found, and the end. */
 #define _GNU_SOURCE
 #include "host_cuda.h"
 
@@ -13,7 +10,6 @@
 #include <unistd.h>
 
 enum { DEPTH = 32, CONTEXT_HANDLE = 0xC0, FAILED = 86, LEAKED = 87 };
-enum { CAPABILITY_MAJOR = 75, CAPABILITY_MINOR = 76 };
 
 pthread_mutex_t host_mutex = PTHREAD_MUTEX_INITIALIZER;
 static int initialised;
@@ -29,32 +25,7 @@ static int contexts_tell; /* whether pushing, popping and releasing report what 
 void host_lock(void) { pthread_mutex_lock(&host_mutex); }
 void host_unlock(void) { pthread_mutex_unlock(&host_mutex); }
 
-/* Capabilities of the devices that this process sees; how many they are. */
-static int visible(char found[DEVICES][8])
-{
-    const char *all = getenv("HOST_CUDA_CAPABILITY"), *chosen = getenv("CUDA_VISIBLE_DEVICES");
-    char there[DEVICES][8], text[256];
-    int count = 0, seen = 0;
-    snprintf(text, sizeof text, "%s", all ? all : "8.6");
-    for (char *rest, *each = strtok_r(text, ",", &rest); each && count < DEVICES;
-         each = strtok_r(NULL, ",", &rest))
-        snprintf(there[count++], sizeof *there, "%s", each);
-    if (!chosen) {
-        memcpy(found, there, sizeof there);
-        return count;
-    }
-    snprintf(text, sizeof text, "%s", chosen);
-    for (char *rest, *each = strtok_r(text, ",", &rest); each && atoi(each) < count;
-         each = strtok_r(NULL, ",", &rest))
-        memcpy(found[seen++], there[atoi(each)], sizeof *there);
-    return seen;
-}
-
-static int exists(CUdevice device)
-{
-    char capabilities[DEVICES][8];
-    return device >= 0 && device < visible(capabilities);
-}
+int host_initialised(void) { return initialised; }
 
 static void *context_of(CUdevice device)
 {
@@ -171,49 +142,11 @@ EXPORT CUresult cuDriverGetVersion(int *version)
     return CUDA_SUCCESS;
 }
 
-EXPORT CUresult cuDeviceGetCount(int *count)
-{
-    char capabilities[DEVICES][8];
-    *count = visible(capabilities);
-    return initialised ? CUDA_SUCCESS : CUDA_ERROR_NOT_INITIALIZED;
-}
-
-EXPORT CUresult cuDeviceGet(CUdevice *device, int ordinal)
-{
-    if (!initialised)
-        return CUDA_ERROR_NOT_INITIALIZED;
-    *device = ordinal;
-    return exists(ordinal) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
-}
-
-EXPORT CUresult cuDeviceGetAttribute(int *value, int attribute, CUdevice device)
-{
-    char capabilities[DEVICES][8];
-    int major, minor;
-    if (device < 0 || device >= visible(capabilities))
-        return CUDA_ERROR_INVALID_DEVICE;
-    sscanf(capabilities[device], "%d.%d", &major, &minor);
-    *value = attribute == CAPABILITY_MAJOR ? major : attribute == CAPABILITY_MINOR ? minor : 0;
-    return CUDA_SUCCESS;
-}
-
-EXPORT CUresult cuDeviceComputeCapability(int *major, int *minor, CUdevice device)
-{
-    cuDeviceGetAttribute(major, CAPABILITY_MAJOR, device);
-    return cuDeviceGetAttribute(minor, CAPABILITY_MINOR, device);
-}
-
-EXPORT CUresult cuDeviceGetName(char *name, int size, CUdevice device)
-{
-    snprintf(name, (size_t)size, "host memory");
-    return exists(device) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
-}
-
 /* A device's primary context is its only one: TensorRT uses it, so its caller must. */
 
 EXPORT CUresult cuDevicePrimaryCtxRetain(void **context, CUdevice device)
 {
-    if (!initialised || !exists(device))
+    if (!initialised || !device_exists(device))
         return CUDA_ERROR_INVALID_DEVICE;
     if (lost)
         return lost;

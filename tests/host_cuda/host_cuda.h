@@ -100,6 +100,8 @@ void host_fail(const char *format, ...) __attribute__((noreturn, format(printf, 
 extern pthread_mutex_t host_mutex;
 void host_lock(void);
 void host_unlock(void);
+int host_initialised(void);
+int device_exists(CUdevice device);
 int host_device(void); /* of the context that is current, or -1 */
 CUresult host_broken(int device); /* what every call in its context fails with by now */
 CUresult host_state(void); /* why no call can be made now */

@@ -236,7 +236,9 @@ class IExecutionContext:
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         low, _, high = self._engine.get_tensor_profile_shape(name, 0)
         if not low[0] <= shape[0] <= high[0] or tuple(shape[1:]) != tuple(low[1:]):
-            self._engine._runtime._logger.log(ILogger.ERROR, f"{name} {shape} is outside the profile")
+            self._engine._runtime._logger.log(
+                ILogger.ERROR, f"{name} {shape} is outside the profile"
+            )
             return False
         self._shapes[name] = tuple(shape)
         return True
@@ -276,7 +278,9 @@ class IExecutionContext:
 
         scratch = (self._scratch.address.value, SCRATCH, True)
         if status := _launch(stream_handle, work, [*ranges, scratch]):
-            engine._runtime._logger.log(ILogger.ERROR, f"the launch failed with CUDA error {status}")
+            engine._runtime._logger.log(
+                ILogger.ERROR, f"the launch failed with CUDA error {status}"
+            )
         return not status
 
     def _compile(self) -> None:

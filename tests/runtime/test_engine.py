@@ -224,7 +224,9 @@ def test_other_calls_may_come_between_a_readers_results(engine, reference):
         thread.start()
         assert_maps(engine.predict(*pairs[-1]), reference(*pairs[-1]))
         thread.join()
-        for result, which in zip((*results, found[number]), (number, -1 - number, number), strict=True):
+        for result, which in zip(
+            (*results, found[number]), (number, -1 - number, number), strict=True
+        ):
             assert_maps(result, reference(*pairs[which]))
 
 

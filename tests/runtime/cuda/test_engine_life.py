@@ -371,12 +371,12 @@ for content in (b"first", b"second"):
 def test_what_one_thread_is_told_is_no_other_threads_error(make_plan, passes):
     code = """
 import threading
-from runtime.backends.tensorrt_plan import _logger
+from runtime.backends.tensorrt_log import process_logger
 trt = sys.modules["tensorrt"]
-assert _logger(trt) is _logger(trt)
+assert process_logger(trt) is process_logger(trt)
 both, found = threading.Barrier(2), {}
 def load(name):
-    logger = _logger(trt)
+    logger = process_logger(trt)
     logger.forget()
     both.wait()
     logger.log(trt.ILogger.ERROR, name)
@@ -386,7 +386,7 @@ threads = [threading.Thread(target=load, args=(name,)) for name in ("one", "two"
 [each.start() for each in threads]
 [each.join() for each in threads]
 assert found == {"one": "one", "two": "two"}, found
-logger = _logger(trt)
+logger = process_logger(trt)
 logger.forget()
 threading.Thread(target=logger.log, args=(trt.ILogger.ERROR, "the library's own")).start()
 import time

@@ -157,7 +157,8 @@ def test_memory_that_is_not_pinned(make_plan, is_caught):
 
 
 def test_an_engine_that_nothing_closes(make_plan, is_caught):
-    is_caught(make_plan(), "engine = load_engine(FOLDER); engine._free.detach(); del engine", "outlived its CUDA context")
+    code = "engine = load_engine(FOLDER); engine._free.detach(); del engine"
+    is_caught(make_plan(), code, "outlived its CUDA context")
 
 
 def test_memory_freed_while_it_is_used(make_plan, is_caught):
