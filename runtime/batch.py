@@ -68,6 +68,7 @@ def main(args: argparse.Namespace) -> int:
     options = map_options(args)
     if args.workers < 1:
         raise ConfigError(f"--workers is {args.workers}; expected 1 or more")
+    from runtime.engine import check_device
     from runtime.host import physical_cores
     from runtime.manifest import Manifest
     from runtime.many.outbox import clear, holding, is_done
@@ -75,7 +76,10 @@ def main(args: argparse.Namespace) -> int:
 
     start = time.monotonic()
     pairs = find_pairs(args.pairs)
-    Manifest.read(args.engine).check_payload(args.engine)  # before Ray takes its seconds to start
+    manifest = Manifest.read(args.engine)
+    if args.device is not None:
+        check_device(manifest, args.engine, args.device)
+    manifest.check_payload(args.engine)  # before Ray takes its seconds to start
     _check_ray()
     from runtime.many.workers import Job, check_address, map_all
 
@@ -84,8 +88,9 @@ def main(args: argparse.Namespace) -> int:
     cores = 1 if args.address else max(1, physical_cores() // args.workers)
     out = args.out.absolute()  # workers have another working folder
     job = Job(
-        args.engine.absolute(), out, options, args.workers, args.threads or cores, args.address
-    )
+        args.engine.absolute(), out, options, args.workers, args.threads or cores, args.address,
+        args.device,
+    )  # fmt: skip
     with holding(out):
         todo = [pair for pair in pairs if not is_done(out, pair.name)]
         clear(out, {pair.name for pair in todo})

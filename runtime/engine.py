@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -36,7 +37,10 @@ class Prediction:
 
 
 class Engine:
-    """A loaded engine. Threads may share it: they are served one at a time."""
+    """A loaded engine. Threads may share it: they are served one at a time.
+
+    One that is dropped, or there when the interpreter ends, is closed by that.
+    """
 
     def __init__(self, manifest: Manifest, backend: Backend, folder: Path) -> None:
         self.manifest = manifest
@@ -45,6 +49,9 @@ class Engine:
         self._version = backend.version
         self._cached_compile = backend.cached_compile
         self._lock = threading.Lock()
+        # Before the interpreter takes its modules apart, and in one piece: what lies on a GPU must
+        # be freed in its order.
+        self._free = weakref.finalize(self, backend.close)
 
     @property
     def height(self) -> int:
@@ -98,8 +105,9 @@ class Engine:
         """The results of many pairs in order, each as from `predict`.
 
         On a GPU the next pair is copied in and the last one out while one is computed, so one
-        more pair is taken before a result is given. Exhaust or close the iterator before the
-        engine is used for anything else. An error ends it.
+        more pair is taken before a result is given. Other calls, of this thread or another, may
+        come between two results. An error ends it, and so does `close`, with EngineError; the
+        results that were given stay.
         """
         with self._lock:
             backend = self._opened()
@@ -121,9 +129,8 @@ class Engine:
     def close(self) -> None:
         """Free the engine; a second call does nothing."""
         with self._lock:
-            if self._backend is not None:
-                self._backend.close()
-                self._backend = None
+            self._backend = None
+            self._free()
 
     def __enter__(self) -> Engine:
         return self
@@ -195,10 +202,14 @@ class Engine:
                 )
 
 
-def load_engine(folder: Path | str, threads: int | None = None) -> Engine:
+def load_engine(
+    folder: Path | str, threads: int | None = None, device: int | None = None
+) -> Engine:
     """Check an engine folder and load it.
 
     threads: processor threads for one inference; None takes every physical core.
+    device: number of a GPU, among those that CUDA_VISIBLE_DEVICES leaves; None takes the first
+        that the engine was built for. ConfigError for an engine that runs on the processor.
     Raises EngineError's family for a folder that must not be loaded, BackendError for
     a library that is missing or refuses it. Nothing is deserialised before the
     manifest and every payload file were checked, and no payload is read again after that.
@@ -207,7 +218,20 @@ def load_engine(folder: Path | str, threads: int | None = None) -> Engine:
         raise ConfigError(f"threads is {threads}; expected 1 or more")
     folder = Path(folder)
     manifest = Manifest.read(folder)
-    return Engine(manifest, open_backend(manifest, folder, threads), folder)
+    if device is not None:
+        check_device(manifest, folder, device)
+    return Engine(manifest, open_backend(manifest, folder, threads, device), folder)
+
+
+def check_device(manifest: Manifest, folder: Path, device: int) -> None:
+    """ConfigError where the engine does not run on GPUs, or a number cannot be one's."""
+    if device < 0:
+        raise ConfigError(f"--device is {device}; expected the number of a GPU, 0 or more")
+    if not manifest.target.backend.startswith("tensorrt"):
+        raise ConfigError(
+            f"{folder}: an {manifest.target.backend} engine runs on the processor, and --device "
+            f"{device} asks for a GPU; leave it out, or build the engine with --target tensorrt"
+        )
 
 
 def _shape(array: NDArray[np.uint8]) -> str:

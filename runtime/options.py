@@ -60,6 +60,10 @@ def add_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--min-area", type=int, default=1, metavar="PX",
         help="leave smaller buildings out of the polygons and counts (default: keep all)",
     )  # fmt: skip
+    parser.add_argument(
+        "--device", type=int, metavar="N",
+        help="GPU of a TensorRT engine (default: the first that the engine was built for)",
+    )  # fmt: skip
     raster = parser.add_argument_group("rasters with coordinates, of any size (GeoTIFF)")
     raster.add_argument(
         "--align", action="store_true", help="warp the second image onto the grid of the first"

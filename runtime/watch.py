@@ -73,7 +73,7 @@ def main(args: argparse.Namespace) -> int:
     with Stop() as stop, holding(args.outbox):
         warnings = _Warnings()
         health = Health(args.outbox, args.engine, args.heartbeat, warnings.warn)
-        with Reopened(args.engine, args.threads) as engine, health:
+        with Reopened(args.engine, args.threads, args.device) as engine, health:
             watch = Watch(engine, inbox, args.outbox, options, health, stop, warnings.warn)
             return watch.once(args.poll) if args.once else watch.forever(args.poll)
 

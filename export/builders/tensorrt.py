@@ -19,6 +19,7 @@ from export.plan.record import Plan
 from export.plan.tensorrt_inspector import from_inspector
 from export.plan.tensorrt_layers import Compiled, from_log
 from runtime.backends.contract import INPUTS
+from runtime.backends.tensorrt_log import process_logger
 from runtime.errors import BackendError, ConfigError, ExportError
 
 Flavour = Literal["tensorrt", "tensorrt-rtx"]
@@ -72,11 +73,22 @@ def compile_graph(
         ExportError: the parser or the compiler refused the graph, and names what it said;
             or the compiler does not tell what it made of it.
     """
+    with process_logger(library(flavour)).heard() as messages:
+        return _compile(model, options, flavour, capability, messages)
+
+
+def _compile(
+    model: onnx.ModelProto, options: DeployOptions, flavour: Flavour, capability: str | None,
+    messages: list[str],
+) -> tuple[memoryview, Plan]:  # fmt: skip
+    """messages: what the library says meanwhile."""
     trt = library(flavour)
-    logger = _logger(trt)
+    logger = process_logger(trt)
     builder = trt.Builder(logger)
     if builder is None:
-        raise BackendError(f"target {flavour}: the compiler did not start: {logger.last_error()}")
+        raise BackendError(
+            f"target {flavour}: the compiler did not start: {logger.error or 'no reason given'}"
+        )
     network = builder.create_network(_strongly_typed(trt))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(model.SerializeToString()):
@@ -92,13 +104,13 @@ def compile_graph(
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise ExportError(
-            f"target {flavour}: the compiler refused the graph: {logger.last_error()}"
+            f"target {flavour}: the compiler refused the graph: {logger.error or 'no reason given'}"
         )
     engine, batch = memoryview(plan), options.batch[1]
     target = _sm(capability) if capability is not None else "GPU"
     by = Compiled(flavour, str(trt.__version__), target, batch)
     if flavour == "tensorrt-rtx":
-        layers = from_log(logger.messages, by)
+        layers = from_log(messages, by)
     else:
         layers = _inspect(trt, logger, engine, by)
     return engine, Origins(model, batch).annotate(layers)
@@ -108,9 +120,8 @@ def _inspect(trt: ModuleType, logger: Any, engine: memoryview, by: Compiled) -> 
     """TensorRT proper tells on the GPU: its log has no complete layer information."""
     loaded = trt.Runtime(logger).deserialize_cuda_engine(engine)
     if loaded is None:
-        raise ExportError(
-            f"target {by.compiler}: the engine cannot be loaded here: {logger.last_error()}"
-        )
+        said = logger.error or "no reason given"
+        raise ExportError(f"target {by.compiler}: the engine cannot be loaded here: {said}")
     inspector = loaded.create_engine_inspector()
     text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
     memory = getattr(loaded, "device_memory_size_v2", None)
@@ -149,23 +160,3 @@ def check_capability(capability: str) -> None:
 
 def _sm(capability: str) -> str:
     return "SM" + capability.replace(".", "")
-
-
-def _logger(trt: ModuleType) -> Any:
-    class Logger(trt.ILogger):  # type: ignore[name-defined, misc]
-        """Everything is kept: errors for a failed build's message, layers for its plan."""
-
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: list[str] = []
-            self.messages: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            self.messages.append(message)
-            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
-                self.errors.append(message)
-
-        def last_error(self) -> str:
-            return self.errors[-1] if self.errors else "no reason given"
-
-    return Logger()

@@ -50,7 +50,7 @@ class Backend(Protocol):
         """
 
     def close(self) -> None:
-        """Free the engine. `infer` must not be called after."""
+        """Free the engine, and raise nothing. `infer` must not be called after."""
 
 
 @runtime_checkable
@@ -62,14 +62,17 @@ class Pipelined(Backend, Protocol):
     ) -> Iterator[Maps]:
         """Maps of their own, in order, of pairs as for `infer`; one more pair is taken first.
 
-        The iterator is exhausted or closed before the next call.
+        Other calls may come between two of its steps. After `close` a step raises EngineError.
         """
 
 
-def open_backend(manifest: Manifest, folder: Path, threads: int | None = None) -> Backend:
+def open_backend(
+    manifest: Manifest, folder: Path, threads: int | None = None, device: int | None = None
+) -> Backend:
     """The backend that the manifest names, with the payload loaded.
 
     threads: processor threads for one inference; None takes every physical core.
+    device: number of a GPU; None takes the first that the engine was built for.
     Raises AlteredPayloadError, for whichever file of the folder, BackendError (library
     missing, or it refuses the payload) and TargetMismatchError (built for another device).
     """
@@ -85,4 +88,4 @@ def open_backend(manifest: Manifest, folder: Path, threads: int | None = None) -
         return OpenVinoBackend(manifest, folder, threads)
     from runtime.backends.tensorrt import open_tensorrt
 
-    return open_tensorrt(manifest, folder)
+    return open_tensorrt(manifest, folder, device)

@@ -7,9 +7,10 @@ an execution context has its activations once.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,23 +18,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.backends.contract import INPUTS, OUTPUTS
-from runtime.backends.tensorrt_plan import Plan, check_machine, library
+from runtime.backends.tensorrt_plan import Plan, fitting_gpus, library
 from runtime.cuda import Device, Graph, Stream, open_device
-from runtime.errors import BackendError
+from runtime.errors import BackendError, EngineError, reason
 from runtime.manifest import Input, Manifest
 
 if TYPE_CHECKING:
     from runtime.backends import Backend, Maps
 
 
-def open_tensorrt(manifest: Manifest, folder: Path) -> Backend:
-    """Raises TargetMismatchError for another device or version, BackendError for what is missing.
+def open_tensorrt(manifest: Manifest, folder: Path, number: int | None = None) -> Backend:
+    """On the GPU of this number; None takes the first that the plan was built for.
 
+    Raises TargetMismatchError for another device or version, BackendError for what is missing.
     All of that is found out before the plan is deserialised.
     """
     path = manifest.payload_path(folder, "engine.plan")
-    check_machine(manifest, folder)
-    return TensorRtBackend(manifest, path, library(manifest, folder), open_device())
+    gpu = fitting_gpus(manifest, folder, number)[0]
+    return TensorRtBackend(manifest, path, library(manifest, folder), open_device(gpu))
 
 
 class Buffers:
@@ -50,7 +52,12 @@ class Buffers:
 
 
 class TensorRtBackend:
-    """`infer` one at a time; `infer_many` overlaps. Either may be called from any thread."""
+    """`infer` one at a time; `infer_many` overlaps.
+
+    Both may be called from any thread, also while others read `infer_many`. A reader that
+    waits to be asked for its next maps may have work under way in a set of buffers, and
+    leaves one set at least for whoever comes: nobody waits for a reader.
+    """
 
     def __init__(self, manifest: Manifest, path: Path, trt: Any, device: Device) -> None:
         """Takes the device over, and closes it where this fails."""
@@ -61,7 +68,12 @@ class TensorRtBackend:
         self._plan: Plan | None = None
         self._streams: list[Stream] = []
         self._buffers: list[Buffers] = []
-        self._reading = False
+        self._free: deque[Buffers] = deque()
+        self._abandoned: deque[Buffers] = deque()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._folder = path.parent
+        self._broken = ""
         try:
             with device.current():
                 self._plan = Plan(manifest, path, trt)
@@ -69,6 +81,7 @@ class TensorRtBackend:
                 self._buffers = [Buffers(device, manifest.input) for _ in range(2)]
                 for buffers in self._buffers:
                     self._prepare(buffers)
+                self._free.extend(self._buffers)
                 self._plan.save_cache()
         except BaseException:
             self.close()
@@ -85,9 +98,9 @@ class TensorRtBackend:
         return self._plan.cached_compile if self._plan else None
 
     def infer(self, pre: NDArray[np.uint8], post: NDArray[np.uint8], maps: Maps) -> None:
-        with self._reserved():
-            self._submit(self._buffers[0], pre, post)
-            self._collect(self._buffers[0], maps)
+        with self._serving():
+            self._submit(self._free[0], pre, post)
+            self._collect(self._free[0], maps)
 
     def infer_many(
         self, pairs: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]]
@@ -95,43 +108,61 @@ class TensorRtBackend:
         """The maps of each pair (or batch), in order, while the next is on its way.
 
         pairs: each as for `infer`. One more is taken before the maps of one are given, which
-        have memory of their own. Exhaust or close the iterator before the next call.
+        have memory of their own: they stay when the engine is closed. EngineError once it is.
         """
-        free, busy = deque(self._buffers), deque[Buffers]()
-        with self._reserved():
+        busy = deque[Buffers]()
+        try:
             for pre, post in pairs:
-                self._submit(free[0], pre, post)
-                busy.append(free.popleft())
-                if not free:
-                    free.append(busy.popleft())
-                    yield self._new_maps(free[0])
+                with self._serving():
+                    self._submit(self._free[0], pre, post)
+                    busy.append(self._free.popleft())
+                    if self._free:
+                        continue
+                    maps = self._finish(busy)
+                yield maps
             while busy:
-                yield self._new_maps(busy.popleft())
+                with self._serving():
+                    maps = self._finish(busy)
+                yield maps
+        finally:
+            # Perhaps the garbage collector's doing, in any thread and at any time: so nothing
+            # is waited for here.
+            self._abandoned.extend(busy)
 
     def compute(self) -> None:
         """Compute once more on what the last `infer` left on the device, and wait; no copies.
 
         For benchmarks: it is what the network alone takes.
         """
-        with self._reserved(), self._device.current():
-            self._compute(self._buffers[0])
+        with self._serving(), self._device.current():
+            self._compute(self._free[0])
             self._device.drain(self._streams[1])
 
     def close(self) -> None:
-        self._drain()
-        with self._device.current():
-            for buffers in self._buffers:
-                if buffers.graph is not None:
-                    self._device.discard(buffers.graph)
-            if self._plan is not None:
-                self._plan.save_cache()
-                self._plan.close()
-        self._device.close()
+        """Free everything, and raise nothing: after a failure as much as can be freed."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            # Each step is taken, whatever the others do: the last of these lines first.
+            with suppress(Exception), ExitStack() as steps:
+                steps.callback(self._device.close)
+                if self._plan is not None:  # also where its context cannot be entered
+                    steps.callback(self._plan.close)
+                steps.enter_context(self._device.current())
+                if self._plan is not None:
+                    steps.callback(self._plan.close)
+                    steps.callback(self._plan.save_cache)
+                for buffers in self._buffers:
+                    if buffers.graph is not None:
+                        steps.callback(self._device.discard, buffers.graph)
+                steps.callback(self._drain)
 
     def _drain(self) -> None:
-        with self._device.current():
+        """Wait for every stream, also where one of them fails."""
+        with self._device.current(), ExitStack() as steps:
             for stream in self._streams:
-                self._device.drain(stream)
+                steps.callback(self._device.drain, stream)
 
     def _prepare(self, buffers: Buffers) -> None:
         """Run once, since that allocates and compiles; then capture, where shapes are fixed."""
@@ -145,6 +176,7 @@ class TensorRtBackend:
             # Some plans cannot be captured (they wait for the host); they run as they are.
             with suppress(BackendError):
                 buffers.graph = device.capture(lambda: self._enqueue(buffers), compute)
+            device.drain(compute)  # fails where it was not the plan that could not
 
     def _enqueue(self, buffers: Buffers) -> None:
         assert self._plan is not None
@@ -181,6 +213,12 @@ class TensorRtBackend:
         for name, target in zip(OUTPUTS, maps, strict=True):
             np.copyto(target, buffers.host[name][: buffers.count])
 
+    def _finish(self, busy: deque[Buffers]) -> Maps:
+        """The maps of the first that is under way, whose buffers are free again."""
+        maps = self._new_maps(busy[0])
+        self._free.append(busy.popleft())
+        return maps
+
     def _new_maps(self, buffers: Buffers) -> Maps:
         shape = (buffers.count, self._size.height, self._size.width)
         maps = np.empty(shape, np.uint8), np.empty(shape, np.uint8), np.empty(shape, np.uint8)
@@ -188,18 +226,25 @@ class TensorRtBackend:
         return maps
 
     @contextmanager
-    def _reserved(self) -> Iterator[None]:
-        """The buffers belong to one call; when it fails, nothing stays under way in them."""
-        if self._reading:
-            raise BackendError(
-                f"{self.name}: infer was called while infer_many is being read; "
-                "exhaust or close its iterator first"
-            )
-        self._reading = True
-        try:
-            yield
-        except BaseException:
-            self._drain()
-            raise
-        finally:
-            self._reading = False
+    def _serving(self) -> Iterator[None]:
+        """One step of one caller. When it fails, nothing stays under way in any buffers."""
+        with self._lock:
+            if self._closed:
+                raise EngineError(f"{self._folder}: the engine is closed; load it again to predict")
+            if self._broken:
+                raise BackendError(
+                    f"{self._folder}: the GPU failed before ({self._broken}); "
+                    "close the engine and load it again"
+                )
+            try:
+                if self._abandoned:
+                    self._drain()
+                    while self._abandoned:
+                        self._free.append(self._abandoned.popleft())
+                yield
+            except BaseException:
+                try:
+                    self._drain()
+                except BackendError as error:
+                    self._broken = reason(error)
+                raise

@@ -11,8 +11,9 @@ from typing import Any
 
 from runtime import cache, host
 from runtime.backends.contract import INPUTS, Found, check_tensors
-from runtime.cuda.driver import absence
-from runtime.errors import BackendError, TargetMismatchError, reason
+from runtime.backends.tensorrt_log import process_logger
+from runtime.cuda import driver
+from runtime.errors import BackendError, ConfigError, TargetMismatchError, reason
 from runtime.manifest import Manifest
 
 _MODULES = {
@@ -21,8 +22,12 @@ _MODULES = {
 }
 
 
-def check_machine(manifest: Manifest, folder: Path) -> None:
-    """TargetMismatchError for another platform or GPU, BackendError where there is no GPU."""
+def fitting_gpus(manifest: Manifest, folder: Path, number: int | None = None) -> list[int]:
+    """The numbers of the GPUs here that the plan was built for, at least one; `number` alone.
+
+    TargetMismatchError for another platform or other GPUs, BackendError where there is no GPU,
+    ConfigError where there is none of that number.
+    """
     target = manifest.target
     rebuild = f"rebuild on this machine with {manifest.rebuild_command(folder)}"
     here = host.platform_name()
@@ -31,17 +36,28 @@ def check_machine(manifest: Manifest, folder: Path) -> None:
             f"{folder}: a {target.backend} engine built for {target.platform}, "
             f"this machine is {here}; {rebuild}"
         )
-    gpu = host.compute_capability()
-    if gpu is None:
+    there = driver.gpus()
+    if not there:
         raise BackendError(
-            f"{folder}: a {target.backend} engine runs on an NVIDIA GPU, and {absence()}; install "
-            "the driver, or build with --target onnxruntime or --target openvino"
+            f"{folder}: a {target.backend} engine runs on an NVIDIA GPU, and {driver.absence()}; "
+            "install the driver, or build with --target onnxruntime or --target openvino"
         )
-    if target.compute_capability not in (None, gpu):
+    listed = "this process sees GPU " + ", GPU ".join(str(each) for each in there)
+    tried = [each for each in there if number in (None, each.number)]
+    if not tried:
+        raise ConfigError(f"{folder}: there is no GPU {number} for it; {listed}")
+    fitting = [
+        each.number
+        for each in tried
+        if target.compute_capability in (None, each.compute_capability)
+    ]
+    if not fitting:
+        asked = "" if number is None else f"; GPU {number} was asked for"
         raise TargetMismatchError(
             f"{folder}: a {target.backend} engine built for compute capability "
-            f"{target.compute_capability}, this GPU has {gpu}; {rebuild}"
+            f"{target.compute_capability}, {listed}{asked}; {rebuild}"
         )
+    return fitting
 
 
 def library(manifest: Manifest, folder: Path) -> Any:
@@ -87,7 +103,8 @@ class Plan:
         self._rebuild = f"rebuild with {manifest.rebuild_command(path.parent)}"
         self._trt = trt
         self._name = f"{manifest.target.backend} {trt.__version__}"
-        self._logger = _logger(trt)
+        self._logger = process_logger(trt)
+        self._logger.forget()
         self._runtime: Any = None
         self._engine: Any = None
         self._context: Any = None
@@ -113,6 +130,7 @@ class Plan:
     def enqueue(self, addresses: Mapping[str, int], count: int, stream: int) -> None:
         """Put one inference on a stream (a CUstream). addresses: device memory by tensor name."""
         size = self._size
+        self._logger.forget()
         if size.batch.min != size.batch.max:
             for name in INPUTS:
                 if not self._context.set_input_shape(name, (count, size.height, size.width, 3)):
@@ -179,19 +197,25 @@ class Plan:
     def _make_context(self) -> None:
         if self.captures_itself:
             config = self._engine.create_runtime_config()
-            config.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-            self._cache = config.create_runtime_cache()
-            content = cache.read("tensorrt-rtx", self._cache_name)
-            # What is refused is another GPU's or release's.
-            self.cached_compile = content is not None and bool(self._cache.deserialize(content))
-            if content is not None and self.cached_compile:
-                self._cached = content
-            config.set_runtime_cache(self._cache)
-            self._context = self._engine.create_execution_context(config)
+            try:
+                self._configure(config)
+                self._context = self._engine.create_execution_context(config)
+            finally:
+                del config  # it keeps the engine, and a traceback would keep it
         else:
             self._context = self._engine.create_execution_context()
         if self._context is None:
             raise self._failure("has no memory or no kernels for it")
+
+    def _configure(self, config: Any) -> None:
+        config.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        self._cache = config.create_runtime_cache()
+        content = cache.read("tensorrt-rtx", self._cache_name)
+        # What is refused is another GPU's or release's.
+        self.cached_compile = content is not None and bool(self._cache.deserialize(content))
+        if content is not None and self.cached_compile:
+            self._cached = content
+        config.set_runtime_cache(self._cache)
 
     def _unfit(self, findings: int) -> BackendError | TargetMismatchError:
         kinds = self._trt.EngineInvalidityDiagnostics
@@ -215,18 +239,3 @@ def _requirement(manifest: Manifest) -> str:
     """For pip: the release that built the plan."""
     numbers = [str(each) for each in _release(manifest.target.version)]
     return f'"{manifest.target.backend}=={".".join([*numbers, "*"])}"'
-
-
-def _logger(trt: Any) -> Any:
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        """Keeps the last error for our message, prints nothing."""
-
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.error = ""
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
-                self.error = " ".join(message.split())
-
-    return Logger()

@@ -27,7 +27,7 @@ Graph = int
 
 
 class Device(Protocol):
-    """The first GPU. Everything it hands out it owns and names by a number, until `close`.
+    """One GPU. Everything it hands out it owns and names by a number, until `close`.
 
     Every method but `current` must be called inside `current`. What fails raises BackendError.
     """
@@ -86,20 +86,24 @@ class Device(Protocol):
         """Free a graph: before the library whose work it holds frees what that work uses."""
 
     def close(self) -> None:
-        """Free everything, also what an unfinished caller left. The streams must be empty."""
+        """Free everything, also what an unfinished caller left, and raise nothing.
+
+        The streams must be empty. After an error that stays (an illegal address, a GPU that fell
+        off the bus) nothing can be freed one by one: then the context's end frees it.
+        """
 
 
-def open_device() -> Device:
-    """The first GPU, by cuda-python where it can be imported, else by pycuda."""
+def open_device(number: int = 0) -> Device:
+    """A GPU of `driver.gpus`, by cuda-python where it can be imported, else by pycuda."""
     from runtime.cuda.with_cuda_python import CudaPythonDevice
     from runtime.cuda.with_pycuda import PycudaDevice
 
     try:
-        return CudaPythonDevice()
+        return CudaPythonDevice(number)
     except ImportError as error:
         first = error
     try:
-        return PycudaDevice()
+        return PycudaDevice(number)
     except ImportError as error:
         raise BackendError(
             f"neither cuda-python ({reason(first)}) nor pycuda ({reason(error)}) can be imported; "

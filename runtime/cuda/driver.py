@@ -3,31 +3,58 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 
 LIBRARY = "libcuda.so.1"
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76  # CUdevice_attribute in cuda.h
 
 
-def compute_capability() -> str | None:
-    """Compute capability of the first NVIDIA GPU, like "8.6"; None without one.
+@dataclass(frozen=True)
+class Gpu:
+    """`number`: among those that CUDA_VISIBLE_DEVICES lets this process see, from 0."""
 
-    Asks the driver itself, which Jetson devices have too.
-    """
+    number: int
+    name: str
+    compute_capability: str
+
+    def __str__(self) -> str:
+        return f"{self.number} ({self.name}, compute capability {self.compute_capability})"
+
+
+def gpus() -> list[Gpu]:
+    """All that this process may use. Asks the driver itself, which Jetson devices have too."""
     try:
         cuda = ctypes.CDLL(LIBRARY)
     except OSError:
-        return None
+        return []
+    count = ctypes.c_int()
+    if cuda.cuInit(0) != 0 or cuda.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return []
+    found = (_gpu(cuda, number) for number in range(count.value))
+    return [each for each in found if each is not None]
+
+
+def _gpu(cuda: ctypes.CDLL, number: int) -> Gpu | None:
     device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
-    if cuda.cuInit(0) != 0 or cuda.cuDeviceGet(ctypes.byref(device), 0) != 0:
+    name = ctypes.create_string_buffer(256)
+    answers = (
+        cuda.cuDeviceGet(ctypes.byref(device), number),
+        cuda.cuDeviceGetName(name, len(name), device),
+        cuda.cuDeviceGetAttribute(ctypes.byref(major), _CAPABILITY_MAJOR, device),
+        cuda.cuDeviceGetAttribute(ctypes.byref(minor), _CAPABILITY_MINOR, device),
+    )
+    if any(answers):
         return None
-    for value, attribute in ((major, _CAPABILITY_MAJOR), (minor, _CAPABILITY_MINOR)):
-        if cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device) != 0:
-            return None
-    return f"{major.value}.{minor.value}"
+    return Gpu(number, name.value.decode(errors="replace"), f"{major.value}.{minor.value}")
+
+
+def compute_capability() -> str | None:
+    """Compute capability of the first NVIDIA GPU, like "8.6"; None without one."""
+    return next((each.compute_capability for each in gpus()), None)
 
 
 def absence() -> str:
-    """Why `compute_capability` is None."""
+    """Why there are no `gpus`."""
     try:
         ctypes.CDLL(LIBRARY)
     except OSError:

@@ -1,11 +1,11 @@
-"""A device by NVIDIA's cuda-python (`cuda.bindings.driver`)."""
+"""A device by NVIDIA's cuda-python."""
 
 from __future__ import annotations
 
 import ctypes
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from runtime.cuda.driver import advice
@@ -21,16 +21,13 @@ class CudaPythonDevice:
 
     can_capture = True
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = 0) -> None:
         """Raises ImportError where cuda-python is not installed."""
-        import cuda.bindings
-        from cuda.bindings import driver
-
-        self.provider = f"cuda-python {cuda.bindings.__version__}"
-        self._driver: Any = driver
+        self._driver, version = _functions()
+        self.provider = f"cuda-python {version}"
         self._frees: list[tuple[str, int]] = []
         self._call("cuInit", 0)
-        self._device = self._call("cuDeviceGet", 0)
+        self._device = self._call("cuDeviceGet", number)
         self._context = self._call("cuDevicePrimaryCtxRetain", self._device)
 
     @contextmanager
@@ -38,8 +35,11 @@ class CudaPythonDevice:
         self._call("cuCtxPushCurrent", self._context)
         try:
             yield
-        finally:
-            self._call("cuCtxPopCurrent")
+        except BaseException:
+            with suppress(BackendError):  # what failed first is what is told
+                self._call("cuCtxPopCurrent")
+            raise
+        self._call("cuCtxPopCurrent")
 
     def allocate(self, size: int) -> int:
         return self._owned("cuMemFree", self._call("cuMemAlloc", size, what=f"{size} bytes"))
@@ -92,10 +92,11 @@ class CudaPythonDevice:
             raise
         graph = self._call("cuStreamEndCapture", stream)
         try:
-            executable = self._call("cuGraphInstantiate", graph, 0)
+            made = self._call("cuGraphInstantiate", graph, 0)
         finally:
-            self._call("cuGraphDestroy", graph)
-        return self._owned("cuGraphExecDestroy", executable)
+            with suppress(BackendError):  # a template that nothing uses any more
+                self._call("cuGraphDestroy", graph)
+        return self._owned("cuGraphExecDestroy", made)
 
     def launch(self, graph: int, stream: int) -> None:
         self._call("cuGraphLaunch", graph, stream)
@@ -105,12 +106,12 @@ class CudaPythonDevice:
         self._call("cuGraphExecDestroy", graph)
 
     def close(self) -> None:
-        try:
-            with self.current():
-                while self._frees:
-                    self._call(*self._frees.pop())
-        finally:
-            self._call("cuDevicePrimaryCtxRelease", self._device)
+        # Each step is taken, whatever the others do; the last that was made is freed first.
+        with suppress(BackendError), ExitStack() as steps:
+            steps.callback(self._call, "cuDevicePrimaryCtxRelease", self._device)
+            steps.enter_context(self.current())
+            for name, made in self._frees:
+                steps.callback(self._call, name, made)
 
     def _owned(self, free: str, made: Any) -> int:
         self._frees.append((free, int(made)))
@@ -128,6 +129,21 @@ class CudaPythonDevice:
         if status != self._driver.CUresult.CUDA_SUCCESS:
             raise BackendError(_message(name, status.name, what))
         return results[0] if len(results) == 1 else None
+
+
+def _functions() -> tuple[Any, str]:
+    """The driver's functions, and cuda-python's version: 12.6.0 has them at another place."""
+    try:
+        import cuda.bindings
+        from cuda.bindings import driver
+    except ImportError as error:
+        try:
+            import cuda
+            from cuda import cuda as older
+        except ImportError:
+            raise error from None
+        return older, cuda.__version__
+    return driver, cuda.bindings.__version__
 
 
 def _message(name: str, status: str, what: str) -> str:

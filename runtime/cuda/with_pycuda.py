@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from runtime.cuda.driver import advice, pop_current
@@ -22,7 +22,7 @@ class PycudaDevice:
 
     can_capture = False
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = 0) -> None:
         """Raises ImportError where pycuda is not installed."""
         import pycuda
         import pycuda.driver as driver
@@ -35,15 +35,18 @@ class PycudaDevice:
         self._events: list[Any] = []
         with self._errors("opening the GPU"):
             driver.init()
-            self._context: Any = driver.Device(0).retain_primary_context()
+            self._context: Any = driver.Device(number).retain_primary_context()
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        self._context.push()
+        self._enter()
         try:
             yield
-        finally:
-            self._driver.Context.pop()
+        except BaseException:
+            with suppress(BackendError):  # what failed first is what is told
+                self._leave()
+            raise
+        self._leave()
 
     def allocate(self, size: int) -> int:
         with self._errors(f"allocating {size} bytes"):
@@ -103,18 +106,32 @@ class PycudaDevice:
         raise BackendError("pycuda has no graphs; pip install cuda-python for them")
 
     def close(self) -> None:
-        self._context.push()
-        with self._errors("freeing what was allocated"):
-            self._events.clear()
-            self._streams.clear()
-            while self._memory:
-                self._memory.popitem()[1].free()
-            while self._pinned:
-                self._pinned.pop().free()
-        # pycuda takes a primary context's release for its end, which would pop it; and releases
-        # only one that is on its own stack, whatever the thread that retained it.
-        pop_current()
-        self._context.detach()
+        # Each step is taken, whatever the others do: the last of these lines first.
+        with suppress(BackendError, self._driver.Error), ExitStack() as steps:
+            # Where the context could not be entered, these are left until it is gone: only then
+            # does pycuda not try to free them in it, which would end the process.
+            steps.callback(self._forget)
+            steps.callback(self._context.detach)
+            self._enter()
+            # pycuda takes a primary context's release for its end, which would pop it; and
+            # releases only one that is on its own stack, whatever the thread that retained it.
+            steps.callback(pop_current)
+            steps.callback(self._forget)
+            for memory in (*self._pinned, *self._memory.values()):
+                steps.callback(memory.free)
+
+    def _enter(self) -> None:
+        with self._errors("entering the GPU's context"):
+            self._context.push()
+
+    def _leave(self) -> None:
+        with self._errors("leaving the GPU's context"):
+            self._driver.Context.pop()
+
+    def _forget(self) -> None:
+        """Events, streams and memory that were not freed yet are, by their last reference."""
+        for each in (self._events, self._streams, self._memory, self._pinned):
+            each.clear()
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:

@@ -41,8 +41,8 @@ DEATHS = 10
 class Reopened:
     """An engine that is loaded again after it failed: a GPU that came back needs a new one."""
 
-    def __init__(self, folder: Path, threads: int | None) -> None:
-        self._folder, self._threads = folder, threads
+    def __init__(self, folder: Path, threads: int | None, device: int | None = None) -> None:
+        self._folder, self._threads, self._device = folder, threads, device
         self._engine: Engine | None = None
 
     def __enter__(self) -> Reopened:
@@ -54,13 +54,13 @@ class Reopened:
 
     def get(self) -> Engine:
         if self._engine is None:
-            self._engine = load_engine(self._folder, self._threads)
+            self._engine = load_engine(self._folder, self._threads, self._device)
         return self._engine
 
     def close(self) -> None:
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
 
 
 class Stop:

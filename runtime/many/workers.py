@@ -17,7 +17,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from runtime.options import MapOptions
 ATTEMPTS = 3
 """How often something is begun that kills its worker each time."""
 ENGINE = ".engine"  # no pair can have this name
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Job:
     """What every worker needs. `threads`: processor threads of one engine.
 
     `address`: of a Ray cluster, whose machines see the same folders; None starts Ray here.
+    `device`: number of a GPU here; on a cluster, among those that Ray gives to a worker.
     """
 
     engine: Path
@@ -46,6 +48,7 @@ class Job:
     workers: int
     threads: int
     address: str | None = None
+    device: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Mapper:
                 if times > ATTEMPTS * job.workers:
                     self._refused = f"{job.engine}: the worker processes died when they loaded it"
                 else:
-                    self._engine = load_engine(job.engine, job.threads)
+                    self._engine = load_engine(job.engine, job.threads, job.device)
         except (ToolkitError, OSError) as error:
             self._refused = self._line(error)
 
@@ -117,8 +120,10 @@ def map_all(pairs: Sequence[Pair], job: Job) -> Iterator[Outcome]:
 
     known = {pair.name: pair for pair in pairs}
     try:
-        with _silenced(), _connected(job):
-            for row in _rows(pairs, job):
+        gpus = [] if job.address else _gpus_here(job)
+        with _silenced(), _only_visible(gpus), _connected(job, len(gpus)):
+            # A worker sees those alone that Ray gave it, and counts them from 0.
+            for row in _rows(pairs, job if job.address else replace(job, device=None)):
                 if row["fatal"]:
                     raise ToolkitError(row["fatal"])
                 yield Outcome(known[row["name"]], row["reason"] or None, row["holes"])
@@ -147,6 +152,32 @@ def _rows(pairs: Sequence[Pair], job: Job) -> Iterator[dict[str, Any]]:
         num_gpus=_gpus(job),
     )
     return iter(dataset.iter_rows())
+
+
+def _gpus_here(job: Job) -> list[int]:
+    """Numbers of the GPUs that the engine was built for; none for a processor's engine."""
+    manifest = Manifest.read(job.engine)
+    if not manifest.target.backend.startswith("tensorrt"):
+        return []
+    from runtime.backends.tensorrt_plan import fitting_gpus
+
+    return fitting_gpus(manifest, job.engine, job.device)
+
+
+@contextlib.contextmanager
+def _only_visible(gpus: Sequence[int]) -> Iterator[None]:
+    """Ray gives its workers one GPU or another: it must know only those that fit."""
+    before = os.environ.get(VISIBLE)
+    if gpus:
+        names = before.split(",") if before else [str(each) for each in range(max(gpus) + 1)]
+        os.environ[VISIBLE] = ",".join(names[each] for each in gpus)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[VISIBLE] = before
+        elif gpus:
+            del os.environ[VISIBLE]
 
 
 def _gpus(job: Job) -> float | None:
@@ -182,12 +213,13 @@ def check_address(address: str) -> None:
 
 
 @contextlib.contextmanager
-def _connected(job: Job) -> Iterator[None]:
+def _connected(job: Job, gpus: int) -> Iterator[None]:
     import ray
 
     here: dict[str, Any] = {
         "address": "local",  # its own, whatever else runs here
         "num_cpus": job.workers * job.threads,
+        "num_gpus": gpus,  # it knows none of a Jetson's by itself
         "include_dashboard": False,
         "_node_ip_address": "127.0.0.1",
     }

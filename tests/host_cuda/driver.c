@@ -1,4 +1,4 @@
-/* The device, its context, the way symbols are found, and the end. */
+/* Contexts, how they break, the way symbols are found, and the end. */
 #define _GNU_SOURCE
 #include "host_cuda.h"
 
@@ -6,21 +6,90 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { DEPTH = 32, CONTEXT_HANDLE = 0xC0, FAILED = 86, LEAKED = 87 };
-enum { CAPABILITY_MAJOR = 75, CAPABILITY_MINOR = 76 };
 
 pthread_mutex_t host_mutex = PTHREAD_MUTEX_INITIALIZER;
-static int initialised, retained;
+static int initialised;
 static __thread int depth;
 static __thread void *stack[DEPTH];
 
+/* Each time that a primary context begins it is another one: `lives` counts them. */
+static struct { int retained, lives; CUresult broken; } devices[DEVICES];
+static struct { char name[64]; CUresult status; } fault;
+static CUresult lost; /* what no new context can be had for */
+static int contexts_tell; /* whether pushing, popping and releasing report what broke, too */
+
 void host_lock(void) { pthread_mutex_lock(&host_mutex); }
 void host_unlock(void) { pthread_mutex_unlock(&host_mutex); }
+
 int host_initialised(void) { return initialised; }
 
-int host_context_is_current(void) { return depth > 0 && stack[depth - 1] && retained > 0; }
+static void *context_of(CUdevice device)
+{
+    return (void *)(uintptr_t)(CONTEXT_HANDLE + device + 0x100 * devices[device].lives);
+}
+
+int host_device(void)
+{
+    for (int device = 0; depth > 0 && device < DEVICES; device++)
+        if (devices[device].retained && stack[depth - 1] == context_of(device))
+            return device;
+    return -1;
+}
+
+CUresult host_broken(int device) { return device < 0 ? CUDA_SUCCESS : devices[device].broken; }
+
+CUresult host_state(void)
+{
+    if (!initialised)
+        return CUDA_ERROR_NOT_INITIALIZED;
+    return host_device() < 0 ? CUDA_ERROR_INVALID_CONTEXT : host_broken(host_device());
+}
+
+CUresult host_fault(const char *name)
+{
+    if (strcmp(name, fault.name))
+        return CUDA_SUCCESS;
+    *fault.name = 0;
+    return fault.status;
+}
+
+/* No part of CUDA: let the next call of one function do nothing but fail. */
+EXPORT void hostCudaFail(const char *name, CUresult status)
+{
+    snprintf(fault.name, sizeof fault.name, "%s", name);
+    fault.status = status;
+}
+
+/* No part of CUDA: what a kernel that crashes does to a primary context, for good.
+ * `contexts`: pushing, popping and releasing one tell it, too, as their documentation allows. */
+EXPORT void hostCudaBreak(CUdevice device, CUresult status, int contexts)
+{
+    host_lock();
+    devices[device].broken = status;
+    contexts_tell = contexts;
+    host_unlock();
+}
+
+/* No part of CUDA: whether any device's context is so. */
+EXPORT int hostCudaIsBroken(void)
+{
+    int broken = 0;
+    for (int device = 0; device < DEVICES; device++)
+        broken |= devices[device].broken != CUDA_SUCCESS;
+    return broken;
+}
+
+/* No part of CUDA: from now on no context can be had; with CUDA_SUCCESS, one can again. */
+EXPORT void hostCudaLost(CUresult status) { lost = status; }
+
+static CUresult told(CUdevice device)
+{
+    return contexts_tell ? host_broken(device) : CUDA_SUCCESS;
+}
 
 void host_fail(const char *format, ...)
 {
@@ -34,9 +103,9 @@ void host_fail(const char *format, ...)
     _exit(FAILED);
 }
 
-static void check_leaks(const char *when)
+static void check_leaks(int device, const char *when)
 {
-    int leaks = memory_leaks() + streams_leaks() + graphs_leaks();
+    int leaks = memory_leaks(device) + streams_leaks(device) + graphs_leaks(device);
     if (!leaks)
         return;
     fprintf(stderr, "host_cuda: %d leaks %s\n", leaks, when);
@@ -48,10 +117,12 @@ __attribute__((destructor)) static void at_exit(void)
     if (!initialised)
         return;
     fflush(NULL);
-    check_leaks("at exit");
-    if (retained) {
+    for (int device = 0; device < DEVICES; device++) {
+        check_leaks(device, "at exit");
+        if (!devices[device].retained)
+            continue;
         fprintf(stderr, "host_cuda: leak: the context was retained %d times more than released\n",
-                retained);
+                devices[device].retained);
         _exit(LEAKED);
     }
 }
@@ -71,86 +142,66 @@ EXPORT CUresult cuDriverGetVersion(int *version)
     return CUDA_SUCCESS;
 }
 
-EXPORT CUresult cuDeviceGetCount(int *count)
-{
-    *count = 1;
-    return initialised ? CUDA_SUCCESS : CUDA_ERROR_NOT_INITIALIZED;
-}
-
-EXPORT CUresult cuDeviceGet(CUdevice *device, int ordinal)
-{
-    if (!initialised)
-        return CUDA_ERROR_NOT_INITIALIZED;
-    *device = 0;
-    return ordinal == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
-}
-
-EXPORT CUresult cuDeviceGetAttribute(int *value, int attribute, CUdevice device)
-{
-    const char *capability = getenv("HOST_CUDA_CAPABILITY");
-    int major = 8, minor = 6;
-    if (capability)
-        sscanf(capability, "%d.%d", &major, &minor);
-    *value = attribute == CAPABILITY_MAJOR ? major : attribute == CAPABILITY_MINOR ? minor : 0;
-    return device == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
-}
-
-EXPORT CUresult cuDeviceComputeCapability(int *major, int *minor, CUdevice device)
-{
-    cuDeviceGetAttribute(major, CAPABILITY_MAJOR, device);
-    return cuDeviceGetAttribute(minor, CAPABILITY_MINOR, device);
-}
-
-EXPORT CUresult cuDeviceGetName(char *name, int size, CUdevice device)
-{
-    snprintf(name, (size_t)size, "host memory");
-    return device == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
-}
-
-/* The primary context is the only one: TensorRT uses it, so its caller must. */
+/* A device's primary context is its only one: TensorRT uses it, so its caller must. */
 
 EXPORT CUresult cuDevicePrimaryCtxRetain(void **context, CUdevice device)
 {
-    if (device != 0 || !initialised)
+    if (!initialised || !device_exists(device))
         return CUDA_ERROR_INVALID_DEVICE;
+    if (lost)
+        return lost;
     host_lock();
-    retained++;
+    devices[device].retained++;
+    *context = context_of(device);
     host_unlock();
-    *context = (void *)(uintptr_t)CONTEXT_HANDLE;
     return CUDA_SUCCESS;
 }
 
 EXPORT CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device)
 {
-    (void)device;
+    CUresult status = told(device);
     host_lock();
-    if (retained == 0)
+    if (devices[device].retained == 0)
         host_fail("the context is released more often than retained");
-    if (--retained == 0) {
-        if (depth)
-            host_fail("the context is released while it is current");
-        check_leaks("when the context was released");
+    if (devices[device].retained == 1) {
+        for (int i = 0; i < depth; i++)
+            if (stack[i] == context_of(device))
+                host_fail("the context is released while it is current");
+        if (devices[device].broken) {
+            memory_lost(device);
+            streams_lost(device);
+            graphs_lost(device);
+            devices[device].broken = CUDA_SUCCESS;
+        }
+        check_leaks(device, "when the context was released");
+        devices[device].lives++;
     }
+    devices[device].retained--;
     host_unlock();
-    return CUDA_SUCCESS;
+    return status;
 }
 
 EXPORT CUresult cuCtxPushCurrent_v2(void *context)
 {
+    MAY_FAIL;
     if (depth == DEPTH)
         host_fail("contexts are pushed and never popped");
     stack[depth++] = context;
-    return CUDA_SUCCESS;
+    CUresult status = told(host_device());
+    depth -= status != CUDA_SUCCESS;
+    return status;
 }
 
 EXPORT CUresult cuCtxPopCurrent_v2(void **context)
 {
+    MAY_FAIL;
     if (depth == 0)
         return CUDA_ERROR_INVALID_CONTEXT;
+    CUresult status = told(host_device());
     depth--;
     if (context)
         *context = stack[depth];
-    return CUDA_SUCCESS;
+    return status;
 }
 
 EXPORT CUresult cuCtxSetCurrent(void *context)
@@ -169,8 +220,8 @@ EXPORT CUresult cuCtxGetCurrent(void **context)
 
 EXPORT CUresult cuCtxGetDevice(CUdevice *device)
 {
-    *device = 0;
-    return host_context_is_current() ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+    *device = host_device();
+    return *device < 0 ? CUDA_ERROR_INVALID_CONTEXT : CUDA_SUCCESS;
 }
 
 /* pycuda, at exit, of a context that was never released: the leak is what is to be told. */
@@ -194,6 +245,8 @@ static const struct { CUresult code; const char *name, *text; } errors[] = {
     {CUDA_ERROR_INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal"},
     {CUDA_ERROR_INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT", "invalid device context"},
     {CUDA_ERROR_NOT_FOUND, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
+    {CUDA_ERROR_ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS",
+     "an illegal memory access was encountered"},
     {CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
      "operation not permitted when stream is capturing"},
     {CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED",

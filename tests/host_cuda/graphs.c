@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int graphs_alive, executables_alive;
+static int graphs_alive[DEVICES], executables_alive[DEVICES];
 static Graph *executables;
 
 EXPORT CUresult cuStreamBeginCapture_v2(Stream *stream, int mode)
@@ -17,8 +17,9 @@ EXPORT CUresult cuStreamBeginCapture_v2(Stream *stream, int mode)
         error = CUDA_ERROR_INVALID_VALUE;
     if (!error) {
         stream->capture = calloc(1, sizeof *stream->capture);
+        stream->capture->device = stream->device;
         stream->invalidated = 0;
-        graphs_alive++;
+        graphs_alive[stream->device]++;
     }
     host_unlock();
     return error;
@@ -26,13 +27,14 @@ EXPORT CUresult cuStreamBeginCapture_v2(Stream *stream, int mode)
 
 EXPORT CUresult cuStreamEndCapture(Stream *stream, Graph **graph)
 {
+    MAY_FAIL;
     host_lock();
     CUresult error = stream_usable(stream);
     if (!error && !stream->capture)
         error = CUDA_ERROR_INVALID_VALUE;
     if (!error) {
         *graph = stream->invalidated ? NULL : stream->capture;
-        graphs_alive -= stream->invalidated;
+        graphs_alive[stream->device] -= stream->invalidated;
         error = stream->invalidated ? CUDA_ERROR_STREAM_CAPTURE_INVALIDATED : CUDA_SUCCESS;
         stream->capture = NULL;
         stream->invalidated = 0;
@@ -45,15 +47,20 @@ EXPORT CUresult cuGraphInstantiateWithFlags(Graph **executable, Graph *graph,
                                             unsigned long long flags)
 {
     (void)flags;
+    MAY_FAIL;
     host_lock();
-    *executable = calloc(1, sizeof **executable);
-    for (Op *op = graph->first; op; op = op->next)
-        ops_append(&(*executable)->first, &(*executable)->last, op);
-    (*executable)->next = executables;
-    executables = *executable;
-    executables_alive++;
+    CUresult error = host_state();
+    if (!error) {
+        *executable = calloc(1, sizeof **executable);
+        for (Op *op = graph->first; op; op = op->next)
+            ops_append(&(*executable)->first, &(*executable)->last, op);
+        (*executable)->device = graph->device;
+        (*executable)->next = executables;
+        executables = *executable;
+        executables_alive[graph->device]++;
+    }
     host_unlock();
-    return CUDA_SUCCESS;
+    return error;
 }
 
 EXPORT CUresult cuGraphLaunch(Graph *executable, Stream *stream)
@@ -68,26 +75,30 @@ EXPORT CUresult cuGraphLaunch(Graph *executable, Stream *stream)
     return error;
 }
 
-EXPORT CUresult cuGraphDestroy(Graph *graph)
+static CUresult destroy(Graph *graph, int *alive)
 {
     host_lock();
     if (graph->destroyed)
         host_fail("a graph is destroyed twice");
-    graph->destroyed = 1;
-    graphs_alive--;
+    CUresult error = host_broken(graph->device);
+    if (!error) {
+        graph->destroyed = 1;
+        alive[graph->device]--;
+    }
     host_unlock();
-    return CUDA_SUCCESS;
+    return error;
+}
+
+EXPORT CUresult cuGraphDestroy(Graph *graph)
+{
+    MAY_FAIL;
+    return destroy(graph, graphs_alive);
 }
 
 EXPORT CUresult cuGraphExecDestroy(Graph *executable)
 {
-    host_lock();
-    if (executable->destroyed)
-        host_fail("a graph is destroyed twice");
-    executable->destroyed = 1;
-    executables_alive--;
-    host_unlock();
-    return CUDA_SUCCESS;
+    MAY_FAIL;
+    return destroy(executable, executables_alive);
 }
 
 /* Whether a graph that may be launched again uses an allocation. */
@@ -101,11 +112,18 @@ int graphs_use(const Block *block)
     return 0;
 }
 
-int graphs_leaks(void)
+void graphs_lost(int device)
 {
-    if (graphs_alive)
-        fprintf(stderr, "host_cuda: leak: %d graphs\n", graphs_alive);
-    if (executables_alive)
-        fprintf(stderr, "host_cuda: leak: %d executable graphs\n", executables_alive);
-    return graphs_alive + executables_alive;
+    graphs_alive[device] = executables_alive[device] = 0;
+    for (Graph *each = executables; each; each = each->next)
+        each->destroyed |= each->device == device;
+}
+
+int graphs_leaks(int device)
+{
+    if (graphs_alive[device])
+        fprintf(stderr, "host_cuda: leak: %d graphs\n", graphs_alive[device]);
+    if (executables_alive[device])
+        fprintf(stderr, "host_cuda: leak: %d executable graphs\n", executables_alive[device]);
+    return graphs_alive[device] + executables_alive[device];
 }

@@ -28,11 +28,12 @@ enum {
     CUDA_ERROR_INVALID_CONTEXT = 201,
     CUDA_ERROR_INVALID_HANDLE = 400,
     CUDA_ERROR_NOT_FOUND = 500,
+    CUDA_ERROR_ILLEGAL_ADDRESS = 700,
     CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED = 900,
     CUDA_ERROR_STREAM_CAPTURE_INVALIDATED = 901,
 };
 
-enum { HOST = 0, ACTORS = 512, RANGES = 8 };
+enum { HOST = 0, ACTORS = 512, RANGES = 8, DEVICES = 8 };
 
 /* For each actor (the host, every stream), how many of its operations are known to be done. */
 typedef struct { uint64_t at[ACTORS]; } Clock;
@@ -52,7 +53,7 @@ typedef struct Block {
     size_t size;
     unsigned char *store; /* where the bytes are */
     size_t mapped;
-    int pinned, freed;
+    int pinned, freed, device;
     Access *accesses;
     struct Block *next;
 } Block;
@@ -64,7 +65,7 @@ typedef struct Stream Stream;
 /* One recording of an event. */
 typedef struct { int done; Clock clock; Stream *stream; } Mark;
 
-typedef struct { Mark *mark; int destroyed; } Event;
+typedef struct { Mark *mark; int destroyed, device; } Event;
 
 typedef void (*Kernel)(void *data, void **pointers);
 
@@ -81,14 +82,14 @@ typedef struct Op {
     struct Op *next;
 } Op;
 
-typedef struct Graph { Op *first, *last; int destroyed; struct Graph *next; } Graph;
+typedef struct Graph { Op *first, *last; int destroyed, device; struct Graph *next; } Graph;
 
 struct Stream {
     int id;
     Clock clock;
     Op *first, *last;
     Graph *capture;
-    int invalidated, destroyed;
+    int invalidated, destroyed, device;
     struct Stream *next;
 };
 
@@ -100,12 +101,25 @@ extern pthread_mutex_t host_mutex;
 void host_lock(void);
 void host_unlock(void);
 int host_initialised(void);
-int host_context_is_current(void);
+int device_exists(CUdevice device);
+int host_device(void); /* of the context that is current, or -1 */
+CUresult host_broken(int device); /* what every call in its context fails with by now */
+CUresult host_state(void); /* why no call can be made now */
+CUresult host_fault(const char *name);
+
+/* At the head of every function that a test may let fail, once. */
+#define MAY_FAIL \
+    do { \
+        CUresult fault = host_fault(__func__); \
+        if (fault) \
+            return fault; \
+    } while (0)
 
 Range memory_range(CUdeviceptr address, size_t size, int write, int pinned, const char *what);
 void memory_access(Stream *stream, const Op *op);
 void memory_host_waited(const Clock *done);
-int memory_leaks(void);
+int memory_leaks(int device);
+void memory_lost(int device); /* its context ended, and everything in it */
 extern Clock host_clock;
 int clock_knows(const Clock *clock, const Access *access);
 void clock_join(Clock *clock, const Clock *other);
@@ -116,8 +130,10 @@ void stream_enqueue(Stream *stream, const Op *op);
 void ops_append(Op **first, Op **last, const Op *op);
 void streams_run(Stream *stream, const Mark *mark); /* until the mark, or until it is empty */
 int streams_capturing(void);
-int streams_leaks(void);
+int streams_leaks(int device);
+void streams_lost(int device);
 int graphs_use(const Block *block);
-int graphs_leaks(void);
+int graphs_leaks(int device);
+void graphs_lost(int device);
 
 #endif

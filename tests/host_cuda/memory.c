@@ -82,10 +82,9 @@ static void prepare(void)
 
 static CUresult refused(void)
 {
-    if (!host_initialised())
-        return CUDA_ERROR_NOT_INITIALIZED;
-    if (!host_context_is_current())
-        return CUDA_ERROR_INVALID_CONTEXT;
+    CUresult error = host_state();
+    if (error)
+        return error;
     return streams_capturing() ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : CUDA_SUCCESS;
 }
 
@@ -93,7 +92,8 @@ static Block *add(CUdeviceptr address, size_t size, unsigned char *store, int pi
 {
     Block *block = calloc(1, sizeof *block);
     *block = (Block){.address = address, .size = size, .store = store,
-                     .mapped = pages(size), .pinned = pinned, .next = blocks};
+                     .mapped = pages(size), .pinned = pinned,
+                     .device = host_device(), .next = blocks};
     memset(store, POISON, size);
     return blocks = block;
 }
@@ -106,6 +106,7 @@ static size_t device_limit(void)
 
 EXPORT CUresult cuMemAlloc_v2(CUdeviceptr *address, size_t size)
 {
+    MAY_FAIL;
     host_lock();
     CUresult error = refused();
     if (!error && (size == 0 || region_used + pages(size) + PAGE > REGION))
@@ -159,6 +160,26 @@ EXPORT CUresult cuMemAllocHost_v2(void **pointer, size_t size)
     return pinned_memory(pointer, size);
 }
 
+static void end(Block *block)
+{
+    block->freed = 1;
+    if (block->pinned) {
+        munmap(block->store, block->mapped);
+        mprotect((void *)(uintptr_t)block->address, block->mapped, PROT_NONE);
+    } else {
+        device_used -= block->size;
+        free(block->store);
+    }
+    block->store = NULL;
+}
+
+void memory_lost(int device)
+{
+    for (Block *block = blocks; block; block = block->next)
+        if (block->device == device && !block->freed)
+            end(block);
+}
+
 static CUresult release(CUdeviceptr address, int pinned)
 {
     host_lock();
@@ -173,24 +194,23 @@ static CUresult release(CUdeviceptr address, int pinned)
                   pinned ? "pinned" : "device", pending(block)->what, pending(block)->actor);
     if (!error && graphs_use(block))
         host_fail("%zu bytes are freed that a graph still uses", block->size);
-    if (!error) {
-        block->freed = 1;
-        if (pinned) {
-            munmap(block->store, block->mapped);
-            mprotect((void *)(uintptr_t)address, block->mapped, PROT_NONE);
-        } else {
-            device_used -= block->size;
-            free(block->store);
-        }
-        block->store = NULL;
-    }
+    if (!error)
+        end(block);
     host_unlock();
     return error;
 }
 
-EXPORT CUresult cuMemFree_v2(CUdeviceptr address) { return release(address, 0); }
+EXPORT CUresult cuMemFree_v2(CUdeviceptr address)
+{
+    MAY_FAIL;
+    return release(address, 0);
+}
 
-EXPORT CUresult cuMemFreeHost(void *pointer) { return release((CUdeviceptr)pointer, 1); }
+EXPORT CUresult cuMemFreeHost(void *pointer)
+{
+    MAY_FAIL;
+    return release((CUdeviceptr)pointer, 1);
+}
 
 /* The allocation behind an address, checked for what an operation wants of it. */
 Range memory_range(CUdeviceptr address, size_t size, int write, int pinned, const char *what)
@@ -200,6 +220,8 @@ Range memory_range(CUdeviceptr address, size_t size, int write, int pinned, cons
         host_fail("%s: %#llx is not %s memory", what, address, pinned ? "pinned" : "device");
     if (block->freed)
         host_fail("%s: %#llx was freed", what, address);
+    if (block->device != host_device())
+        host_fail("%s: %#llx is memory of device %d", what, address, block->device);
     size_t offset = address - block->address;
     if (size > block->size - (offset < block->size ? offset : block->size))
         host_fail("%s: %zu bytes at offset %zu exceed an allocation of %zu bytes",
@@ -262,11 +284,11 @@ void memory_host_waited(const Clock *done)
     }
 }
 
-int memory_leaks(void)
+int memory_leaks(int device)
 {
     int count = 0;
     for (Block *block = blocks; block; block = block->next)
-        if (!block->freed) {
+        if (block->device == device && !block->freed) {
             fprintf(stderr, "host_cuda: leak: %zu %s bytes\n", block->size,
                     block->pinned ? "pinned" : "device");
             count++;

@@ -10,19 +10,21 @@
 
 Stream *streams;
 static int actors = HOST;
-static int events_alive;
+static int events_alive[DEVICES];
 
 CUresult stream_usable(const Stream *stream)
 {
-    if (!host_initialised())
-        return CUDA_ERROR_NOT_INITIALIZED;
-    if (!host_context_is_current())
-        return CUDA_ERROR_INVALID_CONTEXT;
+    CUresult error = host_state();
+    if (error)
+        return error;
     if (!stream)
         host_fail("the default stream is used, which waits for every other");
     for (Stream *known = streams; known; known = known->next)
-        if (known == stream && !known->destroyed)
+        if (known == stream && !known->destroyed) {
+            if (known->device != host_device())
+                host_fail("stream %d is one of device %d", known->id, known->device);
             return CUDA_SUCCESS;
+        }
     host_fail("a stream is used that does not exist");
 }
 
@@ -121,13 +123,14 @@ EXPORT CUresult hostCudaLaunch(Stream *stream, Kernel kernel, void *data,
 EXPORT CUresult cuStreamCreate(Stream **created, unsigned flags)
 {
     host_lock();
-    CUresult error = !host_context_is_current() ? CUDA_ERROR_INVALID_CONTEXT : CUDA_SUCCESS;
+    CUresult error = host_state();
     if (!error) {
         (void)flags;
         if (++actors == ACTORS)
             host_fail("more than %d streams", ACTORS - 1);
         Stream *stream = calloc(1, sizeof *stream);
         stream->id = actors;
+        stream->device = host_device();
         stream->next = streams;
         *created = streams = stream;
     }
@@ -137,6 +140,7 @@ EXPORT CUresult cuStreamCreate(Stream **created, unsigned flags)
 
 EXPORT CUresult cuStreamDestroy_v2(Stream *stream)
 {
+    MAY_FAIL;
     host_lock();
     CUresult error = stream_usable(stream);
     if (!error && stream->first)
@@ -149,6 +153,7 @@ EXPORT CUresult cuStreamDestroy_v2(Stream *stream)
 
 EXPORT CUresult cuStreamSynchronize(Stream *stream)
 {
+    MAY_FAIL;
     host_lock();
     CUresult error = stream_usable(stream);
     if (!error && streams_capturing())
@@ -193,23 +198,29 @@ EXPORT CUresult cuStreamWaitEvent(Stream *stream, Event *event, unsigned flags)
 EXPORT CUresult cuEventCreate(Event **event, unsigned flags)
 {
     (void)flags;
-    if (!host_context_is_current())
-        return CUDA_ERROR_INVALID_CONTEXT;
     host_lock();
-    *event = calloc(1, sizeof **event);
-    events_alive++;
+    CUresult error = host_state();
+    if (!error) {
+        *event = calloc(1, sizeof **event);
+        (*event)->device = host_device();
+        events_alive[host_device()]++;
+    }
     host_unlock();
-    return CUDA_SUCCESS;
+    return error;
 }
 
 EXPORT CUresult cuEventDestroy_v2(Event *event)
 {
+    MAY_FAIL;
     host_lock();
     check_event(event);
-    event->destroyed = 1;
-    events_alive--;
+    CUresult error = host_broken(event->device);
+    if (!error) {
+        event->destroyed = 1;
+        events_alive[event->device]--;
+    }
     host_unlock();
-    return CUDA_SUCCESS;
+    return error;
 }
 
 EXPORT CUresult cuEventRecord(Event *event, Stream *stream)
@@ -228,8 +239,9 @@ EXPORT CUresult cuEventRecord(Event *event, Stream *stream)
 
 EXPORT CUresult cuEventSynchronize(Event *event)
 {
+    MAY_FAIL;
     host_lock();
-    CUresult error = host_context_is_current() ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+    CUresult error = host_state();
     if (!error) {
         check_event(event);
         if (streams_capturing()) {
@@ -243,14 +255,25 @@ EXPORT CUresult cuEventSynchronize(Event *event)
     return error;
 }
 
-int streams_leaks(void)
+void streams_lost(int device)
+{
+    for (Stream *stream = streams; stream; stream = stream->next)
+        if (stream->device == device) {
+            stream->destroyed = 1;
+            stream->first = stream->last = NULL;
+            stream->capture = NULL;
+        }
+    events_alive[device] = 0;
+}
+
+int streams_leaks(int device)
 {
     int alive = 0;
     for (Stream *stream = streams; stream; stream = stream->next)
-        alive += !stream->destroyed;
+        alive += stream->device == device && !stream->destroyed;
     if (alive)
         fprintf(stderr, "host_cuda: leak: %d streams\n", alive);
-    if (events_alive)
-        fprintf(stderr, "host_cuda: leak: %d events\n", events_alive);
-    return alive + events_alive;
+    if (events_alive[device])
+        fprintf(stderr, "host_cuda: leak: %d events\n", events_alive[device]);
+    return alive + events_alive[device];
 }

@@ -11,8 +11,10 @@ import ctypes
 import enum
 import math
 import os
+import sys
 import traceback
 import types
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +34,28 @@ class _Range(ctypes.Structure):
     )
 
 
+CONTEXT_IS_GONE = 201  # CUDA_ERROR_INVALID_CONTEXT
+
+
+class _Memory:
+    """Device memory that the library takes for itself, and frees when its owner goes."""
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+        self.address = ctypes.c_ulonglong()
+
+    def take(self) -> int:
+        status: int = _cuda.cuMemAlloc_v2(ctypes.byref(self.address), SCRATCH)
+        return status
+
+    def __del__(self) -> None:
+        status = _cuda.cuMemFree_v2(self.address) if self.address else 0
+        # One that broke may not be entered any more: nothing better can be done then.
+        if status == CONTEXT_IS_GONE and not _cuda.hostCudaIsBroken():
+            print(f"the {self.owner} outlived its CUDA context", file=sys.stderr, flush=True)
+            os._exit(88)
+
+
 _launches: dict[int, Callable[[list[int]], None]] = {}
 compiled: list[tuple[int, ...]] = []
 """The input shapes for which a TensorRT-RTX context had to compile kernels."""
@@ -46,13 +70,14 @@ def _kernel(data: int, pointers: Any) -> None:
         os._exit(88)
 
 
-def _launch(stream: int, work: Callable[[Any], None], ranges: list[tuple[int, int, bool]]) -> bool:
+def _launch(stream: int, work: Callable[[Any], None], ranges: list[tuple[int, int, bool]]) -> int:
     key = len(_launches) + 1
     _launches[key] = work
     array = (_Range * len(ranges))(*ranges)
-    return not _cuda.hostCudaLaunch(
+    status: int = _cuda.hostCudaLaunch(
         ctypes.c_void_p(stream), _kernel, ctypes.c_void_p(key), array, len(ranges)
     )
+    return status
 
 
 def _array(address: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -97,9 +122,21 @@ class ILogger:
 
 class Runtime:
     engine_host_code_allowed = False
+    _first: weakref.ref[ILogger] | None = None
 
     def __init__(self, logger: ILogger) -> None:
-        self._logger = logger
+        self._kept = logger
+        if type(self)._first is None:
+            # As the real library: it takes no other, and keeps a pointer that keeps nothing alive.
+            type(self)._first = weakref.ref(logger)
+
+    @property
+    def _logger(self) -> ILogger:
+        logger = type(self)._first()  # type: ignore[misc]
+        if logger is None:
+            print("a dead logger is spoken to", file=sys.stderr, flush=True)
+            os._exit(88)
+        return logger
 
     def get_engine_validity(self, buffer: bytes) -> tuple[EngineValidity, int]:
         for content, finding in (
@@ -119,15 +156,17 @@ class Runtime:
         except Exception as error:
             self._logger.log(ILogger.ERROR, f"no plan:\n{error}")
             return None
-        return ICudaEngine(session, self._logger)
+        return ICudaEngine(session, self)
 
 
 class ICudaEngine:
     profile = ((1,), (2,), (64,))
     """Batches of the optimisation profile: min, opt, max."""
 
-    def __init__(self, session: Any, logger: ILogger) -> None:
-        self._session, self._logger = session, logger
+    def __init__(self, session: Any, runtime: Runtime) -> None:
+        self._session, self._runtime = session, runtime
+        self._weights = _Memory("engine")
+        self._weights.take()
         self._nodes = {node.name: node for node in session.get_inputs() + session.get_outputs()}
         self._inputs = [node.name for node in session.get_inputs()]
 
@@ -152,7 +191,9 @@ class ICudaEngine:
         return [(*batch, *self.get_tensor_shape(name)[1:]) for batch in self.profile]
 
     def create_runtime_config(self) -> IRuntimeConfig:
-        return IRuntimeConfig()
+        config = IRuntimeConfig()
+        config._engine = self
+        return config
 
     def create_execution_context(self, runtime_config: Any = None) -> IExecutionContext:
         return IExecutionContext(self, runtime_config)
@@ -175,6 +216,7 @@ class IRuntimeCache:
 class IRuntimeConfig:
     cuda_graph_strategy = CudaGraphStrategy.DISABLED
     _cache: IRuntimeCache | None = None
+    _engine: ICudaEngine | None = None
 
     def create_runtime_cache(self) -> IRuntimeCache:
         return IRuntimeCache()
@@ -189,12 +231,14 @@ class IExecutionContext:
         self._engine, self._config = engine, config
         self._shapes = {name: engine.get_tensor_shape(name) for name in engine._inputs}
         self._addresses: dict[str, int] = {}
-        self._scratch = ctypes.c_ulonglong()
+        self._scratch = _Memory("execution context")
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         low, _, high = self._engine.get_tensor_profile_shape(name, 0)
         if not low[0] <= shape[0] <= high[0] or tuple(shape[1:]) != tuple(low[1:]):
-            self._engine._logger.log(ILogger.ERROR, f"{name} {shape} is outside the profile")
+            self._engine._runtime._logger.log(
+                ILogger.ERROR, f"{name} {shape} is outside the profile"
+            )
             return False
         self._shapes[name] = tuple(shape)
         return True
@@ -206,11 +250,12 @@ class IExecutionContext:
     def execute_async_v3(self, stream_handle: int) -> bool:
         engine = self._engine
         if set(self._addresses) != set(engine._nodes):
-            engine._logger.log(ILogger.ERROR, "not every tensor has an address")
+            engine._runtime._logger.log(ILogger.ERROR, "not every tensor has an address")
             return False
         # As the real one, it allocates in its first run: which no capture allows.
-        if not self._scratch and _cuda.cuMemAlloc_v2(ctypes.byref(self._scratch), SCRATCH):
-            engine._logger.log(ILogger.ERROR, "no memory for activations")
+        if not self._scratch.address and (status := self._scratch.take()):
+            what = f"no memory for activations, CUDA error {status}"
+            engine._runtime._logger.log(ILogger.ERROR, what)
             return False
         self._compile()
         batch = self._shapes[engine._inputs[0]][0]
@@ -220,16 +265,23 @@ class IExecutionContext:
             for name, shape in shapes.items()
         ]
 
+        session, taken = engine._session, engine._inputs  # not the engine, which must go
+
         def work(pointers: Any) -> None:
             arrays = {
                 name: _array(pointers[i], shape) for i, (name, shape) in enumerate(shapes.items())
             }
-            outputs = [name for name in shapes if name not in engine._inputs]
-            inputs = {name: arrays[name] for name in engine._inputs}
-            for name, result in zip(outputs, engine._session.run(outputs, inputs), strict=True):
+            outputs = [name for name in shapes if name not in taken]
+            inputs = {name: arrays[name] for name in taken}
+            for name, result in zip(outputs, session.run(outputs, inputs), strict=True):
                 arrays[name][...] = result
 
-        return _launch(stream_handle, work, [*ranges, (self._scratch.value, SCRATCH, True)])
+        scratch = (self._scratch.address.value, SCRATCH, True)
+        if status := _launch(stream_handle, work, [*ranges, scratch]):
+            engine._runtime._logger.log(
+                ILogger.ERROR, f"the launch failed with CUDA error {status}"
+            )
+        return not status
 
     def _compile(self) -> None:
         shape = self._shapes[self._engine._inputs[0]]
@@ -237,11 +289,6 @@ class IExecutionContext:
         if cache is not None and str(shape) not in cache.shapes:
             cache.shapes.append(str(shape))
             compiled.append(shape)
-
-    def __del__(self) -> None:
-        if self._scratch and _cuda.cuMemFree_v2(self._scratch):
-            print("the execution context outlived its CUDA context", flush=True)
-            os._exit(88)
 
 
 COMMON = (

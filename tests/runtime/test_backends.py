@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from runtime import host, load_engine
+from runtime.cuda import driver
 from runtime.errors import BackendError, TargetMismatchError
 from runtime.manifest import Target
 
@@ -29,7 +30,7 @@ def tensorrt_folder(make_manifest, tmp_path):
 def test_without_a_gpu_a_tensorrt_engine_is_refused_with_the_targets_that_run(
     tensorrt_folder, monkeypatch, backend, capability
 ):
-    monkeypatch.setattr(host, "compute_capability", lambda: None)
+    monkeypatch.setattr(driver, "gpus", list)
     with pytest.raises(BackendError, match=f"a {backend} engine runs on an NVIDIA GPU") as caught:
         load_engine(tensorrt_folder(backend, capability=capability))
     assert "--target onnxruntime or --target openvino" in str(caught.value)
@@ -37,8 +38,9 @@ def test_without_a_gpu_a_tensorrt_engine_is_refused_with_the_targets_that_run(
 
 
 def test_another_gpu_is_a_target_mismatch(tensorrt_folder, monkeypatch):
-    monkeypatch.setattr(host, "compute_capability", lambda: "7.2")
-    with pytest.raises(TargetMismatchError, match=r"8\.6, this GPU has 7\.2; rebuild on this"):
+    monkeypatch.setattr(driver, "gpus", lambda: [driver.Gpu(0, "Xavier", "7.2")])
+    expected = r"8\.6, this process sees GPU 0 \(Xavier, compute capability 7\.2\); rebuild on"
+    with pytest.raises(TargetMismatchError, match=expected):
         load_engine(tensorrt_folder())
 
 

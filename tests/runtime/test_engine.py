@@ -1,4 +1,7 @@
+import contextlib
 import dataclasses
+import gc
+import importlib
 import threading
 import tracemalloc
 
@@ -6,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from runtime import load_engine
-from runtime.engine import Prediction
+from runtime.engine import Engine, Prediction
 from runtime.errors import (
     AlteredPayloadError,
     BackendError,
@@ -191,6 +195,105 @@ def test_a_closed_engine_says_so(make_engine, tmp_path, pair, backend):
     engine.close()
     with pytest.raises(EngineError, match="the engine is closed"):
         engine.predict(*pair)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("taken", [0, 1, 2])
+def test_a_reader_of_a_closed_engine_is_told(make_engine, tmp_path, reference, backend, taken):
+    pairs = np.random.default_rng(0).integers(0, 256, (3, 2, 32, 48, 3), np.uint8)
+    engine = load_engine(make_engine(tmp_path / "e", backend))
+    reader = engine.predict_many(pairs)
+    results = [next(reader) for _ in range(taken)]
+    engine.close()
+    with pytest.raises(EngineError, match="the engine is closed"):
+        next(reader)
+    for result, pair in zip(results, pairs, strict=False):
+        assert_maps(result, reference(*pair))
+
+
+def test_other_calls_may_come_between_a_readers_results(engine, reference):
+    pairs = np.random.default_rng(0).integers(0, 256, (4, 2, 32, 48, 3), np.uint8)
+    found = {}
+
+    def other(number, pair):
+        found[number] = engine.predict(*pair)
+
+    readers = [engine.predict_many(pairs), engine.predict_many(pairs[::-1])]
+    for number, results in enumerate(zip(*readers, strict=True)):
+        thread = threading.Thread(target=other, args=(number, pairs[number]))
+        thread.start()
+        assert_maps(engine.predict(*pairs[-1]), reference(*pairs[-1]))
+        thread.join()
+        for result, which in zip(
+            (*results, found[number]), (number, -1 - number, number), strict=True
+        ):
+            assert_maps(result, reference(*pairs[which]))
+
+
+class Noted:
+    """A backend whose end is seen."""
+
+    name, version, cached_compile = "onnxruntime", "1", None
+
+    def __init__(self, fails: bool = False) -> None:
+        self.closed, self.fails = 0, fails
+
+    def infer(self, pre, post, maps) -> None: ...
+
+    def close(self) -> None:
+        self.closed += 1
+        if self.fails:
+            raise BackendError("it does not end")
+
+
+def test_a_dropped_engine_frees_its_backend_once(engine):
+    backend = Noted()
+    dropped = Engine(engine.manifest, backend, engine.folder)
+    dropped.itself = dropped
+    del dropped
+    gc.collect()
+    assert backend.closed == 1
+    closed = Engine(engine.manifest, backend := Noted(), engine.folder)
+    closed.close()
+    closed.close()
+    del closed
+    assert backend.closed == 1
+
+
+def test_an_engine_is_closed_whatever_its_backend_does(engine, pair):
+    broken = Engine(engine.manifest, Noted(fails=True), engine.folder)
+    with contextlib.suppress(BackendError):
+        broken.close()
+    broken.close()
+    with pytest.raises(EngineError, match="the engine is closed"):
+        broken.predict(*pair)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_gpu_for_an_engine_of_the_processor_is_refused(make_engine, tmp_path, backend):
+    folder = make_engine(tmp_path / "e", backend)
+    with pytest.raises(ConfigError, match=rf"an {backend} engine runs on the processor, and --dev"):
+        load_engine(folder, device=0)
+
+
+@pytest.mark.parametrize("name", ["predict", "batch", "watch"])
+def test_each_command_passes_the_gpu_on(engine_folder, tmp_path, name):
+    files = {
+        "predict": ["a.png", "b.png", "--out", "out"],
+        "batch": ["--pairs", "pairs.csv", "--out", "out"],
+        "watch": ["--inbox", "in", "--outbox", "out", "--once"],
+    }
+    (tmp_path / "in").mkdir()
+    (tmp_path / "pairs.csv").write_text("pre,post\na.png,b.png\n")
+    for each in ("a.png", "b.png"):
+        Image.new("RGB", (48, 32)).save(tmp_path / each)
+    command = importlib.import_module(f"runtime.{name}")
+    line = [each if each[0] == "-" else str(tmp_path / each) for each in files[name]]
+    arguments = command.parser().parse_args(
+        ["--engine", str(engine_folder), "--device", "1", *line]
+    )
+    with pytest.raises(ConfigError, match="runs on the processor, and --device 1 asks for a GPU"):
+        command.main(arguments)
 
 
 def test_a_prediction_cannot_be_rebound(engine, pair):

@@ -213,23 +213,6 @@ with load_engine(FOLDER) as engine:
     assert passes(make_plan(), code).strip() == "no such file"
 
 
-def test_infer_while_an_iterator_is_read_is_refused(make_plan, passes):
-    code = """
-from runtime.errors import BackendError
-with load_engine(FOLDER) as engine:
-    batch = pairs(3)
-    answers = engine._backend.infer_many(batch)
-    next(answers)
-    try:
-        engine.predict(*batch[0])
-    except BackendError as error:
-        print(error)
-    for maps, pair in zip(answers, batch[1:], strict=True):
-        check(maps, pair)
-"""
-    assert "exhaust or close its iterator" in passes(make_plan(), code)
-
-
 def test_each_answer_has_memory_of_its_own(make_plan, passes):
     code = """
 with load_engine(FOLDER) as engine:

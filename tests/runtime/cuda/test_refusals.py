@@ -11,7 +11,10 @@ import pytest
 def test_another_gpu_is_refused(make_plan, refusal):
     kind, message = refusal(make_plan(), HOST_CUDA_CAPABILITY="7.2")
     assert kind == "TargetMismatchError"
-    assert "compute capability 8.6, this GPU has 7.2; rebuild on this machine with" in message
+    assert (
+        "built for compute capability 8.6, this process sees GPU 0 (host memory, compute "
+        "capability 7.2); rebuild on this machine with" in message
+    )
 
 
 def test_an_engine_without_a_capability_is_not_judged_by_it(make_plan, passes):

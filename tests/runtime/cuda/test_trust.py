@@ -35,16 +35,16 @@ def test_a_plan_changed_after_the_folder_was_checked_is_not_loaded(make_plan, pa
     code = """
 from runtime.backends import tensorrt
 from runtime.errors import AlteredPayloadError
-check = tensorrt.check_machine
+fitting = tensorrt.fitting_gpus
 
-def changed(manifest, folder):
+def changed(manifest, folder, number):
     path = folder / "engine.plan"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    return check(manifest, folder)
+    return fitting(manifest, folder, number)
 
-tensorrt.check_machine = changed
+tensorrt.fitting_gpus = changed
 try:
     load_engine(FOLDER).close()
 except AlteredPayloadError as error:
