@@ -200,9 +200,7 @@ def _counter(outbox: Path, name: str) -> Path:
     return outbox / WORKING / f".{name}.begun"
 
 
-def _map(
-    engine: Engine, pair: Pair, place: Path, options: MapOptions, sources: Sources
-) -> None:
+def _map(engine: Engine, pair: Pair, place: Path, options: MapOptions, sources: Sources) -> None:
     maps = place / MAPS
     if (maps / UNFINISHED).exists() and _note_in(place / BEGUN_WITH) == sources.note:
         try:

@@ -151,9 +151,9 @@ def _counterpart(file: Path, other: str) -> Path:
 
 def _check_images(pairs: Iterable[Pair], path: Path) -> None:
     """A line that was copied and not changed gives a map of another town under this name."""
-    known: dict[tuple[str, str], Pair] = {}
+    known: dict[tuple[Path, Path], Pair] = {}
     for pair in pairs:
-        pre, post = os.path.realpath(pair.pre), os.path.realpath(pair.post)
+        pre, post = pair.pre.resolve(), pair.post.resolve()
         if pre == post or _same_file(pre, post):
             raise ConfigError(
                 f"{path}: pair {pair.name} has one file as both images, {pair.pre}; "
@@ -167,9 +167,9 @@ def _check_images(pairs: Iterable[Pair], path: Path) -> None:
             )
 
 
-def _same_file(pre: str, post: str) -> bool:
+def _same_file(pre: Path, post: Path) -> bool:
     try:
-        return os.path.samefile(pre, post)
+        return pre.samefile(post)
     except OSError:  # one is missing: that pair fails alone
         return False
 

@@ -109,7 +109,7 @@ def differences(folder: Path, now: Mapping[str, Any]) -> list[str]:
     summary = _content(folder / SUMMARY)
     then = _content(folder / SOURCES)
     other = [words for role, words in _ROLES.items() if not _same_image(then.get(role), now[role])]
-    engine = then.get("engine") or summary.get("engine")
+    engine: Any = then.get("engine") or summary.get("engine")
     known = [key for key in now["engine"] if isinstance(engine, dict) and key in engine]
     if not known or any(engine[key] != now["engine"][key] for key in known):
         other.append("engine")
@@ -238,4 +238,3 @@ def _content(path: Path) -> dict[str, Any]:
     except (OSError, records.RecordError):
         return {}
     return content if isinstance(content, dict) else {}
-

@@ -39,11 +39,15 @@ class FailedTile:
 
 @dataclass(frozen=True)
 class Journal:
-    """`identity`: of engine, images and options. `heights`: pixels of the rows that are done."""
+    """`identity`: of engine, images and options. `heights`: pixels of the rows that are done.
+
+    `height`: of the scene.
+    """
 
     identity: dict[str, Any]
     heights: tuple[int, ...]
     failed: tuple[FailedTile, ...]
+    height: int
 
 
 class Unfinished:
@@ -80,7 +84,7 @@ class Unfinished:
         for name in MAPS:
             with (folder / name).open("wb") as file:
                 file.truncate(size[0] * size[1])
-        work = cls(folder, size, Journal(dict(identity), (), ()))
+        work = cls(folder, size, Journal(dict(identity), (), (), size[0]))
         work._write()
         return work
 
@@ -111,7 +115,7 @@ class Unfinished:
         if strip.top == sum(heights):
             heights = (*heights, len(strip.damage))
         others = (tile for tile in self.journal.failed if tile.row != strip.top)
-        self.journal = Journal(self.journal.identity, heights, (*others, *failed))
+        self.journal = dataclasses.replace(self.journal, heights=heights, failed=(*others, *failed))
         self._write()
 
     def strips(self) -> Iterator[Strip]:
