@@ -29,8 +29,9 @@ def parser() -> argparse.ArgumentParser:
         "NAME_pre_disaster.EXT and NAME_post_disaster.EXT, or NAME_pre.EXT and NAME_post.EXT "
         "(png, jpg, jpeg, tif, tiff). The maps appear whole in OUTBOX/NAME/, then the images, "
         "and what lies beside them (.tfw, .aux.xml, ...), go to INBOX/done/. A pair that cannot "
-        "be mapped goes to INBOX/failed/NAME/ with reason.txt. OUTBOX/health.json tells how it is going. SIGTERM and Ctrl-C end it after "
-        "the pair it is at; killed at any time, it goes on where it was.",
+        "be mapped goes to INBOX/failed/NAME/ with reason.txt. OUTBOX/health.json tells how it is "
+        "going. SIGTERM and Ctrl-C end it after the pair it is at; killed at any time, it goes on "
+        "where it was.",
     )
     parser.add_argument("--engine", type=Path, required=True, metavar="DIR", help="engine folder")
     parser.add_argument(

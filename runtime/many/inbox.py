@@ -169,37 +169,48 @@ class Inbox:
             moving.rename(_free(self.folder / FAILED / arrival.name))
             sync(self.folder / FAILED)
 
-    def recover(self, belongs: Callable[[str, str, Path, str | None], bool]) -> None:
+    def recover(self, belongs: Callable[[str, str, Path, str | None], bool]) -> list[OSError]:
         """Put right what an earlier run was about to move when it was killed.
 
         `belongs(name, role, file, image)`: are the maps of this name in the outbox, made from
         it? `image`: the name of the image that the file lies beside; None for an image.
+        Gives the errors of what cannot be moved, which keeps no other pair from its work.
         """
+        errors: list[OSError] = []
         for moving in sorted((self.folder / FAILED).glob(f"{_MOVING}.*")):
-            (moving / REASON).unlink(missing_ok=True)
-            for path in moving.iterdir():
-                path.rename(_free(self.folder / path.name))
-            moving.rmdir()
+            with _collected(errors):
+                self._put_back(moving)
         for arrival in self.look():
             if not arrival.has_both:
                 for role, paths in arrival.images.items():
                     for path in paths:
-                        if belongs(arrival.name, role, path, None):
-                            self._put_away(path, arrival.beside[path], None)
+                        with _collected(errors):
+                            if belongs(arrival.name, role, path, None):
+                                self._put_away(path, arrival.beside[path], None)
         if self.unmatched:
-            self._recover_sidecars(belongs)
+            with _collected(errors):
+                self._recover_sidecars(belongs)
+        return errors
+
+    def _put_back(self, moving: Path) -> None:
+        (moving / REASON).unlink(missing_ok=True)
+        for path in moving.iterdir():
+            path.rename(_free(self.folder / path.name))
+        moving.rmdir()
 
     def _recover_sidecars(self, belongs: Callable[[str, str, Path, str | None], bool]) -> None:
+        """To the image that they lay beside, which may have got another name in INBOX/done/."""
+        names = [path.name for path in self.unmatched]
         for image in sorted(path for path in (self.folder / DONE).glob("*") if path.is_file()):
             file = re.sub(r"-\d+$", "", image.stem) + image.suffix
             for original in dict.fromkeys((image.name, file)):
                 found = name_and_role(original)
-                for name in sidecars(original, [path.name for path in self.unmatched]):
+                for name in sidecars(original, names) if found else ():
                     path = self.folder / name
                     target = image.with_name(renamed(name, original, image.name))
                     if found and not target.exists() and belongs(*found, path, original):
                         path.rename(target)
-                        del self.unmatched[path]
+                        self.unmatched.pop(path, None)
 
     def _put_away(self, image: Path, others: list[Path], looked_at: Stamp | None) -> None:
         """The image first: while it is here, its sidecars are."""
@@ -233,6 +244,14 @@ class Inbox:
                 except OSError:  # a damaged entry of a disk hides no other
                     found[self.folder / entry.name] = _NO_STAMP
         return found
+
+
+@contextlib.contextmanager
+def _collected(errors: list[OSError]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        errors.append(error)
 
 
 @contextlib.contextmanager

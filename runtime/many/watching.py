@@ -31,6 +31,7 @@ from runtime.many.outbox import (
 )
 from runtime.many.pairs import NAMES, Pair, can_name_a_folder
 from runtime.many.sources import ChangedError, StaleError, made_from
+from runtime.many.writers import is_being_written
 from runtime.options import SUMMARY, MapOptions
 
 PATIENCE = (1.0, 60.0)
@@ -137,6 +138,7 @@ class Watch:
         self._not_well = 0
         self._troubled: dict[str, _Trouble] = {}
         self._told_of: set[Path] = set()
+        self._written: set[Path] = set()
 
     def forever(self, poll: float) -> int:
         """Until `stop`."""
@@ -180,8 +182,8 @@ class Watch:
                 if self._dealt_with_once(arrival):
                     del names[arrival.name]
                 else:
-                    end = time.monotonic() + self._inbox.settle + poll
-                    last = False
+                    self._look()  # from now on it has to rest
+                    end, last = time.monotonic() + self._inbox.settle, False
             if last or not any(names.values()):
                 break
             self._stop.wait(min(poll, max(0.0, end - time.monotonic())))
@@ -211,7 +213,8 @@ class Watch:
 
     def _tidy(self) -> None:
         (self._outbox / WORKING).mkdir(exist_ok=True)  # the disk may have been changed
-        self._inbox.recover(self._is_of)
+        for error in self._inbox.recover(self._is_of):
+            self._warn(f"{os_reason(error, self._inbox.folder)}; left as it is")
         clear(self._outbox, {each.name for each in self._look()})
 
     def _look(self) -> list[Arrival]:
@@ -248,7 +251,7 @@ class Watch:
         start = time.perf_counter()
         was_done = is_done(self._outbox, arrival.name)
         try:
-            if not arrival.unchanged():
+            if not arrival.unchanged() or self._is_being_written(arrival):
                 return False
             why = self._refused(arrival) or self._map(arrival)
             if not arrival.unchanged():
@@ -266,6 +269,15 @@ class Watch:
         self._troubled.pop(arrival.name, None)
         self._tell(arrival.name, why, None if was_done else 1000 * (time.perf_counter() - start))
         return True
+
+    def _is_being_written(self, arrival: Arrival) -> bool:
+        for path in filter(is_being_written, arrival.files):
+            if path not in self._written:
+                self._written.add(path)
+                self._warn(f"{shown(path.name)}: another process is still writing it, waiting")
+            return True
+        self._written -= set(arrival.files)
+        return False
 
     def _tell(self, name: str, why: str | None, milliseconds: float | None) -> None:
         """What became of a pair. `milliseconds`: None where its maps were there before."""

@@ -25,7 +25,7 @@ from typing import Any
 from runtime import cli
 from runtime.errors import BackendError, ConfigError, ToolkitError, reason
 from runtime.manifest import Manifest
-from runtime.many.outbox import counted, map_once, os_reason, windows_without_result
+from runtime.many.outbox import counted, is_done, map_once, os_reason, windows_without_result
 from runtime.many.pairs import Pair
 from runtime.many.sources import ChangedError, StaleError
 from runtime.options import MapOptions
@@ -102,7 +102,8 @@ class Mapper:
 
     def _map(self, pair: Pair) -> str | None:
         with counted(self._job.out, pair.name) as times:
-            if times > ATTEMPTS:
+            given_up = self._job.redo or not is_done(self._job.out, pair.name)
+            if times > ATTEMPTS and given_up:
                 return f"{pair.name}: the worker process died {ATTEMPTS} times while it mapped it"
             for left in reversed(range(ATTEMPTS)):
                 try:

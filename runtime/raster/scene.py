@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,8 +74,9 @@ def map_scene(
         shutil.rmtree(work.ready, ignore_errors=True)
         work.ready.mkdir()
         pixels: Counter[int] = Counter()
-        strips = _counted(_strips(engine, pair, rows, work), pixels)
-        totals = _write_vectors(strips, work, pair, footprints, options.min_area)
+        with closing(_strips(engine, pair, rows, work)) as strips:
+            counted = _counted(strips, pixels)
+            totals = _write_vectors(counted, work, pair, footprints, options.min_area)
         _write_maps(work, pair)
     content = {
         "pre": str(pre),
@@ -98,15 +100,21 @@ def map_scene(
 
 def _strips(
     engine: Engine, pair: ScenePair, rows: Sequence[Sequence[Window]], work: Unfinished
-) -> Iterator[Strip]:
+) -> Generator[Strip, None, None]:
     """The whole scene from the top: what an earlier run stored, then what this one does."""
 
     def infer(todo: Iterable[Sequence[Window]]) -> Iterator[Strip]:
         windows = [window for row in todo for window in row]
-        tiles = ahead(read_tiles(pair, windows, (engine.height, engine.width)), TILES_AHEAD)
-        for strip, failed in ahead(infer_rows(engine, tiles, pair.width), STRIPS_AHEAD):
-            work.add(strip, failed)
-            yield strip
+        # However this ends, no thread reads from the images when they are closed.
+        with (
+            closing(
+                ahead(read_tiles(pair, windows, (engine.height, engine.width)), TILES_AHEAD)
+            ) as tiles,
+            closing(ahead(infer_rows(engine, tiles, pair.width), STRIPS_AHEAD)) as inferred,
+        ):
+            for strip, failed in inferred:
+                work.add(strip, failed)
+                yield strip
 
     for _ in infer([rows[row] for row in work.failed_rows()]):
         pass  # once more; read back below, where its place is
