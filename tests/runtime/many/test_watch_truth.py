@@ -111,12 +111,24 @@ def test_an_image_that_never_rests_stays_in_the_inbox_with_exit_code_1(
 
 
 def test_an_upload_that_goes_on_while_it_is_mapped_leaves_no_holes(
-    once, boxes, rasters, engine, happening, tmp_path
+    once, boxes, rasters, engine, meddled, happening, tmp_path
 ):
     whole = rasters[1].read_bytes()
     map_pair(engine, *rasters, tmp_path / "right", MapOptions())
     rasters[1].write_bytes(whole[: len(whole) // 2])
-    happening(first_time(lambda: rasters[1].write_bytes(whole)))
+    calls = []
+    half = map_pair(meddled(lambda: calls.append(1)), *rasters, tmp_path / "half", MapOptions())
+    assert half["failed_tiles"]
+    last = len(calls)
+    calls.clear()
+
+    def goes_on():
+        calls.append(1)
+        if len(calls) == last:
+            time.sleep(0.3)  # the windows that follow are read meanwhile
+            rasters[1].write_bytes(whole)
+
+    happening(goes_on)
     assert once("--settle", 0.2) == 0
     found, right = (path / "damage.tif" for path in (boxes[1] / "scene", tmp_path / "right"))
     np.testing.assert_array_equal(Image.open(found), Image.open(right))
