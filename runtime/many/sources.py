@@ -31,6 +31,7 @@ Stamp = tuple[int, int, int, int]
 """Bytes, nanoseconds of the last change of content, inode, and of the last change of any kind."""
 
 _ROLES = {"pre": "image before", "post": "image after"}
+_UNSAID = {"resume", "restart"}  # they say nothing of the maps
 _SHAPEFILE = {".shp", ".shx", ".dbf", ".prj", ".cpg"}
 
 
@@ -169,16 +170,18 @@ def _same_image(then: Any, now: Mapping[str, Any]) -> bool:
 
 
 def _options(options: MapOptions) -> dict[str, Any]:
-    """All of them, also those that are added one day; --resume says nothing of the maps."""
+    """All of them, also those that are added one day."""
     fields = {each.name: getattr(options, each.name) for each in dataclasses.fields(options)}
-    return {name: _plain(value) for name, value in fields.items() if name != "resume"}
+    return {name: _plain(value) for name, value in fields.items() if name not in _UNSAID}
 
 
 def _options_of_summary(summary: Mapping[str, Any]) -> dict[str, Any]:
     """Of maps whose note has none yet."""
     identity = summary.get("identity")
     noted = identity.get("options") if isinstance(identity, dict) else None
-    options = {key: noted[key] for key in ("align", "scale") if key in noted} if noted else {}
+    if not isinstance(noted, dict):
+        noted = {}
+    options = {key: noted[key] for key in ("align", "scale") if key in noted}
     return options | ({"min_area": summary["min_area_px"]} if "min_area_px" in summary else {})
 
 

@@ -159,7 +159,5 @@ def test_two_images_of_one_role_in_an_xbd_folder_are_refused(tmp_path):
     (tmp_path / "images").mkdir()
     for name in ("a_pre_disaster.png", "a_pre_disaster.tif", "a_post_disaster.png"):
         (tmp_path / "images" / name).touch()
-    with pytest.raises(
-        ConfigError, match=r"disaster\.tif: a_pre_disaster\.png is there, too"
-    ):
+    with pytest.raises(ConfigError, match=r"disaster\.tif: a_pre_disaster\.png is there, too"):
         find_pairs(tmp_path)

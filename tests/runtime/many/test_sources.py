@@ -192,9 +192,9 @@ def test_the_options_that_differ_are_named_and_no_others(town, note, maps, first
     assert differences(folder, note(town, second)) == expected
 
 
-def test_every_option_is_a_part_of_the_note_but_resume(town, note):
+def test_every_option_that_makes_other_maps_is_a_part_of_the_note(town, note):
     names = {each.name for each in dataclasses.fields(MapOptions)}
-    assert set(note(town, MapOptions())["options"]) == names - {"resume"}
+    assert set(note(town, MapOptions())["options"]) == names - {"resume", "restart"}
     # What is no JSON number is kept as well.
     folder_free = Sources.of(town, MapOptions(scale=(0.0, float("inf")))).note["options"]
     assert json.loads(json.dumps(folder_free, allow_nan=False)) == folder_free

@@ -211,19 +211,18 @@ def test_an_unfinished_scene_is_not_gone_on_with_of_another_image_of_the_same_st
     pair = Pair("scene", *rasters)
     work = boxes[1] / ".working" / "scene" / "maps" / ".unfinished"
 
+    calls = []
+
     def lost():
-        raise BackendError("lost")
+        calls.append(1)
+        if len(calls) > 20:
+            raise BackendError("lost")
 
     with holding(boxes[1]):
         with pytest.raises(BackendError):
             map_once(meddled(lost), pair, boxes[1], MapOptions())
         assert is_unfinished(boxes[1], "scene")
-        with (work / "damage").open("r+b") as file:  # as if rows were there
-            file.write(b"\3" * 160 * 200)
-        with (work / "confidence").open("r+b") as file:
-            file.write(b"\3" * 160 * 200)
-        journal = json.loads((work / "journal.json").read_text())
-        (work / "journal.json").write_text(json.dumps({**journal, "heights": [24]}))
+        assert json.loads((work / "journal.json").read_text())["heights"]
         status = rasters[0].stat()
         write_raster(rasters[0], 255 - scene)
         os.utime(rasters[0], ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -339,7 +338,7 @@ def test_no_memory_leaves_the_pair_and_lets_the_others_pass(
     arrive("a", "b")
 
     def short():
-        if (boxes[1] / ".working" / "a").exists():
+        if health(boxes[1])["pair"]["name"] == "a":
             raise MemoryError("no room")
 
     happening(short)
@@ -382,7 +381,7 @@ def test_a_pair_that_finds_no_memory_again_and_again_is_given_up_at_last(
     times = []
 
     def short():
-        if (boxes[1] / ".working" / "a").exists():
+        if health(boxes[1])["pair"]["name"] == "a":
             times.append(1)
             raise MemoryError("no room")
 
@@ -399,7 +398,7 @@ def test_a_pair_that_alone_makes_the_engine_fail_blocks_no_other_and_is_given_up
     arrive("a", "b", "c")
 
     def fails():
-        if (boxes[1] / ".working" / "a").exists():
+        if health(boxes[1])["pair"]["name"] == "a":
             raise BackendError("lost the GPU")
 
     happening(fails)
