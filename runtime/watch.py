@@ -13,7 +13,7 @@ from runtime.errors import ConfigError
 from runtime.options import add_options, map_options
 
 if TYPE_CHECKING:
-    from runtime.many.watching import Stop
+    from runtime.many.lasting import Stop
 
 _COMES_BACK = {
     *(errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
@@ -99,7 +99,8 @@ def main(args: argparse.Namespace) -> int:
     cli.silence_opencv()
     from runtime.many.health import Health
     from runtime.many.inbox import Inbox
-    from runtime.many.watching import Reopened, Stop, Watch
+    from runtime.many.lasting import Reopened, Stop
+    from runtime.many.watching import Watch
 
     inbox = Inbox(args.inbox, args.settle, besides=args.outbox)
     warnings = _Warnings()

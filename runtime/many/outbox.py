@@ -175,6 +175,9 @@ def map_once(
             keep = True
             raise
         except OSError as error:
+            if out_of_memory(error):
+                keep = True
+                raise MemoryError(reason(error)) from error
             _check_files(options)
             keep = error.errno in _FULL or not _writable(outbox)
             if keep:

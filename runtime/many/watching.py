@@ -6,18 +6,15 @@ engine that fails, no memory) leaves it where it is, to be tried again.
 
 from __future__ import annotations
 
-import os
-import select
-import signal
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.engine import Engine, load_engine
 from runtime.errors import BackendError, EngineError, reason
 from runtime.many.health import Health
 from runtime.many.inbox import Arrival, Inbox, NotMovedError
+from runtime.many.lasting import Reopened, Stop
 from runtime.many.listing import name_some, shown
 from runtime.many.outbox import (
     WORKING,
@@ -42,63 +39,6 @@ TRIES = 8
 """How often a pair is tried that finds no memory, or alone makes the engine fail."""
 CHANGES = 3
 """How often a single round begins with a pair that changes meanwhile."""
-
-
-class Reopened:
-    """An engine that is loaded again after it failed: a GPU that came back needs a new one."""
-
-    def __init__(self, folder: Path, threads: int | None) -> None:
-        self._folder, self._threads = folder, threads
-        self._engine: Engine | None = None
-
-    def __enter__(self) -> Reopened:
-        self.get()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def get(self) -> Engine:
-        if self._engine is None:
-            self._engine = load_engine(self._folder, self._threads)
-        return self._engine
-
-    def close(self) -> None:
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
-
-
-class Stop:
-    """SIGTERM and SIGINT interrupt nothing; they are asked for between two pairs.
-
-    A pipe, because `threading.Event` may not be set in a signal handler.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._read, self._write = os.pipe()
-        self._before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
-
-    def __enter__(self) -> Stop:
-        for each in self._before:
-            signal.signal(each, self.ask)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for each, handler in self._before.items():
-            signal.signal(each, handler)
-        os.close(self._read)
-        os.close(self._write)
-
-    def wait(self, seconds: float) -> None:
-        """Until asked, or for so long."""
-        select.select([self._read], [], [], seconds)
-
-    def ask(self, *_: object) -> None:
-        if not self.asked:
-            self.asked = True
-            os.write(self._write, b".")
 
 
 @dataclass

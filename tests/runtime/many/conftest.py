@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from runtime.engine import load_engine
-from runtime.many.watching import Reopened
+from runtime.many.lasting import Reopened
 from runtime.watch import main as watch_main
 from runtime.watch import parser
 

@@ -16,8 +16,9 @@ from runtime.engine import load_engine
 from runtime.errors import ConfigError
 from runtime.many.health import Health, percentile
 from runtime.many.inbox import Inbox
+from runtime.many.lasting import Reopened, Stop
 from runtime.many.outbox import holding
-from runtime.many.watching import Reopened, Stop, Watch
+from runtime.many.watching import Watch
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
 

@@ -19,9 +19,10 @@ from runtime.files import sha256
 from runtime.many import watching
 from runtime.many.health import Health
 from runtime.many.inbox import Inbox
+from runtime.many.lasting import Reopened, Stop
 from runtime.many.outbox import holding, is_unfinished, map_once
 from runtime.many.pairs import Pair
-from runtime.many.watching import Reopened, Stop, Watch
+from runtime.many.watching import Watch
 from runtime.many.writers import is_being_written
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
