@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import importlib.util
 import io
 import json
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,9 @@ from runtime.errors import ConfigError
 from runtime.options import add_options, map_options
 
 if TYPE_CHECKING:
-    from runtime.many.workers import Outcome
+    from runtime.manifest import Manifest
+    from runtime.many.pairs import Pair
+    from runtime.many.workers import Job, Outcome
 
 FAILED = "failed.csv"
 _NOTE_EVERY = 10.0  # seconds
@@ -29,9 +32,11 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m runtime.batch",
         description="Map building damage from many pairs of images, on Ray. The maps of a pair "
         "go to OUT/NAME/; a pair that is there is not mapped again, so an interrupted run goes "
-        f"on with the same command. Pairs that cannot be mapped are listed in OUT/{FAILED}.",
-        epilog="Exit code: 0 all pairs are mapped, 1 some are not or have parts that could not be "
-        "computed, 2 the command cannot be used.",
+        "on with the same command. Maps that are there, but of other images, another engine or "
+        "other options, are named and left. Pairs without maps of their own are listed in "
+        f"OUT/{FAILED}.",
+        epilog="Exit code: 0 all pairs are mapped, 1 some are not, have parts that could not be "
+        "computed, or have maps of something else, 2 the command cannot be used.",
     )
     parser.add_argument("--engine", type=Path, required=True, metavar="DIR", help="engine folder")
     parser.add_argument(
@@ -59,6 +64,12 @@ def parser() -> argparse.ArgumentParser:
         help="a Ray cluster, whose machines have this toolkit and see the same folders "
         "(default: start Ray here)",
     )
+    parser.add_argument(
+        "--redo",
+        action="store_true",
+        help="map anew what has maps in OUT that are of other images, another engine or other "
+        "options, or have parts without a result; a folder is replaced once the new one is whole",
+    )
     parser.add_argument("--json", action="store_true", help="print the totals as JSON")
     add_options(parser)
     return parser
@@ -71,11 +82,15 @@ def main(args: argparse.Namespace) -> int:
     from runtime.engine import check_device
     from runtime.host import physical_cores
     from runtime.manifest import Manifest
-    from runtime.many.outbox import clear, holding, is_done
-    from runtime.many.pairs import find_pairs
+    from runtime.many.listing import name_some
+    from runtime.many.outbox import clear, holding
+    from runtime.many.pairs import find_pairs, not_taken
 
     start = time.monotonic()
     pairs = find_pairs(args.pairs)
+    ignored = not_taken(args.pairs) if args.pairs.is_dir() else []
+    if ignored:
+        cli.note(f"{name_some(ignored, 'file')} in images/ belong to no pair, left out")
     manifest = Manifest.read(args.engine)
     if args.device is not None:
         check_device(manifest, args.engine, args.device)
@@ -88,49 +103,123 @@ def main(args: argparse.Namespace) -> int:
     cores = 1 if args.address else max(1, physical_cores() // args.workers)
     out = args.out.absolute()  # workers have another working folder
     job = Job(
-        args.engine.absolute(), out, options, args.workers, args.threads or cores, args.address,
+        args.engine.absolute(),
+        out,
+        options,
+        args.workers,
+        args.threads or cores,
+        args.address,
         args.device,
-    )  # fmt: skip
+        args.redo,
+    )
     with holding(out):
-        todo = [pair for pair in pairs if not is_done(out, pair.name)]
+        _forget(out / FAILED, args.pairs, pairs)
+        there = _there_before(pairs, job, manifest)
+        known = {each.pair.name for each in there}
+        todo = [pair for pair in pairs if pair.name not in known]
         clear(out, {pair.name for pair in todo})
-        outcomes = _told(map_all(todo, job), len(todo)) if todo else []
+        outcomes: list[Outcome] = []
+        try:
+            for outcome in _told(map_all(todo, job), len(todo)) if todo else ():
+                outcomes.append(outcome)
+        except BaseException as error:
+            with contextlib.suppress(OSError):  # what ended the run is what has to be told
+                _write_failed(out / FAILED, [*there, *outcomes, *_untried(todo, outcomes, error)])
+            raise
         failed = [each for each in outcomes if each.reason is not None]
-        _write_failed(out / FAILED, failed)
+        _write_failed(out / FAILED, [*there, *outcomes])
+    stale = sum(each.reason is not None for each in there)
     totals = {
         "pairs": len(pairs),
         "done": len(todo) - len(failed),
-        "skipped": len(pairs) - len(todo),
+        "skipped": len(there) - stale,
+        "stale": stale,
         "failed": len(failed),
-        "with_holes": sum(each.holes > 0 for each in outcomes),
+        "with_holes": sum(each.holes > 0 for each in [*there, *outcomes]),
+        "ignored": len(ignored),
         "seconds": round(time.monotonic() - start, 3),
         "out": str(args.out),
     }
     print(json.dumps(totals, indent=2) if args.json else _line(totals))
-    return 1 if failed or totals["with_holes"] else 0
+    return 1 if failed or stale or totals["with_holes"] else 0
 
 
-def _told(outcomes: Iterable[Outcome], count: int) -> list[Outcome]:
-    """All of them; what a person should know is told as they come."""
-    told = []
+def _there_before(pairs: Sequence[Pair], job: Job, manifest: Manifest) -> list[Outcome]:
+    """Of the pairs that need no work: their maps are there, or those of something else are."""
+    from runtime.many.outbox import is_done, windows_without_result
+    from runtime.many.sources import Sources, differences, of_engine, stale_line
+    from runtime.many.workers import STALE_ADVICE, Outcome
+
+    there = []
+    engine = of_engine(manifest)
+    noted = time.monotonic()
+    for number, pair in enumerate(pairs, 1):
+        if not is_done(job.out, pair.name):
+            continue
+        folder = job.out / pair.name
+        other = differences(folder, {**Sources.of(pair, job.options).note, "engine": engine})
+        holes = windows_without_result(job.out, pair.name)
+        if job.redo and (other or holes):
+            continue
+        why = f"{stale_line(folder, other)}; {STALE_ADVICE}" if other else None
+        there.append(Outcome(pair, why, 0 if why else holes))
+        _tell(there[-1], "stale")
+        if time.monotonic() - noted > _NOTE_EVERY:
+            noted = time.monotonic()
+            cli.note(f"{number} of {len(pairs)} pairs looked at")
+    return there
+
+
+def _told(outcomes: Iterable[Outcome], count: int) -> Iterator[Outcome]:
+    """The same; what a person should know is told as they come."""
     noted = math.inf  # Ray takes its time to start
     for number, outcome in enumerate(outcomes, 1):
-        told.append(outcome)
         noted = min(noted, time.monotonic())
-        if outcome.reason is not None:
-            cli.note(f"failed: {outcome.pair.name}: {outcome.reason}")
-        if outcome.holes:
-            cli.note(f"{outcome.pair.name}: {outcome.holes} windows could not be computed")
+        _tell(outcome, "failed")
         if time.monotonic() - noted > _NOTE_EVERY:
             noted = time.monotonic()
             cli.note(f"{number} of {count} pairs")
-    return told
+        yield outcome
 
 
-def _write_failed(path: Path, failed: Sequence[Outcome]) -> None:
-    """A list that --pairs takes again; none when nothing failed, also none of an earlier run."""
+def _tell(outcome: Outcome, what: str) -> None:
+    if outcome.reason is not None:
+        cli.note(f"{what}: {outcome.pair.name}: {outcome.reason}")
+    if outcome.holes:
+        cli.note(f"{outcome.pair.name}: {outcome.holes} windows could not be computed")
+
+
+def _forget(path: Path, given: Path, pairs: Sequence[Pair]) -> None:
+    """The list of an earlier run says nothing of this one, which may be killed at any time.
+
+    Where it is what --pairs gives, its pairs stay, but not what was said of them.
+    """
+    from runtime.many.workers import Outcome
+
+    if path.exists() and path.samefile(given):
+        why = "not tried, the run did not come to its end"
+        _write_failed(path, [Outcome(pair, why, 0) for pair in pairs])
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _untried(
+    todo: Sequence[Pair], outcomes: Sequence[Outcome], error: BaseException
+) -> list[Outcome]:
+    """What the run did not come to."""
+    from runtime.errors import reason
+    from runtime.many.workers import Outcome
+
+    known = {each.pair.name for each in outcomes}
+    why = f"not tried, the run ended: {reason(error)}"
+    return [Outcome(pair, why, 0) for pair in todo if pair.name not in known]
+
+
+def _write_failed(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """A list that --pairs takes again; none when nothing failed."""
     from runtime.files import write_bytes
 
+    failed = [each for each in outcomes if each.reason is not None]
     if not failed:
         path.unlink(missing_ok=True)
         return
@@ -154,9 +243,11 @@ def _check_ray() -> None:
 
 def _line(totals: dict[str, object]) -> str:
     holes = f", {totals['with_holes']} have parts without a result" if totals["with_holes"] else ""
+    stale = f", {totals['stale']} have maps of something else" if totals["stale"] else ""
     return (
         f"{totals['done']} pairs mapped, {totals['skipped']} were there before, "
-        f"{totals['failed']} failed{holes}, in {totals['seconds']} s; results in {totals['out']}"
+        f"{totals['failed']} failed{stale}{holes}, in {totals['seconds']} s; "
+        f"results in {totals['out']}"
     )
 
 

@@ -17,7 +17,7 @@ LOCK = ".lock"
 def alone_in(place: Path, patience: float) -> Iterator[bool]:
     """Hold the folder, waiting seconds for another process that does; was it given up?
 
-    The folder is made if it is not there.
+    The folder is made if it is not there; a worker that was thought dead may still be in it.
     """
     end = time.monotonic() + patience
     while not (lock := _lock_of(place)) and time.monotonic() < end:
@@ -40,7 +40,7 @@ def locked(file: IO[str]) -> bool:
 
 def _lock_of(place: Path) -> IO[str] | None:
     """The lock of a folder; None while another process has it."""
-    place.mkdir(parents=True, exist_ok=True)
+    place.mkdir(exist_ok=True)
     try:
         lock = (place / LOCK).open("a")
     except FileNotFoundError:  # the other one removes the folder when it is done

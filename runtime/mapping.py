@@ -10,6 +10,7 @@ import contextlib
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,8 +66,9 @@ def map_pair(
         shutil.rmtree(work.ready, ignore_errors=True)
         work.ready.mkdir()
         counts: Counter[int] = Counter()
-        made = _counted(strips(engine, pair, rows, work), counts)
-        totals = _write_buildings(made, work, pair, footprints, options.min_area)
+        with closing(strips(engine, pair, rows, work)) as made:
+            counted = _counted(made, counts)
+            totals = _write_buildings(counted, work, pair, footprints, options.min_area)
         _check_known(work, counts)
         write_maps(work, pair.georeference)
         write_overlay(pair.post, work, work.ready / "overlay.png")
@@ -104,6 +106,7 @@ def _working(out: Path) -> Iterator[Path]:
     """The folder of unfinished work, this process's alone; gone if nothing came of it."""
     new = not out.exists()
     folder = out / UNFINISHED
+    out.mkdir(parents=True, exist_ok=True)
     with alone_in(folder, patience=0.0) as alone:
         if not alone:
             raise ConfigError(

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runtime import cli
 from runtime.errors import ConfigError
 from runtime.options import add_options, map_options
+
+if TYPE_CHECKING:
+    from runtime.many.lasting import Stop
+
+_COMES_BACK = {
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.ENODEV),
+}
+"""What a person or the next remount puts right; a name that is wrong is not among them."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -15,10 +27,11 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m runtime.watch",
         description="Map building damage from each pair of images that arrives in INBOX, as "
         "NAME_pre_disaster.EXT and NAME_post_disaster.EXT, or NAME_pre.EXT and NAME_post.EXT "
-        "(png, jpg, jpeg, tif, tiff). The maps appear whole in OUTBOX/NAME/, then the images "
-        "go to INBOX/done/. A pair that cannot be mapped goes to INBOX/failed/NAME/ with "
-        "reason.txt. OUTBOX/health.json tells how it is going. SIGTERM and Ctrl-C end it after "
-        "the pair it is at; killed at any time, it goes on where it was.",
+        "(png, jpg, jpeg, tif, tiff). The maps appear whole in OUTBOX/NAME/, then the images, "
+        "and what lies beside them (.tfw, .aux.xml, ...), go to INBOX/done/. A pair that cannot "
+        "be mapped goes to INBOX/failed/NAME/ with reason.txt. OUTBOX/health.json tells how it is "
+        "going. SIGTERM and Ctrl-C end it after the pair it is at; killed at any time, it goes on "
+        "where it was.",
     )
     parser.add_argument("--engine", type=Path, required=True, metavar="DIR", help="engine folder")
     parser.add_argument(
@@ -43,9 +56,25 @@ def parser() -> argparse.ArgumentParser:
         help="rewrite health.json at least this often, in seconds (default: 30)",
     )
     parser.add_argument(
+        "--stall",
+        type=float,
+        default=600.0,
+        metavar="S",
+        help='health.json says "stalled" of a pair without progress for so many seconds, '
+        "counted at the heartbeats; nothing is ended (default: 600)",
+    )
+    parser.add_argument(
         "--once",
         action="store_true",
-        help="map the pairs that are there, then end; exit code 1 if some could not be mapped",
+        help="map the pairs that are there, then end; exit code 1 if some could not be mapped, "
+        "or have parts that could not be computed",
+    )
+    parser.add_argument(
+        "--redo",
+        action="store_true",
+        help="where maps of a pair's name are there, but of other images, another engine or other "
+        "options, or with parts without a result: replace them by new ones (default: the pair "
+        "goes to failed/)",
     )
     parser.add_argument(
         "--threads", type=int, metavar="N", help="processor threads (default: physical cores)"
@@ -56,26 +85,60 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> int:
     options = map_options(args)
-    for option, least in (("settle", 0.0), ("poll", 0.01), ("heartbeat", 0.01)):
+    for option, least in (("settle", 0.0), ("poll", 0.01), ("heartbeat", 0.01), ("stall", 0.01)):
         if not getattr(args, option) >= least:
             raise ConfigError(
                 f"--{option} is {getattr(args, option)}; expected {least} seconds or more"
             )
-    if args.inbox.resolve() == args.outbox.resolve():
-        raise ConfigError(f"--outbox {args.outbox}: is the inbox; expected another folder")
+    inbox_folder, outbox_folder = args.inbox.resolve(), args.outbox.resolve()
+    if outbox_folder in {inbox_folder, inbox_folder / "done", inbox_folder / "failed"}:
+        which = (
+            "is the inbox" if outbox_folder == inbox_folder else "is a folder of the inbox's own"
+        )
+        raise ConfigError(f"--outbox {args.outbox}: {which}; expected another folder")
     cli.silence_opencv()
     from runtime.many.health import Health
     from runtime.many.inbox import Inbox
-    from runtime.many.outbox import holding
-    from runtime.many.watching import Reopened, Stop, Watch
+    from runtime.many.lasting import Reopened, Stop
+    from runtime.many.watching import Watch
 
-    inbox = Inbox(args.inbox, args.settle)
-    with Stop() as stop, holding(args.outbox):
-        warnings = _Warnings()
-        health = Health(args.outbox, args.engine, args.heartbeat, warnings.warn)
-        with Reopened(args.engine, args.threads, args.device) as engine, health:
-            watch = Watch(engine, inbox, args.outbox, options, health, stop, warnings.warn)
-            return watch.once(args.poll) if args.once else watch.forever(args.poll)
+    inbox = Inbox(args.inbox, args.settle, besides=args.outbox)
+    warnings = _Warnings()
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(Stop())
+        if not _held(args, stack, stop, warnings):
+            return 0
+        stack.enter_context(inbox.holding())
+        health = Health(args.outbox, args.engine, args.heartbeat, warnings.warn, args.stall)
+        engine = stack.enter_context(Reopened(args.engine, args.threads, args.device))
+        stack.enter_context(health)
+        watch = Watch(
+            engine, inbox, args.outbox, options, health, stop, warnings.warn, redo=args.redo
+        )
+        return watch.once(args.poll) if args.once else watch.forever(args.poll)
+
+
+def _held(
+    args: argparse.Namespace, stack: contextlib.ExitStack, stop: Stop, warnings: _Warnings
+) -> bool:
+    """Once the outbox can be written, which a device may have to wait for; False if not so."""
+    from runtime.many.outbox import holding, os_reason
+    from runtime.many.watching import PATIENCE
+
+    delay = PATIENCE[0]
+    while not stop.asked:
+        try:
+            stack.enter_context(holding(args.outbox))
+        except OSError as error:
+            if args.once or error.errno not in _COMES_BACK:
+                raise
+            message = os_reason(error, args.outbox)
+            warnings.warn(f"error: {message}; no pair is lost, trying again")
+            stop.wait(delay)
+            delay = min(2 * delay, PATIENCE[1])
+        else:
+            return True
+    return False
 
 
 class _Warnings:

@@ -1,7 +1,8 @@
 """A folder that collects the maps of many pairs: each is made once and appears whole.
 
 Everything unfinished lies in one hidden folder, so that nothing else has to be cleaned
-after a killed run. A pair is done where its summary.json is.
+after a killed run. A pair is done where its summary.json is, if its sources.json says that
+it is this pair, mapped by this engine with these options.
 """
 
 from __future__ import annotations
@@ -9,20 +10,29 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import fcntl
 import os
 import shutil
 import tempfile
-import time
 import traceback
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from runtime import records
 from runtime.errors import BackendError, ConfigError, EngineError, ToolkitError, reason
-from runtime.files import sha256, sync, write_json
+from runtime.files import sync, write_json
+from runtime.locks import LOCK, alone_in, locked
+from runtime.many.exchange import replace_folder
+from runtime.many.memory import out_of_memory
 from runtime.many.pairs import Pair
+from runtime.many.sources import (
+    SOURCES,
+    ChangedError,
+    Sources,
+    StaleError,
+    differences,
+    of_engine,
+)
 from runtime.mapping import map_pair
 from runtime.options import SUMMARY, UNFINISHED, MapOptions
 
@@ -30,10 +40,9 @@ if TYPE_CHECKING:
     from runtime.engine import Engine
 
 WORKING = ".working"
-LOCK = ".lock"
 MAPS = "maps"
-SOURCES = "sources.json"
-"""In a folder of maps: name, size and sha256 of the two images it was made from."""
+BEGUN_WITH = "sources.json"
+"""Beside unfinished maps: the note of what they were begun with."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _PROBE_BYTES = 1 << 20
@@ -51,7 +60,7 @@ def holding(outbox: Path) -> Iterator[None]:
     outbox.mkdir(parents=True, exist_ok=True)
     working = outbox / WORKING
     with (outbox / LOCK).open("a") as lock:
-        if not _locked(lock):
+        if not locked(lock):
             raise ConfigError(
                 f"{outbox}: another batch or watch is writing there; "
                 "let it finish, end it, or choose another folder"
@@ -114,38 +123,68 @@ def counted(outbox: Path, name: str) -> Iterator[int]:
         counter.unlink(missing_ok=True)
 
 
-def map_once(engine: Engine, pair: Pair, outbox: Path, options: MapOptions) -> str | None:
+def map_once(
+    engine: Engine, pair: Pair, outbox: Path, options: MapOptions, *, redo: bool = False
+) -> str | None:
     """Map a pair into `outbox`/name unless that is done; why not, if it is the pair's fault.
 
-    Raises OSError when the outbox cannot take the maps, EngineError or BackendError when
-    the engine fails: then the pair can be mapped later.
+    redo: replace maps that are there and have holes, or are of something else.
+    Raises OSError when the outbox cannot take the maps, EngineError, BackendError or
+    MemoryError when the engine or the machine fails: then the pair can be mapped later.
+    Raises StaleError for maps of something else, ChangedError when the images changed.
     """
     target = outbox / pair.name
-    if is_done(outbox, pair.name):
-        return None
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+    if not is_done(outbox, pair.name) and target.exists() and not _is_empty(target):
         return f"{target}: is there without {SUMMARY}, not made by us; move it away"
     place = outbox / WORKING / pair.name
     keep = False
-    with alone_in(place) as alone:
+    with alone_in(place, _PATIENCE) as alone:
         if not alone:
             return f"{pair.name}: another process is mapping it; run the command again later"
-        if is_done(outbox, pair.name):
-            return None
         try:
-            _map(engine, pair, place / MAPS, options)
-            _publish(place / MAPS, target)
+            _check_files(options)
+            sources = Sources.of(pair, options)
+            if is_done(outbox, pair.name):
+                other = differences(target, _whole_note(sources, engine))
+                if other and not redo:
+                    raise StaleError(pair.name, target, other)
+                if not other and not (redo and windows_without_result(outbox, pair.name)):
+                    return None
+            try:
+                _map(engine, pair, place, options, sources)
+            except (ToolkitError, OSError) as error:
+                if _is_of_this_pair(error):
+                    sources.check()  # else it was not complete yet
+                raise
+            sources.check()
+            _publish(place / MAPS, target, redo)
         except (EngineError, BackendError):
             keep = True
             raise
+        except (ChangedError, StaleError):
+            raise
         except ToolkitError as error:
+            if out_of_memory(error):
+                keep = True
+                raise MemoryError(reason(error)) from error
+            _check_files(options)
             return reason(error)
+        except MemoryError:
+            keep = True
+            raise
         except OSError as error:
+            if out_of_memory(error):
+                keep = True
+                raise MemoryError(reason(error)) from error
+            _check_files(options)
             keep = error.errno in _FULL or not _writable(outbox)
             if keep:
                 raise
             return os_reason(error, outbox)
         except Exception as error:  # a defect of ours; the other pairs need not wait for its cure
+            if out_of_memory(error):
+                keep = True
+                raise MemoryError(reason(error)) from error
             return _unexpected(pair, error)
         finally:
             if not (keep and is_unfinished(outbox, pair.name)):
@@ -158,75 +197,61 @@ def os_reason(error: OSError, otherwise: Path) -> str:
     return f"{error.filename or otherwise}: {error.strerror or reason(error)}"
 
 
-def source(image: Path) -> dict[str, Any]:
-    return {"file": image.name, "bytes": image.stat().st_size, "sha256": sha256(image)}
-
-
 def _counter(outbox: Path, name: str) -> Path:
     return outbox / WORKING / f".{name}.begun"
 
 
-def _map(engine: Engine, pair: Pair, maps: Path, options: MapOptions) -> None:
-    if (maps / UNFINISHED).exists():
+def _map(engine: Engine, pair: Pair, place: Path, options: MapOptions, sources: Sources) -> None:
+    maps = place / MAPS
+    if (maps / UNFINISHED).exists() and _note_in(place / BEGUN_WITH) == sources.note:
         try:
             map_pair(engine, pair.pre, pair.post, maps, dataclasses.replace(options, resume=True))
-        except ConfigError:  # of other images or another engine
+        except ConfigError:  # of another engine
             shutil.rmtree(maps)
     else:
         shutil.rmtree(maps, ignore_errors=True)
     if not (maps / SUMMARY).exists():
+        write_json(place / BEGUN_WITH, sources.note)
         map_pair(engine, pair.pre, pair.post, maps, options)
     shutil.rmtree(maps / UNFINISHED, ignore_errors=True)  # killed before it could
-    write_json(maps / SOURCES, {"pre": source(pair.pre), "post": source(pair.post)})
+    write_json(maps / SOURCES, _whole_note(sources, engine))
 
 
-def _publish(maps: Path, target: Path) -> None:
+def _whole_note(sources: Sources, engine: Engine) -> dict[str, Any]:
+    return {**sources.note, "engine": of_engine(engine.manifest)}
+
+
+def _note_in(path: Path) -> Any:
+    try:
+        return records.load_json(path)
+    except (OSError, records.RecordError):
+        return None
+
+
+def _check_files(options: MapOptions) -> None:
+    """Raises OSError for a file of the options that is gone, which is no pair's fault."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if isinstance(value, Path):
+            value.stat()
+
+
+def _is_of_this_pair(error: Exception) -> bool:
+    return not isinstance(error, (EngineError, BackendError)) and not out_of_memory(error)
+
+
+def _publish(maps: Path, target: Path, redo: bool) -> None:
     for path in (maps, *maps.rglob("*")):
         sync(path)
-    try:
+    if redo and target.exists() and not _is_empty(target):
+        replace_folder(maps, target)
+    else:
         maps.rename(target)  # fails where a folder with files is: nothing is replaced
-    except OSError:
-        if not is_done(target.parent, target.name):  # else another attempt was faster
-            raise
     sync(target.parent)
 
 
-@contextlib.contextmanager
-def alone_in(place: Path, patience: float = _PATIENCE) -> Iterator[bool]:
-    """Hold the folder, waiting seconds for another process that does; was it given up?
-
-    A worker that was thought dead may still be at the same pair.
-    """
-    end = time.monotonic() + patience
-    while not (lock := _lock_of(place)) and time.monotonic() < end:
-        time.sleep(0.1)
-    try:
-        yield lock is not None
-    finally:
-        if lock:
-            lock.close()
-
-
-def _lock_of(place: Path) -> IO[str] | None:
-    """The lock of a folder, which is made; None while another process has it."""
-    place.mkdir(exist_ok=True)
-    try:
-        lock = (place / LOCK).open("a")
-    except FileNotFoundError:  # the other one removes the folder when it is done
-        return None
-    with contextlib.suppress(FileNotFoundError):  # and its lock with it
-        if _locked(lock) and os.path.samestat(os.fstat(lock.fileno()), (place / LOCK).stat()):
-            return lock
-    lock.close()
-    return None
-
-
-def _locked(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _unexpected(pair: Pair, error: Exception) -> str:

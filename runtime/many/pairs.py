@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.errors import ConfigError
+from runtime.many.sidecars import by_image
 
 _NAME = re.compile(r"(.+)_(pre|post)(_disaster)?\.(?:png|jpe?g|tiff?)", re.IGNORECASE)
-_TAKEN = {"failed.csv", "health.json"}  # files of ours that lie beside the folders of maps
+_TAKEN = ("failed.csv", "health.json")  # files of ours that lie beside the folders of maps
+_WHEN = {"pre": "before", "post": "after"}
 NAMES = "no slash, no dot in front, nothing unprintable, 200 bytes, not failed.csv or health.json"
 
 
@@ -35,7 +37,7 @@ def name_and_role(file: str) -> tuple[str, str] | None:
 
 def can_name_a_folder(name: str) -> bool:
     """See NAMES."""
-    if name.startswith(".") or "/" in name or not name.isprintable() or name in _TAKEN:
+    if name.startswith(".") or "/" in name or not name.isprintable() or name.lower() in _TAKEN:
         return False
     return len(os.fsencode(name)) <= 200
 
@@ -57,14 +59,31 @@ def find_pairs(path: Path) -> list[Pair]:
     if not pairs:
         raise ConfigError(f"{empty} folder with images/ or SPLIT/images/")
     _check_names(pairs, path)
+    _check_images(pairs, path)
     return pairs
+
+
+def not_taken(folder: Path) -> list[Path]:
+    """Files in the image folders of an xBD folder that belong to no pair."""
+    left: list[Path] = []
+    for images in _image_folders(folder):
+        names = sorted(each.name for each in images.iterdir() if not each.name.startswith("."))
+        taken = [name for name in names if name_and_role(name) and (images / name).is_file()]
+        beside = {each for found in by_image(taken, names).values() for each in found}
+        left += [images / name for name in names if name not in {*taken, *beside}]
+    return left
 
 
 def _in_csv(path: Path) -> Iterator[Pair]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write a BOM
             reader = csv.DictReader(file, strict=True)
-            missing = {"pre", "post"} - set(reader.fieldnames or ())
+            header = list(reader.fieldnames or ())
+            if twice := sorted({each for each in header if header.count(each) > 1}):
+                raise ConfigError(
+                    f"{path}: the header has the column {twice[0]} twice; expected each once"
+                )
+            missing = {"pre", "post"} - set(header)
             if reader.fieldnames and missing:
                 raise ConfigError(
                     f"{path}: no column {' and no column '.join(sorted(missing))} in the header "
@@ -93,32 +112,82 @@ def _row(row: dict[str, str], path: Path, line: int) -> Pair:
 
 
 def _in_xbd(folder: Path) -> Iterator[Pair]:
-    for images in sorted({*folder.glob("images"), *folder.glob("*/images")}):
-        files = sorted(images.absolute().glob("*_disaster.*"))
-        for file in files:
-            found = name_and_role(file.name)
-            if found and found[1] == "pre":
-                yield Pair(found[0], file, _counterpart(file, "pre", "post"))
-            elif found and not _counterpart(file, "post", "pre").exists():
-                yield Pair(found[0], _counterpart(file, "post", "pre"), file)
+    for images in _image_folders(folder):
+        found: dict[str, dict[str, Path]] = {}
+        for file in sorted(images.absolute().iterdir()):
+            name, role = name_and_role(file.name) or (None, "")
+            if name is None or not file.is_file():
+                continue
+            roles = found.setdefault(name, {})
+            if role in roles:
+                raise ConfigError(
+                    f"{file}: {roles[role].name} is there, too; expected one image of {name} "
+                    f"{_WHEN[role]} the disaster; remove one"
+                )
+            roles[role] = file
+        for name, roles in found.items():
+            pre, post = roles.get("pre"), roles.get("post")
+            yield Pair(
+                name,
+                pre or _counterpart(roles["post"], "pre"),
+                post or _counterpart(roles["pre"], "post"),
+            )
 
 
-def _counterpart(file: Path, role: str, other: str) -> Path:
-    start, _, end = file.name.rpartition(f"_{role}_")
-    return file.with_name(f"{start}_{other}_{end}")
+def _image_folders(folder: Path) -> list[Path]:
+    return sorted(
+        each for each in {*folder.glob("images"), *folder.glob("*/images")} if each.is_dir()
+    )
+
+
+def _counterpart(file: Path, other: str) -> Path:
+    """Where the other image should be, so that it can be said that it is not."""
+    match = _NAME.fullmatch(file.name)
+    assert match
+    begin, end = match.span(2)
+    role = other.upper() if match[2].isupper() else other
+    return file.with_name(f"{file.name[:begin]}{role}{file.name[end:]}")
+
+
+def _check_images(pairs: Iterable[Pair], path: Path) -> None:
+    """A line that was copied and not changed gives a map of another town under this name."""
+    known: dict[tuple[Path, Path], Pair] = {}
+    for pair in pairs:
+        pre, post = pair.pre.resolve(), pair.post.resolve()
+        if pre == post or _same_file(pre, post):
+            raise ConfigError(
+                f"{path}: pair {pair.name} has one file as both images, {pair.pre}; "
+                "expected one before and one after the disaster"
+            )
+        other = known.setdefault((pre, post), pair)
+        if other is not pair:
+            raise ConfigError(
+                f"{path}: the pairs {other.name} and {pair.name} are the same two images, "
+                f"{pair.pre} and {pair.post}; expected each pair once"
+            )
+
+
+def _same_file(pre: Path, post: Path) -> bool:
+    try:
+        return pre.samefile(post)
+    except OSError:  # one is missing: that pair fails alone
+        return False
 
 
 def _check_names(pairs: Iterable[Pair], path: Path) -> None:
     first: dict[str, Pair] = {}
     for pair in pairs:
         name = pair.name
+        key = name.casefold()  # FAT and others make one folder of a and A
         if not can_name_a_folder(name):
             raise ConfigError(
                 f"{path}: a pair is named {name!r}; expected a name for its folder: {NAMES}"
             )
-        if name in first:
+        if key in first:
+            also = f" and {name}" if name != first[key].name else ""
             raise ConfigError(
-                f"{path}: two pairs are named {name}: {first[name].pre} and {pair.pre}; "
-                "each needs a name of its own: give them a column name in a CSV file"
+                f"{path}: two pairs are named {first[key].name}{also}: {first[key].pre} and "
+                f"{pair.pre}; each needs a name of its own, whatever the case: "
+                "give them a column name in a CSV file"
             )
-        first[name] = pair
+        first[key] = pair

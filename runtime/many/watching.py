@@ -1,102 +1,64 @@
 """What a watch does: pair after pair from the inbox to the outbox, whatever happens.
 
-What is the pair's fault sends the pair away; what is not (a full disk, an engine that
-fails) leaves it where it is, to be tried again.
+What is the pair's fault sends the pair away; what is not (a full or read-only disk, an
+engine that fails, no memory) leaves it where it is, to be tried again.
 """
 
 from __future__ import annotations
 
-import os
-import select
-import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from runtime import records
-from runtime.engine import Engine, load_engine
 from runtime.errors import BackendError, EngineError, reason
 from runtime.many.health import Health
-from runtime.many.inbox import Arrival, Inbox
+from runtime.many.inbox import Arrival, Inbox, NotMovedError
+from runtime.many.lasting import Reopened, Stop
+from runtime.many.listing import name_some, shown
 from runtime.many.outbox import (
-    SOURCES,
+    WORKING,
     clear,
     counted,
     is_done,
     is_unfinished,
     map_once,
     os_reason,
-    source,
     windows_without_result,
 )
 from runtime.many.pairs import NAMES, Pair, can_name_a_folder
+from runtime.many.sources import ChangedError, StaleError, made_from
+from runtime.many.writers import is_being_written
 from runtime.options import SUMMARY, MapOptions
 
 PATIENCE = (1.0, 60.0)
 """Seconds until the first next try, doubled each time, and the most."""
 DEATHS = 10
 """How often a pair is begun that ends the process each time: more often than power fails."""
+TRIES = 8
+"""How often a pair is tried that finds no memory, or alone makes the engine fail."""
+CHANGES = 3
+"""How often a single round begins with a pair that changes meanwhile."""
 
 
-class Reopened:
-    """An engine that is loaded again after it failed: a GPU that came back needs a new one."""
+@dataclass
+class _Trouble:
+    """Of one pair. `mapped_before`: pairs that were mapped when it began.
 
-    def __init__(self, folder: Path, threads: int | None, device: int | None = None) -> None:
-        self._folder, self._threads, self._device = folder, threads, device
-        self._engine: Engine | None = None
-
-    def __enter__(self) -> Reopened:
-        self.get()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def get(self) -> Engine:
-        if self._engine is None:
-            self._engine = load_engine(self._folder, self._threads, self._device)
-        return self._engine
-
-    def close(self) -> None:
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            engine.close()
-
-
-class Stop:
-    """SIGTERM and SIGINT interrupt nothing; they are asked for between two pairs.
-
-    A pipe, because `threading.Event` may not be set in a signal handler.
+    last: what it was, if it may be the pair's own.
     """
 
-    def __init__(self) -> None:
-        self.asked = False
-        self._read, self._write = os.pipe()
-        self._before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
-
-    def __enter__(self) -> Stop:
-        for each in self._before:
-            signal.signal(each, self.ask)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for each, handler in self._before.items():
-            signal.signal(each, handler)
-        os.close(self._read)
-        os.close(self._write)
-
-    def wait(self, seconds: float) -> None:
-        """Until asked, or for so long."""
-        select.select([self._read], [], [], seconds)
-
-    def ask(self, *_: object) -> None:
-        if not self.asked:
-            self.asked = True
-            os.write(self._write, b".")
+    tries: int
+    not_before: float
+    mapped_before: int
+    last: str | None = None
 
 
 class Watch:
-    """`stop` is looked at between pairs; `warn` is told what a person should know."""
+    """`stop` is looked at between pairs; `warn` is told what a person should know.
+
+    redo: see `outbox.map_once`.
+    """
 
     def __init__(
         self,
@@ -107,10 +69,16 @@ class Watch:
         health: Health,
         stop: Stop,
         warn: Callable[[str], None],
+        *,
+        redo: bool = False,
     ) -> None:
         self._engine, self._inbox, self._outbox, self._options = engine, inbox, outbox, options
-        self._health, self._stop, self._warn = health, stop, warn
-        self._rejected = 0
+        self._health, self._stop, self._warn, self._redo = health, stop, warn, redo
+        self._mapped = 0
+        self._not_well = 0
+        self._troubled: dict[str, _Trouble] = {}
+        self._told_of: set[Path] = set()
+        self._written: set[Path] = set()
 
     def forever(self, poll: float) -> int:
         """Until `stop`."""
@@ -121,14 +89,15 @@ class Watch:
                 if untidy:
                     self._tidy()
                     untidy = False
-                for arrival in self._inbox.ready(self._look()):
+                for arrival in self._next(self._look()):
                     if self._stop.asked:
                         break
                     self._deal_with(arrival)
                     delay = PATIENCE[0]
+                self._tell_ignored(self._inbox.ignored())
                 self._stop.wait(poll)
-            except (OSError, EngineError, BackendError) as error:
-                if not isinstance(error, OSError):
+            except (OSError, EngineError, BackendError, MemoryError) as error:
+                if isinstance(error, (EngineError, BackendError)):
                     self._engine.close()
                 untidy = True
                 self._trouble(error)
@@ -137,75 +106,189 @@ class Watch:
         return 0
 
     def once(self, poll: float) -> int:
-        """The pairs that are there now and do not change; 1 if some could not be mapped.
+        """The pairs that are there now; 1 if one of them is not mapped, or not all of it.
 
         Raises what would be waited for otherwise: OSError, EngineError, BackendError.
         """
         self._tidy()
-        names = {each.name for each in self._look() if each.has_both}
+        names = {each.name: CHANGES for each in self._look() if each.has_both}
         end = time.monotonic() + self._inbox.settle
         while not self._stop.asked:
             last = time.monotonic() >= end
             for arrival in self._inbox.ready(self._look()):
-                if arrival.name in names and not self._stop.asked:
-                    names.remove(arrival.name)
-                    self._deal_with(arrival)
-            if last or not names:
+                if not names.get(arrival.name) or self._stop.asked:
+                    continue
+                names[arrival.name] -= 1
+                if self._dealt_with_once(arrival):
+                    del names[arrival.name]
+                else:
+                    self._look()  # from now on it has to rest
+                    end, last = time.monotonic() + self._inbox.settle, False
+            if last or not any(names.values()):
                 break
             self._stop.wait(min(poll, max(0.0, end - time.monotonic())))
-        for name in sorted(names) if not self._stop.asked else ():
-            self._warn(f"{name}: still changes, left in the inbox")
-        return 1 if self._rejected else 0
+        if not self._stop.asked:
+            self._tell_left(names)
+        return 1 if self._not_well else 0
+
+    def _dealt_with_once(self, arrival: Arrival) -> bool:
+        try:
+            return self._deal_with(arrival)
+        except MemoryError as error:
+            self._warn(f"error: {reason(error)}; left in the inbox")
+            self._not_well += 1
+            return True
+
+    def _tell_left(self, names: Iterable[str]) -> None:
+        for name in sorted(names):
+            self._warn(f"{shown(name)}: still changes, left in the inbox")
+            self._not_well += 1
+        for arrival in self._look():
+            if not arrival.has_both:
+                there = ", ".join(shown(path.name) for path in arrival.files)
+                self._warn(
+                    f"{shown(arrival.name)}: an image is missing, left in the inbox: {there}"
+                )
+        self._tell_ignored(list(self._inbox.unmatched))
 
     def _tidy(self) -> None:
-        self._inbox.recover(self._is_of)
+        (self._outbox / WORKING).mkdir(exist_ok=True)  # the disk may have been changed
+        for error in self._inbox.recover(self._is_of):
+            self._warn(f"{os_reason(error, self._inbox.folder)}; left as it is")
         clear(self._outbox, {each.name for each in self._look()})
 
     def _look(self) -> list[Arrival]:
         arrivals = self._inbox.look()
         self._health.waiting = len(arrivals)
+        self._health.ignored = list(self._inbox.unmatched)
         return arrivals
 
-    def _deal_with(self, arrival: Arrival) -> None:
-        start = time.perf_counter()
-        pair, why = arrival.pair, None
-        was_done = is_done(self._outbox, arrival.name)
-        if pair is None:
-            names = ", ".join(path.name for path in arrival.files)
-            why = f"{arrival.name}: expected one image before and one after, found {names}"
-        elif not can_name_a_folder(arrival.name):
-            why = f"{arrival.name!r} cannot name a folder of maps; expected {NAMES}"
-        elif not was_done:
-            why = self._map(pair)
-            if why and not arrival.unchanged():
-                return  # it was not complete after all
-        elif not all(self._is_of(pair.name, *each) for each in self._images(arrival)):
-            why = (
-                f"{arrival.name}: another pair of this name was mapped before, its maps are in "
-                f"{self._outbox / arrival.name}; give this one another name"
+    def _tell_ignored(self, paths: list[Path]) -> None:
+        self._told_of &= set(paths)
+        fresh = [path for path in paths if path not in self._told_of]
+        if fresh:
+            self._told_of.update(fresh)
+            self._warn(
+                f"{name_some(fresh, 'file')} in {self._inbox.folder} belong to no pair, ignored; "
+                "expected NAME_pre.EXT and NAME_post.EXT (png, jpg, jpeg, tif, tiff)"
             )
-        if why is None:
-            self._inbox.accept(arrival.files)
-            if not was_done:
-                self._health.done(1000 * (time.perf_counter() - start))
-            if holes := windows_without_result(self._outbox, arrival.name):
-                self._warn(f"{arrival.name}: {holes} windows could not be computed, see {SUMMARY}")
-        else:
-            self._inbox.reject(arrival, why)
-            self._rejected += 1
+
+    def _next(self, arrivals: list[Arrival]) -> list[Arrival]:
+        """Those that are complete; one that was in trouble last, and not too soon."""
+        self._troubled = {
+            each.name: self._troubled[each.name] for each in arrivals if each.name in self._troubled
+        }
+        now = time.monotonic()
+        ready = [
+            (self._troubled.get(each.name) or _Trouble(0, now, 0), each)
+            for each in self._inbox.ready(arrivals)
+        ]
+        due = [(trouble.tries, each) for trouble, each in ready if trouble.not_before <= now]
+        return [each for _, each in sorted(due, key=lambda one: one[0])]
+
+    def _deal_with(self, arrival: Arrival) -> bool:
+        """False if it changed meanwhile: it was not complete after all."""
+        start = time.perf_counter()
+        was_done = is_done(self._outbox, arrival.name)
+        try:
+            if not arrival.unchanged() or self._is_being_written(arrival):
+                return False
+            why = self._refused(arrival) or self._map(arrival)
+            if not arrival.unchanged():
+                return False
+            if why is None:
+                self._inbox.accept(arrival)
+            else:
+                self._inbox.reject(arrival, why)
+        except ChangedError as error:
+            self._warn(f"{reason(error)}; mapping it again")
+            return False
+        except (MemoryError, EngineError, BackendError, NotMovedError) as error:
+            self._postpone(arrival, error)
+            raise
+        self._troubled.pop(arrival.name, None)
+        self._tell(arrival.name, why, None if was_done else 1000 * (time.perf_counter() - start))
+        return True
+
+    def _is_being_written(self, arrival: Arrival) -> bool:
+        for path in filter(is_being_written, arrival.files):
+            if path not in self._written:
+                self._written.add(path)
+                self._warn(f"{shown(path.name)}: another process is still writing it, waiting")
+            return True
+        self._written -= set(arrival.files)
+        return False
+
+    def _tell(self, name: str, why: str | None, milliseconds: float | None) -> None:
+        """What became of a pair. `milliseconds`: None where its maps were there before."""
+        if why is not None:
+            self._not_well += 1
             self._health.failed(why)
             self._warn(f"failed: {why}")
+        elif milliseconds is not None:
+            self._mapped += 1
+            self._health.done(milliseconds)
+        if why is None and (holes := windows_without_result(self._outbox, name)):
+            self._not_well += 1
+            self._health.with_holes()
+            self._warn(f"{name}: {holes} windows could not be computed, see {SUMMARY}")
         self._health.waiting -= 1
         self._health.trouble = None
         self._health.write()
 
-    def _map(self, pair: Pair) -> str | None:
+    def _refused(self, arrival: Arrival) -> str | None:
+        """Why it cannot be a pair."""
+        if not can_name_a_folder(arrival.name):
+            return f"{arrival.name!r} cannot name a folder of maps; expected {NAMES}"
+        if arrival.pair is None:
+            names = ", ".join(path.name for paths in arrival.images.values() for path in paths)
+            return f"{arrival.name}: expected one image before and one after, found {names}"
+        trouble = self._troubled.get(arrival.name)
+        if trouble and trouble.tries >= TRIES and trouble.last:
+            return (
+                f"{arrival.name}: {trouble.last}, {TRIES} times in a row, while others were "
+                "mapped or memory was short; put it into the inbox again to try it again"
+            )
+        return None
+
+    def _map(self, arrival: Arrival) -> str | None:
+        pair = arrival.pair
+        assert pair
         engine = self._engine.get()
-        with counted(self._outbox, pair.name) as times:
-            # A raster that gets further each time may be cut off by the night as often as it will.
-            if times > DEATHS and not is_unfinished(self._outbox, pair.name):
-                return f"{pair.name}: the watch died {DEATHS} times in a row while it mapped it"
-            return map_once(engine, pair, self._outbox, self._options)
+        self._health.begun(pair.name, self._outbox / WORKING / pair.name)
+        try:
+            with counted(self._outbox, pair.name) as times:
+                # A raster that gets further each time may be cut off by the night as often as
+                # it will.
+                if times > DEATHS and not is_unfinished(self._outbox, pair.name):
+                    return f"{pair.name}: the watch died {DEATHS} times in a row while it mapped it"
+                return map_once(engine, pair, self._outbox, self._options, redo=self._redo)
+        except StaleError as error:
+            return self._stale(pair, error)
+        finally:
+            self._health.ended()
+
+    def _stale(self, pair: Pair, error: StaleError) -> str:
+        what = "another pair of this name" if error.of_other_images else "this pair"
+        return (
+            f"{pair.name}: {what} was mapped before: {reason(error)}; give this one another name, "
+            "move those maps away, or let them be replaced with --redo"
+        )
+
+    def _postpone(self, arrival: Arrival, error: Exception) -> None:
+        """This one last from now on, so that it blocks no other."""
+        before = self._troubled.get(arrival.name)
+        trouble = before or _Trouble(0, 0.0, self._mapped)
+        trouble.tries += 1
+        wait = min(PATIENCE[0] * 2.0 ** (trouble.tries - 1), PATIENCE[1])
+        trouble.not_before = time.monotonic() + wait
+        # An engine that fails with every pair is not this one's fault, nor is a file system.
+        alone = self._mapped > trouble.mapped_before
+        theirs = isinstance(error, MemoryError) or (
+            alone and isinstance(error, (EngineError, BackendError))
+        )
+        trouble.last = reason(error) if theirs else None
+        self._troubled[arrival.name] = trouble
 
     def _trouble(self, error: Exception) -> None:
         message = os_reason(error, self._outbox) if isinstance(error, OSError) else reason(error)
@@ -213,22 +296,6 @@ class Watch:
         self._health.in_trouble(message)
         self._health.write()
 
-    @staticmethod
-    def _images(arrival: Arrival) -> list[tuple[str, Path]]:
-        return [(role, path) for role, paths in arrival.images.items() for path in paths]
-
-    def _is_of(self, name: str, role: str, image: Path) -> bool:
-        """Are there maps of this name, made from this image?
-
-        Maps without a note of their images were not made by a watch or a batch; they
-        count as those of any pair of their name.
-        """
-        if not is_done(self._outbox, name):
-            return False
-        path = self._outbox / name / SOURCES
-        if not path.exists():
-            return True
-        try:
-            return bool(records.load_json(path)[role]["sha256"] == source(image)["sha256"])
-        except (OSError, records.RecordError, KeyError, TypeError):
-            return False
+    def _is_of(self, name: str, role: str, file: Path, image: str | None) -> bool:
+        """Are there maps of this name, made from this image, or from this beside it?"""
+        return is_done(self._outbox, name) and made_from(self._outbox / name, role, file, image)

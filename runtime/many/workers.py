@@ -16,6 +16,7 @@ import os
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,10 +27,15 @@ from runtime.errors import BackendError, ConfigError, ToolkitError, reason
 from runtime.manifest import Manifest
 from runtime.many.outbox import counted, is_done, map_once, os_reason, windows_without_result
 from runtime.many.pairs import Pair
+from runtime.many.sources import ChangedError, StaleError
 from runtime.options import MapOptions
 
 ATTEMPTS = 3
-"""How often something is begun that kills its worker each time."""
+"""How often something is begun that kills its worker, finds no memory, or changes meanwhile."""
+STALE_ADVICE = (
+    "choose another --out, move that folder away, or map it anew with --redo, which replaces it"
+)
+_PAUSE = 2.0  # seconds, before what failed for now is tried again
 ENGINE = ".engine"  # no pair can have this name
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -40,6 +46,7 @@ class Job:
 
     `address`: of a Ray cluster, whose machines see the same folders; None starts Ray here.
     `device`: number of a GPU here; on a cluster, among those that Ray gives to a worker.
+    `redo`: see `outbox.map_once`.
     """
 
     engine: Path
@@ -49,6 +56,7 @@ class Job:
     threads: int
     address: str | None = None
     device: int | None = None
+    redo: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,9 +105,26 @@ class Mapper:
 
     def _map(self, pair: Pair) -> str | None:
         with counted(self._job.out, pair.name) as times:
-            if times > ATTEMPTS and not is_done(self._job.out, pair.name):
+            given_up = self._job.redo or not is_done(self._job.out, pair.name)
+            if times > ATTEMPTS and given_up:
                 return f"{pair.name}: the worker process died {ATTEMPTS} times while it mapped it"
-            return map_once(self._engine, pair, self._job.out, self._job.options)
+            for left in reversed(range(ATTEMPTS)):
+                try:
+                    return self._map_once(pair)
+                except (ChangedError, MemoryError) as error:
+                    why = reason(error)
+                    if isinstance(error, MemoryError):
+                        why = f"{pair.name}: there was not enough memory to map it ({why})"
+                    if left:
+                        time.sleep(_PAUSE)
+            return f"{why}, {ATTEMPTS} times in a row; run the command again to try it again"
+
+    def _map_once(self, pair: Pair) -> str | None:
+        job = self._job
+        try:
+            return map_once(self._engine, pair, job.out, job.options, redo=job.redo)
+        except StaleError as error:
+            return f"{reason(error)}; {STALE_ADVICE}"
 
     def _line(self, error: ToolkitError | OSError) -> str:
         if isinstance(error, ToolkitError):

@@ -43,11 +43,15 @@ class FailedTile:
 
 @dataclass(frozen=True)
 class Journal:
-    """`identity`: of engine, images and options. `heights`: pixels of the rows that are done."""
+    """`identity`: of engine, images and options. `heights`: pixels of the rows that are done.
+
+    `height`: of the scene.
+    """
 
     identity: dict[str, Any]
     heights: tuple[int, ...]
     failed: tuple[FailedTile, ...]
+    height: int
 
 
 class Unfinished:
@@ -73,7 +77,7 @@ class Unfinished:
         for name in maps:
             with (folder / name).open("wb") as file:
                 file.truncate(size[0] * size[1])
-        work = cls(folder, size, maps, Journal(dict(identity), (), ()))
+        work = cls(folder, size, maps, Journal(dict(identity), (), (), size[0]))
         work._write()
         return work
 
@@ -104,7 +108,7 @@ class Unfinished:
         if strip.top == sum(heights):
             heights = (*heights, len(strip.damage))
         others = (tile for tile in self.journal.failed if tile.row != strip.top)
-        self.journal = Journal(self.journal.identity, heights, (*others, *failed))
+        self.journal = dataclasses.replace(self.journal, heights=heights, failed=(*others, *failed))
         self._write()
 
     def fill(self, rows: Sequence[Span], read: Mapping[str, Read]) -> None:

@@ -5,7 +5,8 @@ Each stage works on the next window while the one after it is busy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from runtime.errors import ConfigError
@@ -28,15 +29,21 @@ STRIPS_AHEAD = 1
 
 def strips(
     engine: Engine, pair: ScenePair, rows: Sequence[Sequence[Window]], work: Unfinished
-) -> Iterator[Strip]:
+) -> Generator[Strip, None, None]:
     """The whole scene from the top; windows that failed before are tried once more."""
 
     def infer(todo: Iterable[Sequence[Window]]) -> Iterator[Strip]:
         windows = [window for row in todo for window in row]
-        tiles = ahead(read_tiles(pair, windows, (engine.height, engine.width)), TILES_AHEAD)
-        for strip, failed in ahead(infer_rows(engine, tiles, pair.width), STRIPS_AHEAD):
-            work.add(strip, failed)
-            yield strip
+        # However this ends, no thread reads from the images when they are closed.
+        with (
+            closing(
+                ahead(read_tiles(pair, windows, (engine.height, engine.width)), TILES_AHEAD)
+            ) as tiles,
+            closing(ahead(infer_rows(engine, tiles, pair.width), STRIPS_AHEAD)) as inferred,
+        ):
+            for strip, failed in inferred:
+                work.add(strip, failed)
+                yield strip
 
     for _ in infer([rows[row] for row in work.failed_rows()]):
         pass  # read back below, where its place is

@@ -227,6 +227,7 @@ def test_files_of_an_earlier_map_do_not_stay_beside_the_new_one(scene, pictures,
 def test_two_runs_do_not_write_into_one_folder(scene, engine, engine_folder, tmp_path, python):
     pre, post, *_ = scene()
     out = tmp_path / "out"
+    out.mkdir()
     with alone_in(out / ".unfinished", patience=0.0) as alone:
         assert alone
         with pytest.raises(ConfigError, match="out: another process is writing a map there"):

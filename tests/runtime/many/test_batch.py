@@ -210,7 +210,9 @@ def check_killed_run(scenes, start, tmp_path, count, after):
 def test_one_worker_killed_and_five_bad_pairs(scenes, start, main, tmp_path, capsys):
     names, _ = check_killed_run(scenes, start, tmp_path, 14, 3)
     done = folders(tmp_path / "out")
-    listing = scenes(done)
+    listing = tmp_path / "scenes" / "done.csv"
+    rows = "".join(f"{name}_pre.png,{name}_post.png\n" for name in done)
+    listing.write_text(f"pre,post\n{rows}")
     capsys.readouterr()
     assert main(listing) == 0  # nothing to do
     assert "0 pairs mapped, 9 were there before, 0 failed" in capsys.readouterr().out
@@ -233,6 +235,8 @@ def test_200_pairs_on_two_workers_one_of_them_killed(scenes, start, tmp_path):
 def test_a_full_disk_ends_the_run_in_one_line_and_keeps_what_was_computed(scenes, start, tmp_path):
     names = [f"p{number:02}" for number in range(60)]
     out = tmp_path / "out"
+    out.mkdir()
+    (out / "failed.csv").write_text("name,pre,post,reason\nold,a,b,of last week\n")
     process = start(scenes(names))
     wait_for(lambda: out.exists() and folders(out))
     [worker] = workers_of(process.pid)
@@ -248,6 +252,11 @@ def test_a_full_disk_ends_the_run_in_one_line_and_keeps_what_was_computed(scenes
     done = folders(out)
     assert 0 < len(done) < 60
     assert_complete(out, done)
+    with (out / "failed.csv").open(newline="") as file:  # the old list is gone
+        rows = {row["name"]: row["reason"] for row in csv.DictReader(file)}
+    assert set(rows) == set(names) - done
+    assert all("not tried, the run ended: " in each for each in rows.values())
+    assert all("File too large" in each for each in rows.values())
 
 
 @pytest.mark.slow
@@ -345,3 +354,217 @@ runpy.run_module("runtime.batch", run_name="__main__")
     assert line.startswith(
         'error: ray is not installed, batches run on Ray Data; pip install "dual-hrnet-edge[ray]"'
     )
+
+
+@pytest.fixture
+def mapped(engine_folder, tmp_path):
+    """Map pairs of a listing into the output folder, as an earlier run did."""
+    from runtime.engine import load_engine
+    from runtime.many.outbox import holding, map_once
+    from runtime.many.pairs import find_pairs
+    from runtime.options import MapOptions
+
+    def call(listing, **options):
+        with load_engine(engine_folder, 1) as engine, holding(tmp_path / "out"):
+            for pair in find_pairs(listing):
+                assert map_once(engine, pair, tmp_path / "out", MapOptions(**options)) is None
+
+    return call
+
+
+def totals_of(capsys):
+    told = capsys.readouterr()
+    return json.loads(told.out), told.err.splitlines()
+
+
+def failed_in(out):
+    with (out / "failed.csv").open(newline="") as file:
+        return {row["name"]: row["reason"] for row in csv.DictReader(file)}
+
+
+def turned(path):
+    with Image.open(path) as image:
+        image.rotate(180).save(path)
+
+
+def test_maps_of_other_images_are_told_from_those_that_were_there(
+    main, scenes, mapped, tmp_path, capsys
+):
+    listing = scenes(["a", "b"])
+    mapped(listing)
+    assert main(listing, "--json") == 0
+    totals, lines = totals_of(capsys)
+    assert (totals["skipped"], totals["stale"], lines) == (2, 0, [])
+    turned(listing.parent / "b_post.png")
+    for _ in range(2):
+        assert main(listing, "--json") == 1
+        totals, [line] = totals_of(capsys)
+        assert (totals["done"], totals["skipped"], totals["stale"]) == (0, 1, 1)
+        assert line.startswith(f"stale: b: the maps in {tmp_path / 'out' / 'b'} were made with ")
+        assert "another image after; choose another --out, " in line
+        assert "--redo" in line
+        assert set(failed_in(tmp_path / "out")) == {"b"}
+
+
+def test_maps_of_another_engine_or_other_options_are_told(
+    main, scenes, mapped, make_engine, edit_manifest, tmp_path, capsys
+):
+    listing = scenes(["a"])
+    mapped(listing)
+    other = make_engine(tmp_path / "other", size=(32, 48), batch=(1, 1, 4))
+    assert main(listing, "--json", engine=other) == 1
+    _, [line] = totals_of(capsys)
+    assert "were made with another engine; " in line
+    assert main(listing, "--json", "--min-area", 5) == 1
+    _, [line] = totals_of(capsys)
+    assert "were made with another --min-area; " in line
+
+
+def test_maps_of_nobody_knows_which_images_are_not_taken_for_these(
+    main, scenes, mapped, tmp_path, capsys
+):
+    listing = scenes(["a"])
+    mapped(listing)
+    (tmp_path / "out" / "a" / "sources.json").unlink()  # as predict writes them
+    assert main(listing, "--json") == 1
+    _, [line] = totals_of(capsys)
+    assert "have no sources.json, nobody knows of which images they are; choose" in line
+
+
+def test_holes_are_told_by_every_run(main, scenes, mapped, tmp_path, capsys):
+    listing = scenes(["a", "b"])
+    mapped(listing)
+    path = tmp_path / "out" / "a" / "summary.json"
+    summary = json.loads(path.read_text())
+    tile = {"row": 0, "column": 0, "height": 32, "width": 48, "reason": "damaged"}
+    path.write_text(json.dumps({**summary, "failed_tiles": [tile]}))
+    for _ in range(2):
+        assert main(listing, "--json") == 1
+        totals, lines = totals_of(capsys)
+        assert (totals["skipped"], totals["with_holes"]) == (2, 1)
+        assert lines == ["a: 1 windows could not be computed"]
+
+
+def test_redo_replaces_what_is_of_something_else(start, scenes, mapped, tmp_path):
+    listing = scenes(["a", "b"])
+    mapped(listing)
+    out = tmp_path / "out"
+    inode = (out / "a").stat().st_ino
+    before = (out / "b" / "damage.png").read_bytes()
+    turned(listing.parent / "b_post.png")
+    code, totals, lines = ended(start(listing, "--redo", "--json"))
+    assert (code, lines) == (0, [])
+    assert (totals["done"], totals["skipped"], totals["stale"]) == (1, 1, 0)
+    assert_complete(out, ["a", "b"])
+    assert (out / "a").stat().st_ino == inode
+    assert (out / "b" / "damage.png").read_bytes() != before
+
+
+def test_a_list_that_is_the_last_runs_own_loses_no_pair_to_a_kill(
+    main, scenes, mapped, tmp_path, monkeypatch
+):
+    """The list is renewed before the work, so that what it says is of this run."""
+    pytest.importorskip("ray")
+    from runtime.many import workers
+
+    listing = scenes(["a", "b"])
+    out = tmp_path / "out"
+    out.mkdir()
+    rows = "".join(f"{each},{listing.parent}/{each}_pre.png,{listing.parent}/{each}_post.png,old\n"
+                   for each in "ab")  # fmt: skip
+    (out / "failed.csv").write_text(f"name,pre,post,reason\n{rows}")
+    seen = []
+
+    def killed(todo, job):
+        seen.append(failed_in(out))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workers, "map_all", killed)
+    with pytest.raises(KeyboardInterrupt):
+        main(out / "failed.csv")
+    assert seen == [dict.fromkeys("ab", "not tried, the run did not come to its end")]
+    assert set(failed_in(out)) == {"a", "b"}
+
+
+def test_files_of_an_xbd_folder_that_belong_to_no_pair_are_named(
+    main, scenes, mapped, tmp_path, capsys
+):
+    scenes(["a"])
+    images = tmp_path / "xbd" / "images"
+    images.mkdir(parents=True)
+    for role in ("pre", "post"):
+        source = tmp_path / "scenes" / f"a_{role}.png"
+        source.rename(images / f"a_{role}_disaster.png")
+    (images / "a_pre_disaster.pgw").write_text("1\n0\n0\n-1\n0\n0\n")
+    (images / "a_during.png").touch()
+    (images / "new\nline.txt").touch()
+    mapped(tmp_path / "xbd")
+    assert main(tmp_path / "xbd", "--json") == 0
+    totals, [line] = totals_of(capsys)
+    assert totals["ignored"] == 2
+    assert line == (
+        r"2 files (a_during.png, 'new\nline.txt') in images/ belong to no pair, left out"
+    )
+
+
+@pytest.fixture
+def mapper(engine_folder, tmp_path, monkeypatch):
+    """What Ray has in a worker process, with an engine in whose work something happens."""
+    pytest.importorskip("ray")
+    from runtime.many import workers
+    from runtime.many.outbox import holding
+    from runtime.options import MapOptions
+
+    monkeypatch.setattr(workers, "_PAUSE", 0.0)
+
+    def make(meddle):
+        job = workers.Job(engine_folder, tmp_path / "out", MapOptions(), 1, 1)
+        mapper = workers.Mapper(job)
+        mapper._engine = meddle(mapper._engine)
+        return mapper
+
+    with holding(tmp_path / "out"):
+        yield make
+
+
+def row_of(listing, name):
+    folder = listing.parent
+    return {"name": name, "pre": f"{folder}/{name}_pre.png", "post": f"{folder}/{name}_post.png"}
+
+
+def test_an_image_that_is_replaced_in_the_run_is_mapped_again(mapper, meddled, scenes, tmp_path):
+    from runtime.files import sha256
+
+    listing = scenes(["a"])
+    post = listing.parent / "a_post.png"
+    times = []
+
+    def replaced_once():
+        times.append(1)
+        if len(times) == 1:
+            turned(post)
+
+    row = mapper(lambda _: meddled(replaced_once))(row_of(listing, "a"))
+    assert (row["reason"], row["fatal"], len(times)) == ("", "", 2)
+    note = json.loads((tmp_path / "out" / "a" / "sources.json").read_text())
+    assert note["post"]["sha256"] == sha256(post)
+    always = mapper(lambda _: meddled(lambda: turned(listing.parent / "b_post.png")))
+    row = always(row_of(scenes(["a", "b"]), "b"))
+    assert "b_post.png: changed while it was mapped, that map was thrown away" in row["reason"]
+    assert not (tmp_path / "out" / "b").exists()
+
+
+def test_no_memory_is_tried_again_and_then_told_with_the_pair(mapper, meddled, scenes, tmp_path):
+    listing = scenes(["a", "b"])
+    times = []
+
+    def short(least):
+        times.append(1)
+        if len(times) < least:
+            raise MemoryError("no room")
+
+    row = mapper(lambda _: meddled(lambda: short(3)))(row_of(listing, "a"))
+    assert (row["reason"], row["fatal"]) == ("", "")
+    row = mapper(lambda _: meddled(lambda: short(99)))(row_of(listing, "b"))
+    assert row["reason"].startswith("b: there was not enough memory to map it (no room), 3 times")
+    assert row["fatal"] == ""

@@ -4,18 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import Image
 
-from runtime.engine import load_engine
 from runtime.errors import ConfigError, EngineError
 from runtime.files import sha256
 from runtime.many.outbox import clear, counted, holding, is_done, map_once
 from runtime.many.pairs import Pair
 from runtime.options import MapOptions
-
-
-@pytest.fixture
-def engine(engine_folder):
-    with load_engine(engine_folder, threads=1) as engine:
-        yield engine
 
 
 @pytest.fixture
@@ -119,8 +112,8 @@ def test_a_pair_that_another_process_is_at_is_waited_for(engine, town, outbox, p
     code = f"""
 import time
 from pathlib import Path
-from runtime.many.outbox import alone_in
-with alone_in(Path({str(outbox / ".working" / "town")!r})):
+from runtime.locks import alone_in
+with alone_in(Path({str(outbox / ".working" / "town")!r}), 0.0):
     Path({str(tmp_path / "held")!r}).touch()
     time.sleep(0.5)
     Path({str(tmp_path / "left")!r}).touch()
@@ -134,3 +127,39 @@ with alone_in(Path({str(outbox / ".working" / "town")!r})):
         assert map_once(engine, town, outbox, MapOptions()) is None
         assert (tmp_path / "left").exists()
     assert is_done(outbox, "town")
+
+
+def test_maps_are_replaced_where_the_system_cannot_exchange_folders(tmp_path, monkeypatch):
+    from runtime.many import exchange
+
+    for can in (True, False):
+        if not can:
+            monkeypatch.setattr(exchange, "_exchanged", lambda new, old: False)
+        for name in ("new", "old"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / name).touch()
+        exchange.replace_folder(tmp_path / "new", tmp_path / "old")
+        assert [each.name for each in tmp_path.iterdir()] == ["old"]
+        assert [each.name for each in (tmp_path / "old").iterdir()] == ["new"]
+        (tmp_path / "old" / "new").unlink()
+
+
+def test_no_memory_is_no_fault_of_the_pair_however_a_library_says_it():
+    import cv2
+
+    from runtime.errors import ImageError
+    from runtime.many.memory import out_of_memory
+
+    full = cv2.error("Insufficient memory")
+    full.code = -4
+    for cause in (MemoryError(), full, OSError(12, "Cannot allocate memory")):
+        error = ImageError("a.png: cannot be decoded")
+        error.__cause__ = cause
+        assert out_of_memory(error)
+    assert not out_of_memory(ImageError("a.png: cannot be decoded"))
+
+
+def test_an_option_file_that_is_gone_is_no_pairs_fault(engine, town, outbox, tmp_path):
+    options = MapOptions(footprints=tmp_path / "gone.gpkg")
+    with pytest.raises(FileNotFoundError, match=r"gone\.gpkg"):
+        map_once(engine, town, outbox, options)

@@ -1,7 +1,7 @@
 import pytest
 
 from runtime.errors import ConfigError
-from runtime.many.pairs import Pair, find_pairs, name_and_role
+from runtime.many.pairs import Pair, find_pairs, name_and_role, not_taken
 
 
 @pytest.fixture
@@ -67,6 +67,12 @@ def test_csv_of_a_spreadsheet_and_other_columns_are_read(listed):
         ("pre,post\n", "names no pair"),
         ("", "names no pair"),
         ("pre,post\nx/a.png,b.png\ny/a.png,c.png\n", "two pairs are named a: "),
+        ("pre,post,name\na,b,n\nc,d,N\n", "two pairs are named n and N: "),
+        ("pre,post,post\na,b,c\n", "the header has the column post twice"),
+        ("pre,post\na.png,./a.png\n", "pair a has one file as both images, "),
+        ("pre,post\nx/../a.png,a.png\n", "pair a has one file as both images, "),
+        ("pre,post,name\na,b,c\na,b,d\n", "the pairs c and d are the same two images, "),
+        ("pre,post,name\na,b,Failed.CSV\n", "a pair is named 'Failed.CSV'"),
         ("pre,post,name\na,b,../c\n", "a pair is named '../c'"),
         ("pre,post,name\na,b,.working\n", "a pair is named '.working'"),
         ("pre,post,name\na,b,failed.csv\n", "a pair is named 'failed.csv'"),
@@ -113,4 +119,45 @@ def test_one_name_in_two_splits_is_refused(tmp_path):
         (tmp_path / split / "images").mkdir(parents=True)
         (tmp_path / split / "images" / "a_pre_disaster.png").touch()
     with pytest.raises(ConfigError, match="two pairs are named a"):
+        find_pairs(tmp_path)
+
+
+def test_one_file_under_two_names_is_no_pair(listed, tmp_path):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.png").hardlink_to(tmp_path / "a.png")
+    with pytest.raises(ConfigError, match="has one file as both images"):
+        listed("pre,post\na.png,b.png\n")
+    assert len(listed("pre,post,name\na.png,c.png,one\na.png,d.png,two\n")) == 2  # a series
+
+
+def test_an_xbd_folder_pairs_any_case_and_ending_and_names_what_it_leaves(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in (
+        "a_PRE_Disaster.PNG",
+        "a_post_disaster.tif",
+        "a_post_disaster.tfw",
+        "b_POST_DISASTER.TIF",
+        "c_during_disaster.png",
+        "c_pre_disaster.tfw",
+        ".hidden",
+    ):
+        (images / name).touch()
+    (images / "more").mkdir()
+    pairs = {each.name: each for each in find_pairs(tmp_path)}
+    assert set(pairs) == {"a", "b"}
+    assert (pairs["a"].pre.name, pairs["a"].post.name) == (
+        "a_PRE_Disaster.PNG",
+        "a_post_disaster.tif",
+    )
+    assert pairs["b"].pre.name == "b_PRE_DISASTER.TIF"
+    left = [each.name for each in not_taken(tmp_path)]
+    assert left == ["c_during_disaster.png", "c_pre_disaster.tfw", "more"]
+
+
+def test_two_images_of_one_role_in_an_xbd_folder_are_refused(tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in ("a_pre_disaster.png", "a_pre_disaster.tif", "a_post_disaster.png"):
+        (tmp_path / "images" / name).touch()
+    with pytest.raises(ConfigError, match=r"disaster\.tif: a_pre_disaster\.png is there, too"):
         find_pairs(tmp_path)

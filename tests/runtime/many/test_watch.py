@@ -3,8 +3,6 @@ import os
 import random
 import resource
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -18,79 +16,13 @@ from runtime.engine import load_engine
 from runtime.errors import ConfigError
 from runtime.many.health import Health, percentile
 from runtime.many.inbox import Inbox
+from runtime.many.lasting import Reopened, Stop
 from runtime.many.outbox import holding
-from runtime.many.watching import Reopened, Stop, Watch
+from runtime.many.watching import Watch
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
-from runtime.watch import main as watch_main
-from runtime.watch import parser
 
-REPOSITORY = Path(__file__).parents[3]
 UNLIMITED = resource.RLIM_INFINITY
-
-
-@pytest.fixture
-def boxes(tmp_path):
-    (tmp_path / "inbox").mkdir()
-    return tmp_path / "inbox", tmp_path / "outbox"
-
-
-@pytest.fixture
-def arrive(boxes, pair):
-    """Put pairs into the inbox, each a little different."""
-
-    def put(*names, roles=("pre", "post"), extension="png"):
-        for name in names:
-            shift = sum(name.encode()) % 48
-            for role, image in zip(("pre", "post"), pair, strict=True):
-                if role in roles:
-                    path = boxes[0] / f"{name}_{role}.{extension}"
-                    Image.fromarray(np.roll(image, shift, axis=1)).save(path)
-
-    return put
-
-
-@pytest.fixture
-def start(engine_folder, boxes):
-    """Start the command in a process of its own, and end it with the test."""
-    started = []
-
-    def call(*options, outbox=boxes[1], **process):
-        line = [
-            sys.executable, "-m", "runtime.watch", "--engine", engine_folder, "--inbox", boxes[0],
-            "--outbox", outbox, "--threads", 1, "--settle", 0.1, "--poll", 0.02, *options,
-        ]  # fmt: skip
-        started.append(
-            subprocess.Popen(
-                [str(each) for each in line],
-                cwd=REPOSITORY,
-                text=True,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                **process,
-            )
-        )
-        return started[-1]
-
-    yield call
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-def once(engine_folder, boxes):
-    """One round of the command in this process, which is faster; its exit code."""
-
-    def call(*options, inbox=boxes[0], outbox=boxes[1]):
-        arguments = [
-            "--engine", engine_folder, "--inbox", inbox, "--outbox", outbox, "--threads", 1,
-            "--settle", 0.05, "--poll", 0.01, "--once", *options,
-        ]  # fmt: skip
-        return watch_main(parser().parse_args([str(each) for each in arguments]))
-
-    return call
 
 
 def wait_for(condition, timeout=60):

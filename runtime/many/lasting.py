@@ -1,0 +1,67 @@
+"""What a watch needs to last: an engine that comes back, and a stop that interrupts nothing."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from pathlib import Path
+
+from runtime.engine import Engine, load_engine
+
+
+class Reopened:
+    """An engine that is loaded again after it failed: a GPU that came back needs a new one."""
+
+    def __init__(self, folder: Path, threads: int | None, device: int | None = None) -> None:
+        self._folder, self._threads, self._device = folder, threads, device
+        self._engine: Engine | None = None
+
+    def __enter__(self) -> Reopened:
+        self.get()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def get(self) -> Engine:
+        if self._engine is None:
+            self._engine = load_engine(self._folder, self._threads, self._device)
+        return self._engine
+
+    def close(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+
+
+class Stop:
+    """SIGTERM and SIGINT interrupt nothing; they are asked for between two pairs.
+
+    A pipe, because `threading.Event` may not be set in a signal handler.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._read, self._write = os.pipe()
+        self._before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+
+    def __enter__(self) -> Stop:
+        for each in self._before:
+            signal.signal(each, self.ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each, handler in self._before.items():
+            signal.signal(each, handler)
+        os.close(self._read)
+        os.close(self._write)
+
+    def wait(self, seconds: float) -> None:
+        """Until asked, or for so long."""
+        select.select([self._read], [], [], seconds)
+
+    def ask(self, *_: object) -> None:
+        if not self.asked:
+            self.asked = True
+            os.write(self._write, b".")
