@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime import files, records
 from runtime.options import SUMMARY, MapOptions
+from runtime.source.sidecars import beside
 
 if TYPE_CHECKING:
     from runtime.engine import Engine
@@ -19,7 +20,7 @@ def of_pixels(
     """What every pixel of the maps depends on."""
     return {
         "engine": [entry.sha256 for entry in engine.manifest.payload],
-        "images": [stamp(path) for path in (pre, post)],
+        "images": [_with_parts(path) for path in (pre, post)],
         "options": {
             "align": options.align,
             "scale": list(options.scale) if options.scale else None,
@@ -33,8 +34,13 @@ def of_buildings(options: MapOptions) -> dict[str, Any]:
     """What the buildings depend on besides the maps."""
     return {
         "min_area": options.min_area,
-        "footprints": stamp(options.footprints) if options.footprints else None,
+        "footprints": _with_parts(options.footprints) if options.footprints else None,
     }
+
+
+def _with_parts(path: Path) -> list[list[Any]]:
+    """A file and those beside it that say something of it: a world file, a mask, a .dbf."""
+    return [stamp(path), *map(stamp, beside(path))]
 
 
 def stamp(path: Path) -> list[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -70,6 +70,7 @@ def map_pair(
             counted = _counted(made, counts)
             totals = _write_buildings(counted, work, pair, footprints, options.min_area)
         _check_known(work, counts)
+        _check_unchanged(pixels, identity.of_pixels(engine, pre, post, options, halo), work)
         write_maps(work, pair.georeference)
         write_overlay(pair.post, work, work.ready / "overlay.png")
         content = {
@@ -178,6 +179,17 @@ def _counted(made: Iterator[Strip], counts: Counter[int]) -> Iterator[Strip]:
             found = np.bincount(part.damage.ravel(), minlength=NODATA + 1)
             counts.update({int(value): int(found[value]) for value in found.nonzero()[0]})
         yield strip
+
+
+def _check_unchanged(before: Mapping[str, Any], after: Mapping[str, Any], work: Unfinished) -> None:
+    """Raises ImageError where an image is another one than when the work began."""
+    for was, now in zip(before["images"], after["images"], strict=True):
+        if was != now:
+            unfinished.discard(work.folder)
+            raise ImageError(
+                f"{now[0][0]}: changed while it was mapped, that map was thrown away; expected a "
+                "file that is complete"
+            )
 
 
 def _check_known(work: Unfinished, counts: Counter[int]) -> None:

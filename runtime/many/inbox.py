@@ -20,8 +20,8 @@ from pathlib import Path
 from runtime.errors import ConfigError
 from runtime.files import sync, write_bytes
 from runtime.many.pairs import Pair, name_and_role
-from runtime.many.sidecars import beside, by_image, renamed, sidecars
 from runtime.many.sources import Stamp, stamp
+from runtime.source.sidecars import beside, by_image, renamed, sidecars
 
 DONE = "done"
 FAILED = "failed"

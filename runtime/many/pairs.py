@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.errors import ConfigError
-from runtime.many.sidecars import by_image
+from runtime.source.sidecars import by_image
 
 _NAME = re.compile(r"(.+)_(pre|post)(_disaster)?\.(?:png|jpe?g|tiff?)", re.IGNORECASE)
 _TAKEN = ("failed.csv", "health.json")  # files of ours that lie beside the folders of maps

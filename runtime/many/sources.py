@@ -21,8 +21,8 @@ from runtime.errors import ToolkitError
 from runtime.files import sha256
 from runtime.manifest import Manifest
 from runtime.many.pairs import Pair
-from runtime.many.sidecars import beside, renamed
 from runtime.options import SUMMARY, MapOptions
+from runtime.source.sidecars import beside, renamed
 
 SOURCES = "sources.json"
 """In a folder of maps: the images with their sidecars, the engine and the options."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runtime.engine import Engine
-from runtime.errors import BackendError, ConfigError
+from runtime.errors import BackendError, ConfigError, ImageError
 from runtime.locks import alone_in
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
@@ -195,6 +195,32 @@ def _squares(path: Path, count: int) -> None:
     ]
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32614"}}
     path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
+
+
+def test_an_image_that_changes_meanwhile_makes_no_map(scene, engine, tmp_path, monkeypatch):
+    pre, post, *_ = scene()
+    out, predict, seen = tmp_path / "out", Engine.predict, []
+
+    def changes(self, *images):
+        seen.append(1)
+        if len(seen) == 3:
+            os.utime(post)
+        return predict(self, *images)
+
+    monkeypatch.setattr(Engine, "predict", changes)
+    with pytest.raises(ImageError, match="post.tif: changed while it was mapped"):
+        map_pair(engine, pre, post, out, MapOptions())
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["pre.tfw", "post.tif.aux.xml", "pre.tif.msk"])
+def test_a_file_beside_an_image_is_a_part_of_it(name, scene, engine, tmp_path, monkeypatch):
+    pre, post, *_ = scene()
+    out = tmp_path / "out"
+    _begin(engine, pre, post, out, monkeypatch)
+    (tmp_path / name).write_text("")
+    with pytest.raises(ConfigError, match="unfinished map with another images"):
+        map_pair(engine, pre, post, out, MapOptions(resume=True))
 
 
 @pytest.mark.parametrize("harm", ["deleted", "altered"])

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from runtime.files import write_json
 from runtime.manifest import Manifest
 from runtime.many.pairs import Pair
-from runtime.many.sidecars import beside, renamed, sidecars
 from runtime.many.sources import SOURCES, ChangedError, Sources, differences, made_from, of_engine
 from runtime.options import MapOptions
+from runtime.source.sidecars import beside, renamed, sidecars
 
 
 @pytest.fixture

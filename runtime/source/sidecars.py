@@ -6,9 +6,10 @@ a part of the image, as much as its bytes.
 
 from __future__ import annotations
 
+import functools
 import os
-from collections import defaultdict
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 _ENDINGS = frozenset(
@@ -16,8 +17,12 @@ _ENDINGS = frozenset(
         *(".tfw", ".tifw", ".tiffw", ".pgw", ".pngw", ".jgw", ".jpgw", ".jpegw", ".wld"),
         *(".prj", ".tab", ".aux.xml", ".aux", ".xml", ".ovr", ".rrd", ".msk", ".msk.ovr"),
         *(".rpb", ".imd", ".json"),
+        *(".shx", ".dbf", ".cpg"),
     )
 )
+
+_TICK_NS = 2_000_000_000
+"""More than any file system's: FAT counts in two seconds."""
 
 
 def sidecars(image: str, names: Iterable[str]) -> list[str]:
@@ -27,30 +32,45 @@ def sidecars(image: str, names: Iterable[str]) -> list[str]:
 
 def by_image(images: Collection[str], names: Iterable[str]) -> dict[str, list[str]]:
     """The sidecars of each image; one may belong to two images of one stem."""
-    known: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(names):
-        known[name.lower()].append(name)
-    found: dict[str, list[str]] = {}
-    for image in images:
-        starts = dict.fromkeys((image.lower(), Path(image).stem.lower()))
-        found[image] = sorted(
-            name
-            for start in starts
-            for ending in _ENDINGS
-            for name in known.get(start + ending, ())
-            if name != image
-        )
-    return found
+    known = _by_lower_case(names)
+    return {image: _of(image, known) for image in images}
 
 
 def beside(image: Path) -> list[Path]:
     """The sidecars of an image that is there or not."""
     try:
-        with os.scandir(image.parent) as entries:
-            names = [entry.name for entry in entries if entry.is_file()]
+        changed = image.parent.stat().st_mtime_ns
+        # A change within one tick of the file system's clock would not show.
+        rested = changed + _TICK_NS < time.time_ns()
+        known = (_listed if rested else _listed.__wrapped__)(image.parent, changed)
     except OSError:  # the reader of the image has a message for it
         return []
-    return [image.parent / name for name in sidecars(image.name, names)]
+    return [image.parent / name for name in _of(image.name, known)]
+
+
+@functools.lru_cache(maxsize=4)
+def _listed(folder: Path, _changed: int) -> dict[str, list[str]]:
+    """Kept, for a folder may hold all pairs of a batch."""
+    with os.scandir(folder) as entries:
+        return _by_lower_case(entry.name for entry in entries if entry.is_file())
+
+
+def _by_lower_case(names: Iterable[str]) -> dict[str, list[str]]:
+    known: dict[str, list[str]] = {}
+    for name in names:
+        known.setdefault(name.lower(), []).append(name)
+    return known
+
+
+def _of(image: str, known: Mapping[str, list[str]]) -> list[str]:
+    starts = dict.fromkeys((image.lower(), Path(image).stem.lower()))
+    return sorted(
+        name
+        for start in starts
+        for ending in _ENDINGS
+        for name in known.get(start + ending, ())
+        if name != image
+    )
 
 
 def renamed(sidecar: str, image: str, new_image: str) -> str:
