@@ -77,11 +77,7 @@ def declared(
     alphas, said = [], []
     for band in (each for each in alpha_bands(dataset) if each not in bands):
         values = _probed(dataset, band)
-        full = known.opaque(
-            dataset.dtypes[band - 1],
-            _bits(dataset, band),
-            float(np.nanmax(values, initial=0.0)) if values.size else 0.0,
-        )
+        full = known.opaque(values, _bits(dataset, band))
         if not _is_no_mask(values, full):
             alphas.append(Alpha(band, full))
         elif asked.bands:
@@ -144,4 +140,5 @@ def _probed(dataset: Any, band: int) -> NDArray[Any]:
                     found.append(dataset.read(band, window=Window(left, top, width, height)))
                 except RasterioError:  # told where the window is mapped
                     continue
-    return np.concatenate([each.ravel() for each in found]) if found else np.empty(0)
+    kind = dataset.dtypes[band - 1]
+    return np.concatenate([np.empty(0, kind), *(each.ravel() for each in found)])

@@ -33,16 +33,14 @@ def every(masks: Iterable[Mask]) -> Known | None:
     return known
 
 
-def opaque(kind: DTypeLike, bits: int | None = None, largest: float = 0.0) -> float:
-    """The value of an alpha band that hides nothing.
+def opaque(alpha: NDArray[Any], bits: int | None = None) -> float:
+    """The value that hides nothing in an alpha band; `alpha`: some of its values.
 
     bits: of the values, where the file uses fewer than its type has.
-    largest: of the band; floating-point files keep 0 to 1 or what an integer file had.
     """
-    kind = np.dtype(kind)
-    if kind.kind == "f":
-        return next((full for full in (1.0, 255.0, 65535.0) if largest <= full), largest)
-    return float(2**bits - 1 if bits else np.iinfo(kind).max)
+    if alpha.dtype.kind == "f":  # 0 to 1, or what an integer file had: the one that is there
+        return max((1.0, 255.0, 65535.0), key=lambda full: int((alpha == full).sum()))
+    return float(2**bits - 1 if bits else np.iinfo(alpha.dtype).max)
 
 
 def opaque_in(alpha: NDArray[Any], full: float) -> Known:

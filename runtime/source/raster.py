@@ -191,8 +191,12 @@ def _bands(path: Path, dataset: Any, asked: Asked) -> tuple[int, int, int]:
     if others or space in OTHER_SPACES:
         raise ImageError(
             f"{path}: the colours of its {dataset.count} band(s) are "
-            f"{' and '.join(others) or space}; expected red, green and blue; convert it, a palette "
-            f"with: gdal_translate -expand rgb {path} {path.stem}-rgb.tif"
+            f"{' and '.join(others) or space}; expected red, green and blue; "
+            + (
+                f"expand it: gdal_translate -expand rgb {path} {path.stem}-rgb.tif"
+                if ColorInterp.palette in kinds.values()
+                else "use the RGB product of the scene, or convert it with a program that knows its colours"
+            )
         )
     if len(colours) != 3:
         raise ImageError(
