@@ -21,6 +21,7 @@ from rasterio.windows import Window
 from runtime.errors import reason
 from runtime.source import complaints
 from runtime.source.contract import Known
+from runtime.source.huffman import erased
 
 REMEMBERED = 100_000
 """Blocks known to be whole, at most: 10 MB."""
@@ -49,7 +50,8 @@ class Blocks:
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
         self._is_tiff = dataset.driver == "GTiff"
         self._planes = bands if structure.get("INTERLEAVE") == "BAND" else bands[:1]
-        self._has_checksums = self._is_tiff and structure.get("COMPRESSION") == "DEFLATE"
+        compression = structure.get("COMPRESSION", "") if self._is_tiff else ""
+        self._is_deflate, self._is_jpeg = compression == "DEFLATE", "JPEG" in compression
         self._file: IO[bytes] | None = None
         self._whole: set[tuple[int, Block]] = set()
         self._damaged: dict[Block, str] = {}
@@ -112,36 +114,31 @@ class Blocks:
         self._damaged |= found or dict.fromkeys(self._in(window), message)
 
     def _check(self, window: Window) -> None:
-        """Raises DamagedError for a block that Deflate's checksum does not fit."""
-        if not self._has_checksums:
+        """Raises DamagedError for a block whose data contradict themselves."""
+        if not (self._is_deflate or self._is_jpeg):
             return
         for block in self._in(window):
             for plane in self._planes:
                 if (plane, block) in self._whole:
                     continue
-                self._unpack(plane, block)
+                if wrong := self._wrong(plane, self._data(plane, block)):
+                    raise DamagedError(f"block {block[0]}, {block[1]} cannot be unpacked: {wrong}")
                 if len(self._whole) == REMEMBERED:
                     self._whole.clear()
                 self._whole.add((plane, block))
 
-    def _unpack(self, plane: int, block: Block) -> None:
+    def _wrong(self, plane: int, data: bytes) -> str | None:
+        if self._is_deflate:
+            return _deflate(data) if data else None
+        tables = self._dataset.get_tag_item("JPEGTABLES", "TIFF", bidx=plane) or ""
+        return erased(data, bytes.fromhex(tables))
+
+    def _data(self, plane: int, block: Block) -> bytes:
         offset, size = (self._tag(name, plane, block) for name in ("OFFSET", "SIZE"))
-        if not offset or not size:
-            return
         if self._file is None:
             self._file = self._path.open("rb")
         self._file.seek(offset)
-        data, stream = self._file.read(size), zlib.decompressobj()
-        where = f"block {block[0]}, {block[1]}"
-        try:
-            while not stream.eof and data:
-                if not stream.decompress(data, _PIECE) and not stream.unconsumed_tail:
-                    break
-                data = stream.unconsumed_tail
-        except zlib.error as error:
-            raise DamagedError(f"{where} cannot be unpacked: {reason(error)}") from error
-        if not stream.eof:
-            raise DamagedError(f"{where} cannot be unpacked: its data end early")
+        return self._file.read(size)
 
     def _tag(self, name: str, plane: int, block: Block) -> int:
         """0 where the block has none."""
@@ -164,3 +161,16 @@ class Blocks:
         top, left = block[0] * self._shape[0], block[1] * self._shape[1]
         height = min(self._shape[0], self._dataset.height - top)
         return Window(left, top, min(self._shape[1], self._dataset.width - left), height)
+
+
+def _deflate(data: bytes) -> str | None:
+    """What is wrong with it: the decoder in TIFF libraries stops before the checksum."""
+    stream = zlib.decompressobj()
+    try:
+        while not stream.eof and data:
+            if not stream.decompress(data, _PIECE) and not stream.unconsumed_tail:
+                break
+            data = stream.unconsumed_tail
+    except zlib.error as error:
+        return reason(error)
+    return None if stream.eof else "its data end early"

@@ -21,6 +21,7 @@ from runtime.source import complaints, jpeg, known, png, tiff
 from runtime.source import scale as scales
 from runtime.source.contract import Asked, Known, Mask, Pixels, Scale
 from runtime.source.georeference import Georeference
+from runtime.source.huffman import erased
 from runtime.source.seen import Seen
 
 _EXPECTED = "expected 8-bit RGB (three bands)"
@@ -184,9 +185,9 @@ def _decoded_jpeg(content: bytes, path: Path) -> Any:
         )
     with complaints.of_libjpeg() as messages:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if messages:
+    if wrong := messages[0] if messages else erased(content):
         raise ImageError(
-            f"{path}: a JPEG that is corrupted: {messages[0]}; copy it again from its source"
+            f"{path}: a JPEG that is corrupted: {wrong}; copy it again from its source"
         )
     return pixels
 

@@ -39,7 +39,8 @@ OTHER_COLOURS = {
     ColorInterp.cyan, ColorInterp.magenta, ColorInterp.yellow, ColorInterp.black,
     ColorInterp.Y, ColorInterp.Cb, ColorInterp.Cr,
 }  # fmt: skip
-OTHER_SPACES = {"CIELAB", "ICCLAB", "ITULAB", "LOGLUV", "CMYK", "YCbCr"}
+OTHER_SPACES = {"CIELAB", "ICCLAB", "ITULAB", "LOGLUV", "CMYK"}
+"""YCbCr is not among them: GDAL gives it as RGB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,14 +190,12 @@ def _bands(path: Path, dataset: Any, asked: Asked) -> tuple[int, int, int]:
     others = [kind.name for kind in kinds.values() if kind in OTHER_COLOURS]
     space = dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE", "")
     if others or space in OTHER_SPACES:
+        how = "use the RGB product of the scene"
+        if ColorInterp.palette in kinds.values():
+            how = f"expand it: gdal_translate -expand rgb {path} {path.stem}-rgb.tif"
         raise ImageError(
             f"{path}: the colours of its {dataset.count} band(s) are "
-            f"{' and '.join(others) or space}; expected red, green and blue; "
-            + (
-                f"expand it: gdal_translate -expand rgb {path} {path.stem}-rgb.tif"
-                if ColorInterp.palette in kinds.values()
-                else "use the RGB product of the scene, or convert it with a program that knows its colours"
-            )
+            f"{' and '.join(others) or space}; expected red, green and blue; {how}"
         )
     if len(colours) != 3:
         raise ImageError(

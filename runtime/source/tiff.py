@@ -16,6 +16,7 @@ SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 _ORIENTATION, _SAMPLES, _ROWS, _PLANAR = 274, 277, 278, 284
+_FORMAT = 339
 _STRIPS, _TILES, _TILE_WIDTH, _TILE_HEIGHT, _NODATA = (273, 279), (324, 325), 322, 323, 42113
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4, 13: 4, 16: 8, 17: 8, 18: 8}
 _CODES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
@@ -27,7 +28,9 @@ _COLOURS = {
     9: "Lab", 10: "Lab",
 }  # fmt: skip
 _NONE, _LZW, _DEFLATE = (1,), (5,), (8, 32946)
-_REDUCED, _MASK = 1, 4
+_MASK = 4
+_READ = {(1, 8), (1, 16), (3, 32), (3, 64)}
+"""Unsigned and floating-point numbers of so many bits."""
 
 
 class TiffError(ValueError):
@@ -81,6 +84,10 @@ def check(content: bytes) -> Header:
     if header.colours != "RGB" or header.samples != 3:
         return header  # refused for that
     _check_masks(content, form, following)
+    planar = _values(content, form, tags, _PLANAR)[:1] == (2,)
+    kind = (_values(content, form, tags, _FORMAT) or (1,))[0], header.bits
+    if kind not in _READ or (planar and header.bits != 8):
+        raise NeedsGdalError(f"of {header.bits} bits that OpenCV does not read as they are")
     _check_blocks(content, form, tags, header)
     return header
 

@@ -105,7 +105,7 @@ def rasters(draw):
 
 
 def shifted(known: np.ndarray, x: float, y: float) -> np.ndarray:
-    """Where all pixels that bilinear resampling mixes are known; x, y: pixels to the right, down."""
+    """Where all that bilinear resampling mixes is known; x, y: pixels to the right and down."""
     height, width = known.shape
     found = np.zeros_like(known)
     for row in range(height):
