@@ -91,6 +91,7 @@ def map_pair(
             "min_area_px": options.min_area,
             "footprints": str(options.footprints) if options.footprints else None,
             "nodata_px": counts[NODATA],
+            "clipped": [each.seen.clipped(each.scale) for each in (pair.pre, pair.post)],
             "notes": _noted(pair),
             "identity": pixels,
             "made_with": identity.of_buildings(options),

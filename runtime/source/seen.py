@@ -57,7 +57,7 @@ class Seen:
         if scale is None or self._values is None or not self._known.any():
             return None
         values = self._values[:, self._known]
-        return float(((values < scale[0]) | (values > scale[1])).any(axis=0).mean())
+        return round(float(((values < scale[0]) | (values > scale[1])).any(axis=0).mean()), 4)
 
     def notes(self, path: Path, scale: tuple[float, float] | None) -> list[str]:
         """One line each."""

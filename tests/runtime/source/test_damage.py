@@ -35,7 +35,7 @@ def erase(path: Path, share: float, length: int = 100, block: str = "1_1") -> No
 CONCEALED = [
     ("jpeg", {}), ("jpeg", {"photometric": "YCBCR"}), ("jpeg", {"jpegtablesmode": 3}),
     ("deflate", {}), ("deflate", {"predictor": 2}), ("deflate", {"interleave": "band"}),
-("lzw", {}), ("zstd", {}), ("lerc", {}), ("lzma", {}),
+    ("lzw", {}), ("zstd", {}), ("lerc", {}), ("lzma", {}),
 ]  # fmt: skip
 
 
