@@ -25,11 +25,11 @@ from runtime.source.georeference import Georeference
 from runtime.source.raster import Raster
 from runtime.source.seen import Seen
 
-BLOCK = (128, 512)
+BLOCK = (256, 512)
 """Pixels, height and width, of what is warped at a time."""
 
-KEPT = 128
-"""Blocks, at most, that are kept for the windows beside and below."""
+KEPT_BYTES = 64 << 20
+"""Of blocks that are kept for the windows beside and below."""
 
 UNSEEN = 1e-3
 """A share that what is not known may have in a pixel: rounding of the place gives some."""
@@ -125,7 +125,7 @@ class Aligned:
         height, width = min(BLOCK[0], self.height - top), min(BLOCK[1], self.width - left)
         block = self._warped(self._part(top, left, height, width))
         self._kept[row, column] = block
-        if len(self._kept) > KEPT:
+        if len(self._kept) * sum(each.nbytes for each in block) > KEPT_BYTES:
             self._kept.popitem(last=False)
         return block
 
