@@ -7,6 +7,7 @@ looked at, with none. Blocks are looked at as windows touch them, each once.
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from runtime.errors import reason
@@ -38,7 +39,9 @@ class DamagedError(Exception):
 
 def again(dataset: Any) -> Any:
     """The file, opened once more: with no block decoded, and none kept."""
-    return rasterio.open(dataset.name, driver=dataset.driver)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(dataset.name, driver=dataset.driver)
 
 
 class Blocks:

@@ -131,14 +131,14 @@ def _is_no_mask(values: NDArray[Any], full: float) -> bool:
 
 def _probed(dataset: Any, band: int) -> NDArray[Any]:
     """Values from places all over; a large file is not read for it."""
-    found = []
-    with again(dataset) as dataset:
-        height, width = (min(_PROBED, side) for side in dataset.shape)
-        for top in np.linspace(0, dataset.height - height, _PROBES).astype(int):
-            for left in np.linspace(0, dataset.width - width, _PROBES).astype(int):
+    found = [np.empty(0, dataset.dtypes[band - 1])]
+    height, width = (min(_PROBED, side) for side in dataset.shape)
+    with again(dataset) as file:
+        for top in np.linspace(0, file.height - height, _PROBES).astype(int):
+            for left in np.linspace(0, file.width - width, _PROBES).astype(int):
                 try:
-                    found.append(dataset.read(band, window=Window(left, top, width, height)))
+                    values = file.read(band, window=Window(left, top, width, height))
                 except RasterioError:  # told where the window is mapped
                     continue
-    kind = dataset.dtypes[band - 1]
-    return np.concatenate([np.empty(0, kind), *(each.ravel() for each in found)])
+                found.append(values.ravel())
+    return np.concatenate(found)

@@ -42,7 +42,7 @@ def _cause(source: Source) -> str | None:
     # A mask that a window lacks has nothing against it, but none was without all.
     guilty = [alone[name] for name, some in leaves.items() if not some]
     why = ", ".join(guilty) or f"its masks ({', '.join(leaves)}) leave nothing together"
-    return f"{source.path}: not one pixel is known: {why}"
+    return f"{source.path}: not one pixel is known: {why}; expected an image that shows the ground"
 
 
 def _windows(source: Source) -> Iterator[tuple[int, int, int, int]]:

@@ -71,10 +71,9 @@ def _scans(content: bytes, state: _State) -> str | None:
             continue
         after = _MARKER.search(content, position)
         end = after.start() if after else len(content)
-        if content.find(bytes(RUN), position, end) >= 0:
-            where = content.find(bytes(RUN), position, end)
-            if wrong := _scan(body, content[position:end], state):
-                return f"{RUN} zero bytes at byte {where} of it, and {wrong}"
+        where = content.find(bytes(RUN), position, end)
+        if where >= 0 and (wrong := _scan(body, content[position:end], state)):
+            return f"{RUN} zero bytes at byte {where} of it, and {wrong}"
         position = end
     return None
 

@@ -2,8 +2,8 @@
 
 The one place where masks become true and false. Each is read in the file's own values:
 
-- alpha: known where it is opaque, the largest value of its type (1 in floating point); what is
-  partly transparent, such as the edge of a resampled image, is mixed with nothing: not known.
+- alpha: known where it is opaque, the largest value of its type (1 in floating point). What is
+  partly transparent, such as the edge of a resampled image, is mixed with what is not there.
 - a mask, of the file or beside it: known where it is 255.
 - nodata: it stands for a colour, as "transparent" does in a PNG. A pixel is not known where all
   bands that declare a value have it: in 8 bits, blue water with no red in it is not a hole. A value
@@ -14,11 +14,13 @@ The one place where masks become true and false. Each is read in the file's own 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from runtime.errors import ConfigError
 from runtime.source.contract import Known, Mask, Scale
 
 MASKED_IN = 255
@@ -58,6 +60,15 @@ def in_kind(value: float | None, kind: DTypeLike) -> float | None:
         return float(stored) if np.isfinite(stored) else None
     limits = np.iinfo(kind)
     return float(value) if value == int(value) and limits.min <= value <= limits.max else None
+
+
+def check_nodata(path: Path, value: float | None, kind: DTypeLike) -> None:
+    """Raises ConfigError for a --nodata that no pixel can have: it would do nothing."""
+    if value is not None and in_kind(value, kind) is None:
+        raise ConfigError(
+            f"--nodata {value:g}: no pixel of {path} can have it, its values are {np.dtype(kind)}; "
+            "--nodata V V has one for each image, none for one without"
+        )
 
 
 def not_nodata(

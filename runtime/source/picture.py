@@ -85,6 +85,7 @@ def open_picture(path: Path, asked: Asked) -> Picture:
         order = [band - 1 for band in asked.bands]
         decoded = np.ascontiguousarray(decoded[..., order])
         colours = [(name, tuple(colour[each] for each in order)) for name, colour in colours]
+    known.check_nodata(path, asked.nodata, decoded.dtype)
     if asked.nodata is not None:
         colours.append((f"what --nodata says, {asked.nodata:g}", (asked.nodata,) * 3))
     stored = np.moveaxis(decoded, 2, 0)

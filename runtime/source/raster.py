@@ -26,7 +26,7 @@ from runtime.source.blocks import Blocks, DamagedError, again
 from runtime.source.contract import Asked, Known, Mask, Pixels, Scale
 from runtime.source.declared import Declared, declared
 from runtime.source.georeference import Georeference
-from runtime.source.known import every
+from runtime.source.known import check_nodata, every
 from runtime.source.seen import Seen
 
 BLOCK_CACHE_BYTES = 64 << 20
@@ -169,6 +169,7 @@ def _as_raster(path: Path, dataset: Any, asked: Asked) -> Raster:
     bands = _bands(path, dataset, asked)
     masks, said = declared(path, dataset, bands, asked)
     kinds = [dataset.dtypes[band - 1] for band in bands]
+    check_nodata(path, asked.nodata, kinds[0])
     sample = partial(_sample, dataset, bands, masks)
     scale = scales.needed(path, kinds, asked.scale, sample)
     seen = Seen(dataset.height, dataset.width)

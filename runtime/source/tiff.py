@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -171,9 +170,7 @@ def _check_blocks(content: bytes, form: _Format, tags: _Tags, header: Header) ->
     which = _TILES if _TILES[0] in tags else _STRIPS
     offsets, counts = (_values(content, form, tags, tag) for tag in which)
     (method,) = _values(content, form, tags, _COMPRESSION)[:1] or (1,)
-    sizes = list(_sizes(content, form, tags, header))
-    if len(offsets) < len(sizes) or len(counts) < len(sizes):
-        raise TiffError(f"that is corrupted: it lists {len(offsets)} blocks, not {len(sizes)}")
+    sizes = _sizes(content, form, tags, header, min(len(offsets), len(counts)))
     if method not in (*_NONE, *_LZW, *_DEFLATE):
         raise NeedsGdalError(f"of compression {method}")
     for number, (offset, count, size) in enumerate(zip(offsets, counts, sizes, strict=False)):
@@ -195,28 +192,26 @@ def _check_blocks(content: bytes, form: _Format, tags: _Tags, header: Header) ->
             )
 
 
-def _sizes(content: bytes, form: _Format, tags: _Tags, header: Header) -> Iterator[int]:
-    """Bytes of each block, unpacked, in their order."""
-    planar = (_values(content, form, tags, _PLANAR) or (1,))[0] == 2
+def _sizes(content: bytes, form: _Format, tags: _Tags, header: Header, listed: int) -> list[int]:
+    """Bytes of each block, unpacked, in their order; TiffError where fewer are listed."""
+    planar = _values(content, form, tags, _PLANAR)[:1] == (2,)
     planes, samples = (header.samples, 1) if planar else (1, header.samples)
+    wide, high, across = header.width, 0, 1
     if _TILES[0] in tags:
-        (wide,), (high,) = (
-            _values(content, form, tags, tag)[:1] or (0,) for tag in (_TILE_WIDTH, _TILE_HEIGHT)
+        wide, high = (
+            (_values(content, form, tags, tag) or (0,))[0] for tag in (_TILE_WIDTH, _TILE_HEIGHT)
         )
-        if not wide or not high:
-            raise TiffError("that is corrupted: its tiles have no size")
-        number = -(-header.width // wide) * -(-header.height // high)
-        rows = [high] * number
+        across = -(-header.width // max(1, wide))
     else:
-        wide = header.width
         high = min((_values(content, form, tags, _ROWS) or (header.height,))[0], header.height)
-        if not high:
-            raise TiffError("that is corrupted: its strips have no rows")
-        rows = [high] * (header.height // high)
-        rows += [header.height % high] * (header.height % high > 0)
+    if not wide or not high:
+        raise TiffError("that is corrupted: its blocks have no size")
+    down = -(-header.height // high)
+    if planes * across * down > listed:
+        raise TiffError(f"that is corrupted: it lists {listed} blocks of {planes * across * down}")
     row = (wide * samples * header.bits + 7) // 8
-    for _ in range(planes):
-        yield from (row * each for each in rows)
+    last = high if _TILES[0] in tags else header.height - (down - 1) * high
+    return ([row * high] * (across * (down - 1)) + [row * last] * across) * planes
 
 
 def _unpacked(data: bytes, method: int, size: int) -> int:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import os
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import rasterio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from runtime.errors import ImageError
@@ -273,6 +276,24 @@ def test_a_tiff_with_an_impossible_directory_is_refused(tmp_path, place):
     (tmp_path / "a.tif").write_bytes(content)
     with pytest.raises(ImageError, match="a.tif: a TIFF that is"):
         read_image(tmp_path / "a.tif")
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data(), name=st.sampled_from(["a.tif", "b.tif", "a.jpg"]))
+def test_bytes_changed_anywhere_are_an_image_error_or_an_image(tmp_path, draw, data, name):
+    image, _ = draw(40, 60)
+    if name == "a.jpg":
+        content = jpeg_of(image, optimize=True)
+    else:
+        content = tiff_of(image, compression="tiff_lzw" if name == "b.tif" else None)
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(4, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path / name
+    path.write_bytes(content)
+    with suppress(ImageError):  # and nothing else
+        assert read_image(path).shape == image.shape
 
 
 def test_opencv_is_heard():

@@ -15,6 +15,7 @@ from runtime.source.pair import open_pair
 from runtime.source.seen import Seen
 
 UTM = "EPSG:32614"
+EXPECTED = "; expected an image that shows the ground"
 
 
 def place(x: float = 0.0, y: float = 0.0) -> rasterio.Affine:
@@ -44,7 +45,7 @@ def test_an_alpha_that_shows_nothing_is_named(scene, write_raster, refused):
     write_raster(pre, with_alpha(first, 0), alpha="YES")
     assert refused(pre, post) == (
         f"{pre}: not one pixel is known: its alpha, band 4, is nowhere 255, which is opaque in "
-        "uint8"
+        f"uint8{EXPECTED}"
     )
 
 
@@ -61,14 +62,23 @@ def test_nodata_that_is_everything_is_named(scene, write_raster, refused):
     pre, post, _, second = scene(64, 96)
     write_raster(post, second * 0, nodata=0)
     line = refused(pre, post)
-    assert line == f"{post}: not one pixel is known: every pixel of it is its nodata, 0"
+    assert line == f"{post}: not one pixel is known: every pixel of it is its nodata, 0{EXPECTED}"
 
 
 def test_what_nodata_asks_for_is_named(scene, write_raster, refused):
     pre, post, _, second = scene(64, 96)
     write_raster(post, second * 0 + 9)
     line = refused(pre, post, nodata=(None, 9.0))
-    assert line == f"{post}: not one pixel is known: every pixel of it is what --nodata says, 9"
+    assert (
+        line
+        == f"{post}: not one pixel is known: every pixel of it is what --nodata says, 9{EXPECTED}"
+    )
+
+
+def test_nodata_that_no_pixel_can_have_is_refused(scene, mapped):
+    pre, post, *_ = scene(64, 96)
+    with pytest.raises(ConfigError, match=r"--nodata -9999: no pixel of .*pre.tif can have it"):
+        mapped(pre, post, nodata=(-9999.0,))
 
 
 def test_blocks_of_which_none_was_written_are_named(scene, refused):
@@ -79,7 +89,7 @@ def test_blocks_of_which_none_was_written_are_named(scene, refused):
     ):  # fmt: skip
         pass
     line = refused(pre, post)
-    assert line == f"{post}: not one pixel is known: none of its blocks was ever written"
+    assert line == f"{post}: not one pixel is known: none of its blocks was ever written{EXPECTED}"
 
 
 def test_masks_that_leave_nothing_together_are_listed(scene, write_raster, refused):
@@ -120,7 +130,7 @@ def test_predict_exits_with_an_error(scene, write_raster, engine_folder, tmp_pat
     )
     assert result.returncode == 1
     assert result.stderr.splitlines() == [
-        f"error: {post}: not one pixel is known: every pixel of it is its nodata, 0"
+        f"error: {post}: not one pixel is known: every pixel of it is its nodata, 0{EXPECTED}"
     ]
 
 
