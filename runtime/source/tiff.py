@@ -11,6 +11,8 @@ import struct
 import zlib
 from dataclasses import dataclass
 
+import numpy as np
+
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
@@ -231,38 +233,43 @@ def _unpacked(data: bytes, method: int, size: int) -> int:
     return found if stream.eof else min(found, size - 1)
 
 
+_CLEAR, _END = 256, 257
+_LZW_BITS = np.repeat([9, 10, 11, 12], [254, 512, 1024, 2050])
+"""Of the codes behind a clear code: the table grows by one with each but the first."""
+
+
 def _lzw(data: bytes, size: int) -> int:
-    """Bytes of LZW data (section 13), from the codes' lengths alone."""
+    """Bytes of LZW data (section 13), from the lengths of what its codes stand for."""
     if data[:1] == b"\0" and data[1:2] and data[1] & 1:
         raise NeedsGdalError("of LZW in its old form")
-    lengths = [1] * 256 + [0, 0]
-    clear, end = 256, 257
-    position = found = last = pending = held = 0
-    width, limit = 9, 511
+    padded = np.frombuffer(data + bytes(4), np.uint8).astype(np.int64)
+    begins = np.cumsum(_LZW_BITS) - _LZW_BITS
+    position = found = 0
     while found < size:
-        while held < width:
-            if position == len(data):
-                return found
-            pending = (pending << 8 | data[position]) & 0xFFFFFFFF
-            position += 1
-            held += 8
-        held -= width
-        code = pending >> held & ((1 << width) - 1)
-        if code == clear:
-            del lengths[258:]
-            last, width, limit = 0, 9, 511
-        elif code == end:
-            return found
-        else:
-            if code > len(lengths) or (code == len(lengths) and not last):
-                raise TiffError("that is corrupted: its LZW data have an impossible code")
-            if last:
-                lengths.append(last + 1)
-                if len(lengths) >= limit and width < 12:
-                    width += 1
-                    limit = (1 << width) - 1
-                if len(lengths) > 4097:
-                    raise TiffError("that is corrupted: its LZW data go on without a new table")
-            last = lengths[code]
-            found += last
-    return found if found == size else size - 1
+        whole = position + begins + _LZW_BITS <= 8 * len(data)
+        at, bits = position + begins[whole], _LZW_BITS[whole]
+        three = padded[at >> 3] << 16 | padded[(at >> 3) + 1] << 8 | padded[(at >> 3) + 2]
+        codes = three >> (24 - (at & 7) - bits) & ((1 << bits) - 1)
+        ends = np.flatnonzero((codes == _CLEAR) | (codes == _END))
+        stop = ends[0] if ends.size else len(codes)
+        found += _length(codes[:stop].tolist(), size - found)
+        if not ends.size or codes[stop] == _END:
+            break
+        position = int(at[stop] + bits[stop])
+    return found if found <= size else size - 1
+
+
+def _length(codes: list[int], size: int) -> int:
+    """Bytes that codes between two clear codes stand for; it may stop where they reach `size`."""
+    lengths = [1] * 256 + [0, 0]
+    last = found = 0
+    for code in codes:
+        if last:
+            lengths.append(last + 1)
+        if code >= len(lengths):
+            raise TiffError("that is corrupted: its LZW data have an impossible code")
+        last = lengths[code]
+        found += last
+        if found >= size:
+            break
+    return found
