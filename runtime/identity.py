@@ -24,6 +24,8 @@ def of_pixels(
         "options": {
             "align": options.align,
             "scale": list(options.scale) if options.scale else None,
+            "bands": list(options.bands) if options.bands else None,
+            "nodata": list(options.nodata),
             "halo": halo,
             "label": stamp(options.label) if options.label else None,
         },

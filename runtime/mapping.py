@@ -33,6 +33,7 @@ from runtime.scene.strip import Strip
 from runtime.scene.unfinished import Unfinished
 from runtime.scene.windows import Window, window_rows
 from runtime.scene.work import halo_of, strips
+from runtime.source.explain import why_unknown
 from runtime.source.pair import ScenePair, open_pair
 
 if TYPE_CHECKING:
@@ -57,7 +58,15 @@ def map_pair(
     if options.resume and (done := _finished(out, pixels, options)):
         return done
     with (
-        open_pair(pre, post, align=options.align, scale=options.scale, label=options.label) as pair,
+        open_pair(
+            pre,
+            post,
+            align=options.align,
+            scale=options.scale,
+            bands=options.bands,
+            nodata=options.nodata,
+            label=options.label,
+        ) as pair,
         _working(out) as folder,
     ):
         footprints = _footprints(pair, options)  # before the work, not after it
@@ -69,7 +78,7 @@ def map_pair(
         with closing(strips(engine, pair, rows, work)) as made:
             counted = _counted(made, counts)
             totals = _write_buildings(counted, work, pair, footprints, options.min_area)
-        _check_known(work, counts)
+        _check_known(work, counts, pair)
         _check_unchanged(pixels, identity.of_pixels(engine, pre, post, options, halo), work)
         write_maps(work, pair.georeference)
         write_overlay(pair.post, work, work.ready / "overlay.png")
@@ -85,6 +94,8 @@ def map_pair(
             "min_area_px": options.min_area,
             "footprints": str(options.footprints) if options.footprints else None,
             "nodata_px": counts[NODATA],
+            "clipped": [each.seen.clipped(each.scale) for each in (pair.pre, pair.post)],
+            "notes": _noted(pair),
             "identity": pixels,
             "made_with": identity.of_buildings(options),
             "engine": summary.of_engine(engine),
@@ -192,7 +203,7 @@ def _check_unchanged(before: Mapping[str, Any], after: Mapping[str, Any], work: 
             )
 
 
-def _check_known(work: Unfinished, counts: Counter[int]) -> None:
+def _check_known(work: Unfinished, counts: Counter[int], pair: ScenePair) -> None:
     """Raises ImageError for a map without one pixel: it would say nothing, and look like a map."""
     if counts.keys() - {NODATA}:
         return
@@ -200,7 +211,17 @@ def _check_known(work: Unfinished, counts: Counter[int]) -> None:
     unfinished.discard(work.folder)
     if failed:
         raise ImageError(f"no window could be mapped; the first: {failed[0].reason}")
-    raise ImageError("no pixel is known in both images")
+    raise ImageError(why_unknown(pair))
+
+
+def _noted(pair: ScenePair) -> list[str]:
+    """What a person should know of the images, told here as well."""
+    notes = [
+        note for each in (pair.pre, pair.post) for note in each.seen.notes(each.path, each.scale)
+    ]
+    for note in notes:
+        cli.note(note)
+    return notes
 
 
 def _write_buildings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +25,11 @@ class MapOptions:
 
     min_area: pixels; smaller buildings are left out of the polygons and counts.
     align: warp the second image onto the grid of the first.
-    scale: of rasters that are not 8-bit, the values that become 0 and 255.
+    scale: of images that are not 8-bit, the values that become 0 and 255: two numbers for both
+        images, or two for the first and two for the second.
+    bands: those that are red, green and blue, from 1.
+    nodata: pixels that have this value in all three bands are no data: one number for both images,
+        or one for each, None for one without.
     halo: pixels along a window's inner edges that are not kept; None: see
         `raster.scene.default_halo`.
     resume: go on with the unfinished map in the output folder.
@@ -35,7 +40,9 @@ class MapOptions:
 
     min_area: int = 1
     align: bool = False
-    scale: tuple[float, float] | None = None
+    scale: tuple[float, ...] | None = None
+    bands: tuple[int, int, int] | None = None
+    nodata: tuple[float | None, ...] = ()
     halo: int | None = None
     resume: bool = False
     restart: bool = False
@@ -47,6 +54,16 @@ class MapOptions:
             raise ConfigError(f"--min-area is {self.min_area}; expected 1 pixel or more")
         if self.halo is not None and self.halo < 0:
             raise ConfigError(f"--halo is {self.halo}; expected 0 pixels or more")
+        if self.scale and len(self.scale) not in (2, 4):
+            raise ConfigError(
+                f"--scale has {len(self.scale)} numbers; expected LO HI for both images, or "
+                "LO HI LO HI for the first and the second"
+            )
+        if self.bands and (len(set(self.bands)) != 3 or min(self.bands) < 1):
+            numbers = " ".join(map(str, self.bands))
+            raise ConfigError(f"--bands {numbers}: expected three bands, counted from 1")
+        if len(self.nodata) > 2:
+            raise ConfigError("--nodata: expected one value for both images, or one for each")
 
     @property
     def need_raster(self) -> bool:
@@ -69,8 +86,18 @@ def add_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--align", action="store_true", help="warp the second image onto the grid of the first"
     )
     raster.add_argument(
-        "--scale", type=float, nargs=2, metavar=("LO", "HI"),
-        help="of images that are not 8-bit: the values that become 0 and 255",
+        "--scale", type=_number, nargs="+", metavar="LO HI",
+        help="of images that are not 8-bit: the values that become 0 and 255; LO HI LO HI: those "
+        "of the first and of the second image",
+    )  # fmt: skip
+    raster.add_argument(
+        "--bands", type=int, nargs=3, metavar=("R", "G", "B"),
+        help="of images with more bands: those that are red, green and blue, counted from 1",
+    )  # fmt: skip
+    raster.add_argument(
+        "--nodata", type=_number_or_none, nargs="+", metavar="V",
+        help="pixels that are V in all three bands are no data; V V: of the first and of the "
+        "second image, none for one without",
     )  # fmt: skip
     raster.add_argument(
         "--halo", type=int, metavar="PX",
@@ -92,6 +119,8 @@ def map_options(args: argparse.Namespace) -> MapOptions:
         min_area=args.min_area,
         align=args.align,
         scale=tuple(args.scale) if args.scale else None,
+        bands=tuple(args.bands) if args.bands else None,
+        nodata=tuple(args.nodata or ()),
         halo=args.halo,
         footprints=args.footprints.absolute() if args.footprints else None,
     )
@@ -101,3 +130,20 @@ def map_options(args: argparse.Namespace) -> MapOptions:
     if options.need_raster and not find_spec("rasterio"):
         raise ConfigError(f"--align, --scale and --footprints need rasterio; {RASTER_EXTRA}")
     return options
+
+
+def _number(text: str) -> float:
+    """Images behind an option that takes several numbers would be taken for some."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number; the images come before this option"
+        ) from None
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text} is no value of a pixel")
+    return number
+
+
+def _number_or_none(text: str) -> float | None:
+    return None if text == "none" else _number(text)

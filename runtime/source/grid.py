@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
-from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 
 from runtime.errors import ImageError, reason
+from runtime.source.aligned import aligned
 from runtime.source.contract import Source
-from runtime.source.raster import Raster, as_raster, without_place
-from runtime.source.scale import Scale
+from runtime.source.raster import Raster, without_place
 
 TOLERANCE = 0.1
 """Pixels that two grids may be apart at a corner and count as one."""
 
 
-def on_one_grid(pre: Source, post: Source, align: bool, scale: Scale | None) -> Source:
+def on_one_grid(pre: Source, post: Source, align: bool) -> Source:
     """`post` on the grid of `pre`: itself, or warped as it is read where `align` allows that.
 
     Raises ImageError: no coordinates, another grid, no common ground.
@@ -35,7 +32,7 @@ def on_one_grid(pre: Source, post: Source, align: bool, scale: Scale | None) -> 
             f"{post.path} is on another grid than {pre.path}: {found}; "
             "--align warps it onto that grid"
         )
-    return _aligned(first, second, scale)
+    return aligned(second, first)
 
 
 def _placed(source: Source) -> Raster:
@@ -82,21 +79,6 @@ def _check_overlap(pre: Raster, post: Raster) -> None:
             f"{bottom:.6g} to {top:.6g} in its CRS, that one {here.left:.6g} to {here.right:.6g} "
             f"and {low:.6g} to {high:.6g}; expected images of one place"
         )
-
-
-def _aligned(pre: Raster, post: Raster, scale: Scale | None) -> Raster:
-    """`post`, resampled bilinearly as it is read; outside of it nothing is data."""
-    grid = pre.dataset
-    warped = WarpedVRT(
-        post.dataset,
-        crs=grid.crs,
-        transform=grid.transform,
-        width=grid.width,
-        height=grid.height,
-        resampling=Resampling.bilinear,
-        add_alpha=post.alpha is None,
-    )
-    return replace(as_raster(post.path, warped, scale), bands=post.bands)
 
 
 def _name(crs: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -10,10 +10,11 @@ from pathlib import Path
 
 from runtime.errors import ConfigError, ImageError
 from runtime.options import RASTER_EXTRA
-from runtime.source.contract import Known, Pixels, Source
+from runtime.source.contract import Asked, Known, Pixels, Source, asked_of_each
 from runtime.source.georeference import Georeference
-from runtime.source.picture import TIFF_SIGNATURES, open_picture
-from runtime.source.scale import Scale
+from runtime.source.picture import open_picture
+from runtime.source.scale import NeedsScale, of_both
+from runtime.source.tiff import SIGNATURES as TIFF_SIGNATURES
 
 JPEG_2000 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _LONGEST = max(map(len, JPEG_2000))
@@ -49,12 +50,15 @@ def open_pair(
     post_path: Path,
     *,
     align: bool = False,
-    scale: Scale | None = None,
+    scale: Sequence[float] | None = None,
+    bands: tuple[int, int, int] | None = None,
+    nodata: Sequence[float | None] = (),
     label: Path | None = None,
 ) -> Iterator[ScenePair]:
     """Open both images.
 
     Args:
+        scale, bands, nodata: see `options.MapOptions`.
         label: an xBD label that places both, for files that have no place of their own.
     Raises:
         ImageError: not RGB, another size or grid, no common ground, a place that is needed and
@@ -65,10 +69,8 @@ def open_pair(
             from runtime.source.raster import gdal_settings
 
             stack.enter_context(gdal_settings())
-        pre = open_source(pre_path, scale)
-        stack.callback(pre.close)
-        post = open_source(post_path, scale)
-        stack.callback(post.close)
+        asked = asked_of_each(bands, scale, nodata)
+        pre, post = _opened(stack, zip((pre_path, post_path), asked, strict=True))
         place = None if label else pre.georeference
         if label:
             from runtime.source.xbd_label import georeference_of
@@ -77,7 +79,7 @@ def open_pair(
         elif place or post.georeference or align:
             from runtime.source.grid import on_one_grid
 
-            aligned = on_one_grid(pre, post, align, scale)
+            aligned = on_one_grid(pre, post, align)
             if aligned is not post:
                 stack.callback(aligned.close)
             post = aligned
@@ -85,7 +87,22 @@ def open_pair(
         yield ScenePair(pre, post, pre.height, pre.width, place)
 
 
-def open_source(path: Path, scale: Scale | None) -> Source:
+def _opened(stack: ExitStack, images: Iterable[tuple[Path, Asked]]) -> list[Source]:
+    """Both, or one error for both that need a scale."""
+    opened: list[Source] = []
+    missing: list[NeedsScale] = []
+    for path, asked in images:
+        try:
+            opened.append(open_source(path, asked))
+            stack.callback(opened[-1].close)
+        except NeedsScale as error:
+            missing.append(error)
+    if missing:
+        raise of_both(missing)
+    return opened
+
+
+def open_source(path: Path, asked: Asked) -> Source:
     """Pictures and, without GDAL, TIFFs are decoded whole; other rasters are read in windows.
 
     Raises ImageError for a file that is no RGB image, ConfigError for a wrong scale.
@@ -93,8 +110,8 @@ def open_source(path: Path, scale: Scale | None) -> Source:
     if _is_raster(path):
         from runtime.source.raster import open_raster
 
-        return open_raster(path, scale)
-    return open_picture(path, scale)
+        return open_raster(path, asked)
+    return open_picture(path, asked)
 
 
 def _is_raster(path: Path) -> bool:

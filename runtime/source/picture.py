@@ -6,6 +6,7 @@ would give a map that looks right and is not.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import ImageError
-from runtime.source import jpeg, png, scale
-from runtime.source.contract import Known, Pixels
+from runtime.options import RASTER_EXTRA
+from runtime.source import complaints, jpeg, known, png, tiff
+from runtime.source import scale as scales
+from runtime.source.contract import Asked, Known, Mask, Pixels, Scale
 from runtime.source.georeference import Georeference
+from runtime.source.huffman import erased
+from runtime.source.seen import Seen
 
-TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _EXPECTED = "expected 8-bit RGB (three bands)"
+
+
+Colour = tuple[str, tuple[float, ...]]
+"""What it is called, and red, green and blue."""
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A decoded picture, uint8 [H,W,3] RGB, and where it is known; a `Source` without a place."""
+    """A decoded picture, uint8 [H,W,3] RGB, and where it is known; a `Source` without a place.
+
+    scale: None for 8-bit pictures.
+    """
 
     path: Path
     pixels: Pixels
+    of_each: tuple[Mask, ...]
     known: Known | None
+    scale: Scale | None
+    seen: Seen
 
     @property
     def height(self) -> int:
@@ -47,6 +61,11 @@ class Picture:
         window = slice(top, top + height), slice(left, left + width)
         return self.pixels[window], None if self.known is None else self.known[window]
 
+    def masks(self, top: int, left: int, height: int, width: int) -> Iterator[Mask]:
+        window = slice(top, top + height), slice(left, left + width)
+        for each in self.of_each:
+            yield Mask(each.name, each.alone, each.known[window])
+
     def reduced(
         self, top: int, left: int, height: int, width: int, shape: tuple[int, int]
     ) -> Pixels:
@@ -57,29 +76,40 @@ class Picture:
         """There is nothing to close."""
 
 
-def open_picture(path: Path, values: scale.Scale | None) -> Picture:
-    """Raises ImageError for what is no RGB picture, ConfigError for a wrong scale.
+def open_picture(path: Path, asked: Asked) -> Picture:
+    """Raises ImageError for what is no RGB picture, ConfigError for a wrong scale."""
+    decoded, colours = _decoded(path)
+    if asked.bands:
+        if max(asked.bands) > 3:
+            raise ImageError(f"{path}: 3 bands, and --bands names band {max(asked.bands)}")
+        order = [band - 1 for band in asked.bands]
+        decoded = np.ascontiguousarray(decoded[..., order])
+        colours = [(name, tuple(colour[each] for each in order)) for name, colour in colours]
+    known.check_nodata(path, asked.nodata, decoded.dtype)
+    if asked.nodata is not None:
+        colours.append((f"what --nodata says, {asked.nodata:g}", (asked.nodata,) * 3))
+    stored = np.moveaxis(decoded, 2, 0)
+    masks = tuple(known.of_values(stored, colours, asked.scale))
+    shown = known.every(masks)
 
-    values: of a 16-bit picture, those that become 0 and 255.
-    """
-    pixels, transparent = _decoded(path)
-    needed = scale.needed(path, [pixels.dtype], values, pixels.ravel)
-    known: Known | None = None
-    if transparent is not None:
-        shown = np.asarray((pixels != np.array(transparent, pixels.dtype)).any(axis=2))
-        known = None if shown.all() else shown
-    if needed:
-        stacked, finite = scale.scaled(np.moveaxis(pixels, 2, 0), needed)
-        pixels = np.ascontiguousarray(np.moveaxis(stacked, 0, 2))
-        if finite is not None:
-            known = finite if known is None else known & finite
-    return Picture(path, pixels, known)
+    def sample() -> NDArray[Any]:
+        return decoded.ravel() if shown is None else decoded[shown]
+
+    scale = scales.needed(path, [decoded.dtype], asked.scale, sample)
+    seen = Seen(*decoded.shape[:2])
+    seen.add(0, 0, stored, shown)
+    pixels = decoded
+    if scale:
+        pixels = np.ascontiguousarray(np.moveaxis(scales.scaled(stored, scale), 0, 2))
+    if shown is not None and shown.all():
+        shown = None
+    return Picture(path, pixels, masks, shown, scale, seen)
 
 
 def read_image(path: Path | str) -> NDArray[np.uint8]:
     """uint8 [H,W,3] RGB from a PNG, JPEG or TIFF file, on the stored pixel grid.
 
-    An orientation tag in a PNG or JPEG is not applied: it would turn the map against
+    An orientation tag is not applied: it would turn the map against
     the other image.
     """
     path = Path(path)
@@ -107,33 +137,60 @@ def size_of(image: NDArray[np.uint8]) -> str:
     return f"{image.shape[0]}x{image.shape[1]}"
 
 
-def _decoded(path: Path) -> tuple[NDArray[Any], tuple[int, ...] | None]:
-    """[H,W,3] RGB of the file's own dtype, and the colour that stands for no data.
+def _decoded(path: Path) -> tuple[NDArray[Any], list[Colour]]:
+    """[H,W,3] RGB of the file's own dtype, and the colours that stand for no data.
 
-    ImageError for any other number of bands.
+    ImageError for any other number of bands, and for what the decoder only makes up.
     """
     content = _content(path)
-    transparent = None
+    colours: list[Colour] = []
     if content.startswith(png.SIGNATURE):
         transparent = _check_png(content, path).transparent
+        if transparent is not None:
+            name = " ".join(map(str, transparent))
+            colours.append((f"the colour that it names transparent, {name}", transparent))
     elif content.startswith(jpeg.SIGNATURE):
         _check_jpeg(content, path)
-    elif not content.startswith(TIFF_SIGNATURES):
+    elif content.startswith(tiff.SIGNATURES):
+        header = _check_tiff(content, path)
+        content = tiff.upright(content, header)
+        if header.nodata is not None:
+            colours.append((f"its nodata, {header.nodata:g}", (header.nodata,) * 3))
+    else:
         raise unknown_format(path)
     try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        if content.startswith(jpeg.SIGNATURE):
+            pixels = _decoded_jpeg(content, path)
+        else:
+            pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise ImageError(f"{path}: cannot be decoded ({error.err}); write it again") from error
     if pixels is None:
         raise ImageError(f"{path}: truncated or corrupted, it cannot be decoded; copy it again")
-    if transparent is not None and pixels.shape[2:] == (4,):
+    if content.startswith(png.SIGNATURE) and colours and pixels.shape[2:] == (4,):
         # xBD's own files name one colour as transparent (tRNS). OpenCV makes a band of it,
         # which is not in the file; the three that are there are intact.
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
     if pixels.ndim != 3 or pixels.shape[2] != 3:
         bands = 1 if pixels.ndim == 2 else pixels.shape[2]
         raise _wrong_pixels(path, f"{bands} band(s) of {pixels.dtype}")
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)), transparent
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)), colours
+
+
+def _decoded_jpeg(content: bytes, path: Path) -> Any:
+    """Damaged data are decoded to something: ImageError where the decoder says so, or cannot."""
+    if not complaints.libjpeg_is_heard():
+        raise ImageError(
+            f"{path}: a JPEG, and this OpenCV decodes damaged ones without a word; convert it with "
+            f"a program that checks it, or use another build of OpenCV: djpeg {path}"
+        )
+    with complaints.of_libjpeg() as messages:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if wrong := messages[0] if messages else erased(content):
+        raise ImageError(
+            f"{path}: a JPEG that is corrupted: {wrong}; copy it again from its source"
+        )
+    return pixels
 
 
 def unknown_format(path: Path) -> ImageError:
@@ -173,6 +230,19 @@ def _check_jpeg(content: bytes, path: Path) -> None:
     if header.bits != 8 or header.components != 3:
         colours = {1: "grey", 3: "colour", 4: "CMYK"}.get(header.components, "multi-band")
         raise _wrong_pixels(path, f"{header.bits}-bit {colours} JPEG")
+
+
+def _check_tiff(content: bytes, path: Path) -> tiff.Header:
+    try:
+        header = tiff.check(content)
+    except tiff.TiffError as error:
+        raise ImageError(f"{path}: a TIFF {error}; copy it again from its source") from error
+    except tiff.NeedsGdalError as error:
+        raise ImageError(f"{path}: a TIFF {error}; that needs rasterio: {RASTER_EXTRA}") from error
+    if header.colours != "RGB":
+        found = f"{header.samples} band(s) of {header.bits}-bit {header.colours} TIFF"
+        raise _wrong_pixels(path, found)
+    return header
 
 
 def _wrong_pixels(path: Path, found: str) -> ImageError:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,37 +14,49 @@ import cv2
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from runtime.errors import ImageError, reason
+from runtime.source import complaints
 from runtime.source import scale as scales
-from runtime.source.contract import Known, Pixels
+from runtime.source.blocks import Blocks, DamagedError, again
+from runtime.source.contract import Asked, Known, Mask, Pixels, Scale
+from runtime.source.declared import Declared, declared
 from runtime.source.georeference import Georeference
-from runtime.source.scale import Scale
+from runtime.source.known import check_nodata, every
+from runtime.source.seen import Seen
 
 BLOCK_CACHE_BYTES = 64 << 20
 """GDAL's, of decoded blocks. Its default is a share of the machine's memory."""
 
 RED_GREEN_BLUE = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 
+OTHER_COLOURS = {
+    ColorInterp.palette, ColorInterp.hue, ColorInterp.saturation, ColorInterp.lightness,
+    ColorInterp.cyan, ColorInterp.magenta, ColorInterp.yellow, ColorInterp.black,
+    ColorInterp.Y, ColorInterp.Cb, ColorInterp.Cr,
+}  # fmt: skip
+OTHER_SPACES = {"CIELAB", "ICCLAB", "ITULAB", "LOGLUV", "CMYK"}
+"""YCbCr is not among them: GDAL gives it as RGB."""
+
 
 @dataclass(frozen=True, eq=False)
 class Raster:
     """An opened raster whose three `bands` (from 1) are red, green and blue; a `Source`.
 
-    `alpha`: the band that is 255 where there is data. `masked`: there is nodata.
     `scale`: None for 8-bit rasters.
     """
 
     path: Path
     dataset: Any
     bands: tuple[int, int, int]
-    alpha: int | None
-    masked: bool
+    declared: Declared
     scale: Scale | None
+    blocks: Blocks
+    seen: Seen
 
     @property
     def height(self) -> int:
@@ -62,47 +76,61 @@ class Raster:
         return Georeference(self.dataset.crs.to_wkt(), tuple(self.dataset.transform)[:6])
 
     def read(self, top: int, left: int, height: int, width: int) -> tuple[Pixels, Known | None]:
-        window = Window(left, top, width, height)
-        try:
-            stacked = self.dataset.read(self.bands, window=window)
-            valid = self._valid(window)
-        except RasterioError as error:
-            raise self._unreadable(window, error) from error
+        stored, known = self.stored(top, left, height, width)
+        self.seen.add(top, left, stored, known)
+        return self.as_pixels(stored), known
+
+    def stored(
+        self, top: int, left: int, height: int, width: int
+    ) -> tuple[NDArray[Any], Known | None]:
+        """[3,height,width] in the file's own values, and where it is known."""
+        stored, masks = self._window(Window(left, top, width, height))
+        return stored, every(masks)
+
+    def masks(self, top: int, left: int, height: int, width: int) -> Iterator[Mask]:
+        yield from self._window(Window(left, top, width, height))[1]
+
+    def as_pixels(self, stored: NDArray[Any]) -> Pixels:
         if self.scale:
-            stacked, finite = scales.scaled(stacked, self.scale)
-            if finite is not None:
-                valid = finite if valid is None else valid & finite
-        return np.asarray(cv2.merge(list(stacked)), np.uint8), valid
+            stored = scales.scaled(stored, self.scale)
+        return np.asarray(cv2.merge(list(stored)), np.uint8)
 
     def reduced(
         self, top: int, left: int, height: int, width: int, shape: tuple[int, int]
     ) -> Pixels:
         window = Window(left, top, width, height)
+        how = {"window": window, "out_shape": (3, *shape), "resampling": Resampling.average}
         try:
-            stacked = self.dataset.read(
-                self.bands, window=window, out_shape=(3, *shape), resampling=Resampling.average
-            )
-        except RasterioError as error:
+            stored = self.blocks.looked_at(window, partial(self.dataset.read, self.bands, **how))
+        except DamagedError as error:
             raise self._unreadable(window, error) from error
-        if self.scale:
-            stacked, _ = scales.scaled(stacked, self.scale)
-        return np.asarray(cv2.merge(list(stacked)), np.uint8)
+        return self.as_pixels(stored)
 
     def close(self) -> None:
+        self.blocks.close()
         self.dataset.close()
 
-    def _valid(self, window: Window) -> NDArray[np.bool_] | None:
-        if self.alpha:
-            return np.asarray(self.dataset.read(self.alpha, window=window) == 255)
-        if self.masked:
-            return np.asarray(self.dataset.dataset_mask(window=window) == 255)
-        return None
+    def _window(self, window: Window) -> tuple[NDArray[Any], list[Mask]]:
+        masks: list[Mask] = []
 
-    def _unreadable(self, window: Window, error: RasterioError) -> ImageError:
+        def read() -> NDArray[Any]:
+            stored: NDArray[Any] = self.dataset.read(self.bands, window=window)
+            masks.extend(self.declared.masks(self.dataset, stored, self.scale, window=window))
+            return stored
+
+        try:
+            stored = self.blocks.read(window, read)
+        except DamagedError as error:
+            raise self._unreadable(window, error) from error
+        written = self.blocks.written(window)
+        if written is not None:
+            masks.append(Mask("blocks", "none of its blocks was ever written", written))
+        return stored, masks
+
+    def _unreadable(self, window: Window, error: DamagedError) -> ImageError:
         return ImageError(
             f"{self.path}: cannot be read in the {window.height}x{window.width} window at row "
-            f"{window.row_off}, column {window.col_off} ({reason(error.__cause__ or error)}); "
-            "copy the file again"
+            f"{window.row_off}, column {window.col_off} ({reason(error)}); copy the file again"
         )
 
 
@@ -120,7 +148,7 @@ def gdal_settings() -> AbstractContextManager[Any]:
     return rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE_BYTES)  # type: ignore[no-any-return]
 
 
-def open_raster(path: Path, scale: Scale | None) -> Raster:
+def open_raster(path: Path, asked: Asked) -> Raster:
     """Raises ImageError for a raster that is no RGB image, ConfigError for a wrong scale."""
     try:
         with warnings.catch_warnings():  # its own account of a raster without coordinates
@@ -130,30 +158,64 @@ def open_raster(path: Path, scale: Scale | None) -> Raster:
         raise ImageError(
             f"{path}: cannot be opened as a raster ({reason(error)}); copy the file again"
         ) from error
-    return as_raster(path, dataset, scale)
+    try:
+        return _as_raster(path, dataset, asked)
+    except BaseException:
+        dataset.close()
+        raise
 
 
-def as_raster(path: Path, dataset: Any, scale: Scale | None) -> Raster:
-    """The same of a dataset that is open: a file, or a file warped to another grid."""
-    kinds = dataset.colorinterp
-    alpha = dataset.count if dataset.count == 4 and kinds[3] == ColorInterp.alpha else None
-    if dataset.count != 3 and not alpha:
+def _as_raster(path: Path, dataset: Any, asked: Asked) -> Raster:
+    bands = _bands(path, dataset, asked)
+    masks, said = declared(path, dataset, bands, asked)
+    kinds = [dataset.dtypes[band - 1] for band in bands]
+    check_nodata(path, asked.nodata, kinds[0])
+    sample = partial(_sample, dataset, bands, masks)
+    scale = scales.needed(path, kinds, asked.scale, sample)
+    seen = Seen(dataset.height, dataset.width)
+    seen.said += said
+    used = (*bands, *(alpha.band for alpha in masks.alphas))
+    return Raster(path, dataset, bands, masks, scale, Blocks(path, dataset, used), seen)
+
+
+def _bands(path: Path, dataset: Any, asked: Asked) -> tuple[int, int, int]:
+    """Those that are red, green and blue; ImageError where that cannot be told."""
+    if asked.bands:
+        if max(asked.bands) > dataset.count:
+            raise ImageError(
+                f"{path}: {dataset.count} band(s), and --bands names band {max(asked.bands)}"
+            )
+        return asked.bands
+    kinds = dict(enumerate(dataset.colorinterp, 1))
+    colours = [band for band, kind in kinds.items() if kind != ColorInterp.alpha]
+    others = [kind.name for kind in kinds.values() if kind in OTHER_COLOURS]
+    space = dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE", "")
+    if others or space in OTHER_SPACES:
+        how = "use the RGB product of the scene"
+        if ColorInterp.palette in kinds.values():
+            how = f"expand it: gdal_translate -expand rgb {path} {path.stem}-rgb.tif"
         raise ImageError(
-            f"{path}: {dataset.count} band(s); expected three, red, green and blue; pick them "
-            f"with: gdal_translate -b R -b G -b B {path} {path.stem}-rgb.tif"
+            f"{path}: the colours of its {dataset.count} band(s) are "
+            f"{' and '.join(others) or space}; expected red, green and blue; {how}"
         )
-    bands = (1, 2, 3)
-    if set(kinds[:3]) == set(RED_GREEN_BLUE):
-        bands = tuple(kinds.index(each) + 1 for each in RED_GREEN_BLUE)
-    flags = dataset.mask_flag_enums[:3]
-    masked = alpha is None and any(MaskFlags.all_valid not in each for each in flags)
-    needed = scales.needed(path, dataset.dtypes[:3], scale, lambda: _sample(dataset))
-    return Raster(path, dataset, bands, alpha, masked, needed)
+    if len(colours) != 3:
+        raise ImageError(
+            f"{path}: {dataset.count} band(s); expected three, red, green and blue"
+            + ("; --bands R G B names them, for example --bands 1 2 3" if len(kinds) > 3 else "")
+        )
+    if {kinds[band] for band in colours} == set(RED_GREEN_BLUE):
+        colours.sort(key=lambda band: RED_GREEN_BLUE.index(kinds[band]))
+    return colours[0], colours[1], colours[2]
 
 
-def _sample(dataset: Any) -> NDArray[Any]:
-    """Values of the data, from a reduced image."""
+def _sample(dataset: Any, bands: tuple[int, ...], masks: Declared) -> NDArray[Any]:
+    """Values of what is known, from a reduced image."""
     shrink = max(1.0, max(dataset.shape) / scales.SAMPLED)
     shape = tuple(max(1, round(side / shrink)) for side in dataset.shape)
-    sample = dataset.read((1, 2, 3), out_shape=(3, *shape), masked=True)
-    return np.asarray(sample.compressed())
+    try:
+        with again(dataset) as file, complaints.of_gdal():
+            pixels = file.read(bands, out_shape=(3, *shape))
+            known = every(masks.masks(file, pixels, None, out_shape=shape))
+    except RasterioError:  # told where the window is mapped
+        return np.empty(0)
+    return np.asarray(pixels.ravel() if known is None else pixels[:, known])

@@ -220,6 +220,16 @@ def test_one_worker_killed_and_five_bad_pairs(scenes, start, main, tmp_path, cap
     assert not (tmp_path / "out" / "failed.csv").exists()
 
 
+def test_a_pair_without_a_known_pixel_is_listed_as_failed(scenes, start, tmp_path):
+    listing = scenes(["a", "b"])
+    Image.new("RGB", (48, 32)).save(listing.parent / "b_post.png")
+    code, totals, _ = ended(start(listing, "--json", "--nodata", "none", "0"))
+    assert (code, totals["done"], totals["failed"]) == (1, 1, 1)
+    with (tmp_path / "out" / "failed.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert "b_post.png: not one pixel is known: every pixel of it is what --nodata" in row["reason"]
+
+
 @pytest.mark.slow
 def test_200_pairs_on_two_workers_one_of_them_killed(scenes, start, tmp_path):
     names, recorder = check_killed_run(scenes, start, tmp_path, 200, 70)

@@ -43,6 +43,13 @@ def test_a_pair_is_mapped_once_and_says_what_it_was_made_from(engine, town, outb
     assert (outbox / "town").stat() == before
 
 
+def test_a_pair_without_a_known_pixel_is_the_pairs_fault(engine, town, outbox):
+    Image.new("RGB", (48, 32)).save(town.post)
+    why = map_once(engine, town, outbox, MapOptions(nodata=(None, 0.0)))
+    assert f"{town.post}: not one pixel is known: every pixel of it is what --nodata says" in why
+    assert not is_done(outbox, "town")
+
+
 def test_a_folder_that_is_not_ours_is_left_as_it_is(engine, town, outbox):
     (outbox / "town").mkdir()
     (outbox / "town" / "notes.txt").write_text("mine")

@@ -167,6 +167,15 @@ def test_bad_pairs_go_to_failed_with_their_reason_and_the_watch_goes_on(start, a
     assert set(maps(boxes[1])) == {"a-cut", "f-good"}
 
 
+def test_a_pair_without_a_known_pixel_goes_to_failed(once, arrive, boxes):
+    arrive("town")
+    black = boxes[0] / "town_post.png"
+    Image.new("RGB", (48, 32)).save(black)
+    assert once("--nodata", "none", "0") == 1
+    reason = (boxes[0] / "failed" / "town" / "reason.txt").read_text()
+    assert "town_post.png: not one pixel is known: every pixel of it is what --nodata" in reason
+
+
 def test_a_bad_pair_of_the_same_name_replaces_no_earlier_one(once, arrive, boxes):
     for _ in range(2):
         arrive("a", roles=("pre",))

@@ -83,7 +83,7 @@ def test_interlaced_png_is_read(tmp_path):
         ("a.png", RGB, "1", "1-bit grey PNG", "colour product"),
         ("a.jpg", RGB[..., 0], None, "8-bit grey JPEG", "colour product"),
         ("a.jpg", RGB, "CMYK", "8-bit CMYK JPEG", "-b 1 -b 2 -b 3"),
-        ("a.tif", RGB[..., 0], None, "1 band(s) of uint8", "colour product"),
+        ("a.tif", RGB[..., 0], None, "1 band(s) of 8-bit grey TIFF", "colour product"),
         ("a.tif", np.dstack([RGB, RGB[..., 0]]), None, "4 band(s)", "-b 1 -b 2 -b 3"),
     ],
 )
