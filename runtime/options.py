@@ -57,7 +57,7 @@ class MapOptions:
         if self.scale and len(self.scale) not in (2, 4):
             raise ConfigError(
                 f"--scale has {len(self.scale)} numbers; expected LO HI for both images, or "
-                "LO HI LO HI for the first and the second"
+                "twice, for the first and for the second"
             )
         if self.bands and (len(set(self.bands)) != 3 or min(self.bands) < 1):
             numbers = " ".join(map(str, self.bands))
@@ -86,8 +86,8 @@ def add_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--align", action="store_true", help="warp the second image onto the grid of the first"
     )
     raster.add_argument(
-        "--scale", type=_number, nargs="+", metavar="LO HI",
-        help="of images that are not 8-bit: the values that become 0 and 255; LO HI LO HI: those "
+        "--scale", type=_number, nargs=2, action="append", metavar=("LO", "HI"),
+        help="of images that are not 8-bit: the values that become 0 and 255; given twice: those "
         "of the first and of the second image",
     )  # fmt: skip
     raster.add_argument(
@@ -95,9 +95,9 @@ def add_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         help="of images with more bands: those that are red, green and blue, counted from 1",
     )  # fmt: skip
     raster.add_argument(
-        "--nodata", type=_number_or_none, nargs="+", metavar="V",
-        help="pixels that are V in all three bands are no data; V V: of the first and of the "
-        "second image, none for one without",
+        "--nodata", type=_number_or_none, action="append", metavar="V",
+        help="pixels that are V in all three bands are no data; given twice: of the first and of "
+        "the second image, none for one without",
     )  # fmt: skip
     raster.add_argument(
         "--halo", type=int, metavar="PX",
@@ -118,7 +118,7 @@ def map_options(args: argparse.Namespace) -> MapOptions:
     options = MapOptions(
         min_area=args.min_area,
         align=args.align,
-        scale=tuple(args.scale) if args.scale else None,
+        scale=tuple(value for pair in args.scale for value in pair) if args.scale else None,
         bands=tuple(args.bands) if args.bands else None,
         nodata=tuple(args.nodata or ()),
         halo=args.halo,
@@ -133,13 +133,10 @@ def map_options(args: argparse.Namespace) -> MapOptions:
 
 
 def _number(text: str) -> float:
-    """Images behind an option that takes several numbers would be taken for some."""
     try:
         number = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no number; the images come before this option"
-        ) from None
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
     if not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"{text} is no value of a pixel")
     return number

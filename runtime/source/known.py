@@ -67,7 +67,7 @@ def check_nodata(path: Path, value: float | None, kind: DTypeLike) -> None:
     if value is not None and in_kind(value, kind) is None:
         raise ConfigError(
             f"--nodata {value:g}: no pixel of {path} can have it, its values are {np.dtype(kind)}; "
-            "--nodata V V has one for each image, none for one without"
+            "given twice it is of the first and of the second image, none for one without"
         )
 
 

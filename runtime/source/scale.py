@@ -54,9 +54,9 @@ def _asking(missing: Sequence[NeedsScale]) -> str:
     kinds = "; ".join(f"{each.path}: {each.kinds}" for each in missing)
     how = "--scale LO HI maps LO to 0 and HI to 255"
     if len(missing) > 1:
-        how += ", --scale LO HI LO HI those of each image"
+        how += ", given twice those of the first and of the second"
     if all(each.proposed for each in missing):
-        numbers = " ".join(each.proposed for each in missing)
+        numbers = " --scale ".join(each.proposed for each in missing)
         of = "the image's" if len(missing) == 1 else "each image's"
         return f"{kinds}; expected uint8; {how}, for example --scale {numbers} ({of} {_PERCENT})"
     why = "; ".join(

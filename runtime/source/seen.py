@@ -72,7 +72,7 @@ class Seen:
         if scale and clipped is not None and clipped > CLIPPED:
             found.append(
                 f"{clipped:.0%} of {path} lies outside of --scale {scale[0]:g} {scale[1]:g} and is "
-                "cut to 0 or 255; each image can have its own: --scale LO HI LO HI"
+                "cut to 0 or 255; each image can have its own: --scale LO HI --scale LO HI"
             )
         return found
 

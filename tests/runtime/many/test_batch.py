@@ -223,7 +223,7 @@ def test_one_worker_killed_and_five_bad_pairs(scenes, start, main, tmp_path, cap
 def test_a_pair_without_a_known_pixel_is_listed_as_failed(scenes, start, tmp_path):
     listing = scenes(["a", "b"])
     Image.new("RGB", (48, 32)).save(listing.parent / "b_post.png")
-    code, totals, _ = ended(start(listing, "--json", "--nodata", "none", "0"))
+    code, totals, _ = ended(start(listing, "--json", "--nodata", "none", "--nodata", "0"))
     assert (code, totals["done"], totals["failed"]) == (1, 1, 1)
     with (tmp_path / "out" / "failed.csv").open() as file:
         (row,) = csv.DictReader(file)

@@ -171,7 +171,7 @@ def test_a_pair_without_a_known_pixel_goes_to_failed(once, arrive, boxes):
     arrive("town")
     black = boxes[0] / "town_post.png"
     Image.new("RGB", (48, 32)).save(black)
-    assert once("--nodata", "none", "0") == 1
+    assert once("--nodata", "none", "--nodata", "0") == 1
     reason = (boxes[0] / "failed" / "town" / "reason.txt").read_text()
     assert "town_post.png: not one pixel is known: every pixel of it is what --nodata" in reason
 

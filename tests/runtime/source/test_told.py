@@ -210,7 +210,7 @@ def test_a_scale_is_proposed_for_each_image_and_taken_for_each(
     with pytest.raises(ImageError) as caught:
         mapped(pre, post)
     lows = [np.percentile(deep(*each), (2, 98)) for each in ((first, 100, 7), (second, 1000, 40))]
-    numbers = " ".join(f"{value:.6g}" for each in lows for value in each)
+    numbers = " --scale ".join(f"{low:.6g} {high:.6g}" for low, high in lows)
     line = str(caught.value)
     assert line.startswith(f"{pre}: uint16; {post}: uint16; expected uint8; ")
     assert f"for example --scale {numbers} (each image's" in line
@@ -243,7 +243,9 @@ def test_a_proposal_is_made_of_what_is_known_in_the_bands_that_are_asked_for(
     values = image[:, 30:, :3]
     low, high = np.percentile(values, (2, 98))
     with (
-        pytest.raises(ImageError, match=f"--scale {low:.6g} {high:.6g} {low:.6g} {high:.6g}"),
+        pytest.raises(
+            ImageError, match=f"--scale {low:.6g} {high:.6g} --scale {low:.6g} {high:.6g}"
+        ),
         open_pair(path, path, bands=(3, 1, 2)),
     ):
         pass
@@ -269,18 +271,21 @@ def test_the_command_line_takes_them(scene, write_raster, engine_folder, tmp_pat
         line = ["--engine", engine_folder, pre, post, "--out", tmp_path / "out", *options]
         return predict.main(predict.parser().parse_args([str(each) for each in line]))
 
-    assert run("--scale", 100, 1885, 0, 10200, "--bands", 3, 2, 1, "--nodata", "none", 0) == 0
+    scales = ("--scale", 100, 1885, "--scale", 0, 10200)
+    assert run(*scales, "--bands", 3, 2, 1, "--nodata", "none", "--nodata", 0) == 0
     options = json.loads((tmp_path / "out" / "summary.json").read_text())["identity"]["options"]
     assert options["scale"] == [100, 1885, 0, 10200]
     assert options["bands"] == [3, 2, 1]
     assert options["nodata"] == [None, 0]
-    with pytest.raises(ConfigError, match="--scale has 3 numbers; expected LO HI"):
-        run("--scale", 1, 2, 3)
-    capsys.readouterr()
-    with pytest.raises(SystemExit):
-        run("--scale", "nan", 2)
-    with pytest.raises(SystemExit):
-        predict.parser().parse_args(
-            ["--engine", "e", "--out", "o", "--scale", "0", "1", "pre.tif", "post.tif"]
-        )
-    assert "the images come before this option" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="--scale has 6 numbers; expected LO HI"):
+        run(*scales, "--scale", 1, 2)
+    for wrong in (("--scale", 1, 2, 3), ("--scale", "nan", 2), ("--nodata", "black")):
+        with pytest.raises(SystemExit):
+            run(*wrong)
+
+
+def test_images_may_come_behind_options(scene, engine_folder, tmp_path):
+    pre, post, *_ = scene(64, 96)
+    line = ["--engine", engine_folder, "--scale", 0, 1, "--nodata", 7, pre, post, "--out", tmp_path]
+    args = predict.parser().parse_args([str(each) for each in line])
+    assert (args.pre, args.post) == (pre, post)
