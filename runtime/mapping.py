@@ -160,7 +160,7 @@ def _footprints(pair: ScenePair, options: MapOptions) -> FootprintFile | None:
     if not options.footprints:
         return None
     if pair.georeference is None:
-        from runtime.source.raster import without_place
+        from runtime.source.place import without_place
 
         raise ImageError(without_place(pair.pre.path, "no CRS"))
     from runtime.buildings.footprint_file import open_footprints

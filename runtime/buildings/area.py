@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.libraries import library
-from runtime.source.georeference import WGS84, Georeference, reproject
+from runtime.source.georeference import E2, EQUATOR, WGS84, Georeference, reproject
+from runtime.source.globe import continuous
 
-_EQUATOR = 6378137.0  # WGS 84: metres
-_FLATTENING = 1 / 298.257223563
-_E2 = _FLATTENING * (2 - _FLATTENING)
-_E = float(np.sqrt(_E2))
+_E = float(np.sqrt(E2))
 
-DISTORTION = 0.01
-"""A projection that changes areas by more (Web Mercator's does) does not measure them."""
+DISTORTION = 0.001
+"""A projection that changes areas by more does not measure them: Web Mercator's does, and UTM's
+where the zone is widest."""
 
 
 def grid_unit(georeference: Georeference) -> float | None:
@@ -45,11 +44,11 @@ def on_ellipsoid(degrees: NDArray[Any]) -> NDArray[np.float64]:
     up to how a polygon's edge runs between two corners: for a building, nothing.
     """
     shapely = library("shapely")
+    degrees = continuous(degrees)  # a building may lie across the antimeridian
     points, owner = shapely.get_coordinates(degrees, return_index=True)
     firsts = np.searchsorted(owner, owner)
     longitude = points[:, 0] - points[firsts, 0]
-    longitude = (longitude + 180) % 360 - 180  # a building may lie across the antimeridian
     sine = np.sin(np.radians(points[:, 1]))
-    authalic = sine / (1 - _E2 * sine**2) + np.arctanh(_E * sine) / _E
-    flat = np.column_stack([_EQUATOR * np.radians(longitude), _EQUATOR * (1 - _E2) * authalic / 2])
+    authalic = sine / (1 - E2 * sine**2) + np.arctanh(_E * sine) / _E
+    flat = np.column_stack([EQUATOR * np.radians(longitude), EQUATOR * (1 - E2) * authalic / 2])
     return np.asarray(shapely.area(shapely.set_coordinates(degrees.copy(), flat)), np.float64)
