@@ -38,7 +38,7 @@ BackendName = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
 
 @dataclass(frozen=True)
 class Model:
-    """`gsd_m`: the least and the largest pixel, in metres, that it was trained on; None: unknown."""
+    """`gsd_m`: least and largest pixel, in metres, that it was trained on; None: not known."""
 
     architecture: str
     width: int

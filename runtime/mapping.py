@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runtime import cli, files, identity
+from runtime import cli, files, identity, resolution
 from runtime.buildings.components import buildings
 from runtime.damage import NODATA
 from runtime.errors import ConfigError, ImageError
@@ -60,6 +60,10 @@ def map_pair(
         _working(out) as folder,
     ):
         footprints = _footprints(pair, options)  # before the work, not after it
+        size = resolution.pixel_m(pair)
+        notes = [*pair.notes, *filter(None, [resolution.note(size, engine.manifest)])]
+        for each in notes:
+            cli.note(each)
         rows = window_rows((pair.height, pair.width), (engine.height, engine.width), halo)
         work = _begun(folder, out, pair, rows, pixels, options)
         shutil.rmtree(work.ready, ignore_errors=True)
@@ -82,6 +86,8 @@ def map_pair(
             "min_area_px": options.min_area,
             "footprints": str(options.footprints) if options.footprints else None,
             "nodata_px": counts[NODATA],
+            "pixel_m": list(size) if size else None,
+            "notes": notes,
             "identity": pixels,
             "made_with": identity.of_buildings(options),
             "engine": summary.of_engine(engine),

@@ -93,13 +93,17 @@ def reproject(points: NDArray[np.float64], source: str, target: str) -> NDArray[
         gdal.CPLE_BaseError,
     ) as error:
         raise ConfigError(
-            f"coordinates cannot be transformed from {_short(source)} to {_short(target)}; "
+            f"coordinates cannot be transformed from {short(source)} to {short(target)}; "
             "expected CRSs that PROJ knows a way between"
         ) from error
 
 
 def _transformed(
-    points: NDArray[np.float64], source: Any, target: Any, outside: type[Exception], no_way: type[Exception]
+    points: NDArray[np.float64],
+    source: Any,
+    target: Any,
+    outside: type[Exception],
+    no_way: type[Exception],
 ) -> NDArray[np.float64]:
     """GDAL refuses all points where one is outside: then they are tried in halves."""
     fine = np.isfinite(points).all(axis=1)
@@ -124,6 +128,6 @@ def _transformed(
     return np.column_stack([np.asarray(x, np.float64), np.asarray(y, np.float64)])
 
 
-def _short(crs: str) -> str:
-    """The name of a CRS given as WKT."""
+def short(crs: str) -> str:
+    """The name of a CRS that may be given as WKT."""
     return crs.split('"')[1] if '"' in crs else crs

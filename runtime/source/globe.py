@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.errors import ConfigError
 from runtime.libraries import library
-from runtime.source.georeference import WGS84, reproject
+from runtime.source.georeference import WGS84, reproject, short
 
 CIRCLE = 360.0
 """Degrees."""
@@ -25,7 +26,10 @@ def period_of(crs_wkt: str) -> float | None:
 
     ConfigError for a CRS that has no way to WGS 84.
     """
-    crs = library("rasterio.crs").CRS.from_wkt(crs_wkt)
+    try:
+        crs = library("rasterio.crs").CRS.from_user_input(crs_wkt)
+    except library("rasterio.errors").CRSError as error:
+        raise ConfigError(f"{short(crs_wkt)}: a CRS that PROJ does not know") from error
     if crs.is_geographic:
         return float(CIRCLE * np.radians(1) / crs.units_factor[1])
     # In a cylindrical projection a degree of longitude is as wide everywhere. One of three pairs
@@ -43,7 +47,7 @@ def period_of(crs_wkt: str) -> float | None:
 
 
 def beside(
-    x: NDArray[np.float64], centre: float | NDArray[np.float64], period: float
+    x: NDArray[np.float64] | np.float64, centre: float | NDArray[np.float64], period: float
 ) -> NDArray[np.float64]:
     """The same places, at most half of the world away from `centre`; as they are if they are."""
     turns = np.rint((centre - x) / period)
@@ -105,7 +109,7 @@ def _closed(geometry: Any) -> Any:
     for part in shapely.get_parts(geometry):
         exterior, *holes = (_along_pole(each) for each in shapely.get_rings(part))
         turned = [
-            shapely.transform(hole, lambda points, by=by: points + (by, 0))
+            shapely.transform(hole, lambda points, by=by: points + np.array([by, 0.0]))
             for hole in holes
             for by in (-CIRCLE, 0, CIRCLE)
         ]
@@ -147,7 +151,9 @@ def _within(polygon: Any) -> Any:
     left, _, right, _ = shapely.bounds(polygon)
     parts = []
     for turn in range(int((left + CIRCLE / 2) // CIRCLE), int((right + CIRCLE / 2) // CIRCLE) + 1):
-        here = shapely.transform(polygon, lambda points, turn=turn: points - (turn * CIRCLE, 0))
+        here = shapely.transform(
+            polygon, lambda points, turn=turn: points - np.array([turn * CIRCLE, 0.0])
+        )
         (west, _, east, _) = shapely.bounds(here)
         if west < -CIRCLE / 2 or east > CIRCLE / 2:
             world = shapely.box(-CIRCLE / 2, -POLE, CIRCLE / 2, POLE)

@@ -103,9 +103,9 @@ def _check_overlap(pre: Raster, post: Raster) -> None:
         ) from error
     points = points[np.isfinite(points).all(axis=1)]
     pixels = _pixels_in(grid, points)
-    if len(pixels) and (pixels.max(axis=0) > 0).all():
-        if (pixels.min(axis=0) < (grid.width, grid.height)).all():
-            return
+    size = grid.width, grid.height
+    if len(pixels) and ((pixels.max(axis=0) > 0) & (pixels.min(axis=0) < size)).all():
+        return
     here = _samples(grid)
     theirs = "outside of its CRS"
     if len(points):
@@ -183,7 +183,7 @@ def _unbroken(pre: Raster, post: Raster) -> dict[str, Any]:
     turned = _turned(crs) if crs.is_geographic else None
     if turned is not None:
         (shift,) = beside(middle - period / 2, 0.0, period) - middle
-        again = reproject(samples + (shift, 0), turned.to_wkt(), WGS84)
+        again = reproject(samples + np.array([shift, 0.0]), turned.to_wkt(), WGS84)
         again[:, 0] = beside(again[:, 0], degrees[:, 0], CIRCLE)
         if np.abs(again - degrees).max() < 1e-9:
             return _taken_for(turned, place, shift)
@@ -209,4 +209,3 @@ def _turned(crs: Any) -> Any:
     )
     wkt = re.sub(r',\s*ID\["[^"]*",[^\]]*\]', "", wkt)
     return CRS.from_wkt(wkt) if found else None
-

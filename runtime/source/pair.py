@@ -14,6 +14,7 @@ from runtime.source.contract import Known, Pixels, Source
 from runtime.source.georeference import Georeference
 from runtime.source.picture import TIFF_SIGNATURES, open_picture
 from runtime.source.scale import Scale
+from runtime.source.world_file import check_one_place
 
 JPEG_2000 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _LONGEST = max(map(len, JPEG_2000))
@@ -24,6 +25,7 @@ class ScenePair:
     """Two images of `height` x `width` pixels that show the same ground.
 
     georeference: None where the place is not known.
+    notes: of the place, for a person to read.
     """
 
     pre: Source
@@ -31,6 +33,7 @@ class ScenePair:
     height: int
     width: int
     georeference: Georeference | None
+    notes: tuple[str, ...] = ()
 
     def read(
         self, top: int, left: int, height: int, width: int
@@ -69,20 +72,24 @@ def open_pair(
         stack.callback(pre.close)
         post = open_source(post_path, scale)
         stack.callback(post.close)
-        place = None if label else pre.georeference
+        notes: tuple[str, ...] = ()
         if label:
-            from runtime.source.xbd_label import georeference_of
+            from runtime.source.xbd_label import labelled_place
 
-            place = georeference_of(label)
-        elif place or post.georeference or align:
+            _check_size(pre, post)
+            place: Georeference | None = labelled_place(label, pre, post)
+        elif (place := pre.georeference) or post.georeference or align:
             from runtime.source.grid import on_one_grid
 
             aligned = on_one_grid(pre, post, align, scale)
             if aligned is not post:
                 stack.callback(aligned.close)
             post = aligned
+        else:
+            _check_size(pre, post)
+            notes = check_one_place(pre, post)
         _check_size(pre, post)
-        yield ScenePair(pre, post, pre.height, pre.width, place)
+        yield ScenePair(pre, post, pre.height, pre.width, place, notes)
 
 
 def open_source(path: Path, scale: Scale | None) -> Source:
