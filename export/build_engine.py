@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import math
 import functools
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 

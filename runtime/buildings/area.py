@@ -18,6 +18,10 @@ DISTORTION = 0.001
 where the zone is widest."""
 
 
+POLAR = 89.0
+"""Degrees of latitude from which meridians are no parallels, not even for a building."""
+
+
 def grid_unit(georeference: Georeference) -> float | None:
     """Square metres of one square unit of a projected CRS.
 
@@ -40,8 +44,9 @@ def grid_unit(georeference: Georeference) -> float | None:
 def on_ellipsoid(degrees: NDArray[Any]) -> NDArray[np.float64]:
     """Square metres of shapely polygons in WGS 84 longitude and latitude.
 
-    They are measured in the cylindrical equal-area projection of the ellipsoid, which is exact
-    up to how a polygon's edge runs between two corners: for a building, nothing.
+    They are measured in the cylindrical equal-area projection of the ellipsoid, near a pole in
+    the azimuthal one, which is exact up to how a polygon's edge runs between two corners: for a
+    building, nothing.
     """
     shapely = library("shapely")
     degrees = continuous(degrees)  # a building may lie across the antimeridian
@@ -51,4 +56,15 @@ def on_ellipsoid(degrees: NDArray[Any]) -> NDArray[np.float64]:
     sine = np.sin(np.radians(points[:, 1]))
     authalic = sine / (1 - E2 * sine**2) + np.arctanh(_E * sine) / _E
     flat = np.column_stack([EQUATOR * np.radians(longitude), EQUATOR * (1 - E2) * authalic / 2])
+    polar = np.isin(owner, owner[np.abs(points[:, 1]) > POLAR])
+    flat[polar] = _around_pole(np.radians(points[polar]))
     return np.asarray(shapely.area(shapely.set_coordinates(degrees.copy(), flat)), np.float64)
+
+
+def _around_pole(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Metres on an equal-area plane around the nearer pole, of longitudes and latitudes."""
+    longitude, latitude = points.T
+    below = 2 * np.sin((np.pi / 2 - np.abs(latitude)) / 2) ** 2  # 1 - sine, to the last digit
+    middle = 1 - below / 2
+    radius = EQUATOR * np.sqrt(2 * (1 - E2) * below) / (1 - E2 * middle**2)
+    return np.column_stack([radius * np.cos(longitude), radius * np.sin(longitude)])

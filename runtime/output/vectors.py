@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime import files
-from runtime.buildings.area import grid_unit, on_ellipsoid
+from runtime.buildings.area import POLAR, grid_unit, on_ellipsoid
 from runtime.buildings.footprints import GradedFootprint
 from runtime.buildings.votes import Building
 from runtime.libraries import library
@@ -33,11 +33,8 @@ CHUNK = 1_000
 DECIMALS = 8
 """Of a degree: a millimetre."""
 
-POLAR = 89.0
-"""Degrees of latitude from which meridians are no parallels for a building either."""
-
-EDGES = 64
-"""Pieces, about, that a building's outline there is cut into."""
+EDGES = 256
+"""Pieces, about, that a building's outline near a pole is cut into."""
 
 
 def write_buildings(

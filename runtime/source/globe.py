@@ -76,51 +76,49 @@ def continuous(
     jumps[first] = 0
     jumps[~np.isfinite(jumps)] = 0
     turns = np.cumsum(jumps)
-    round_pole = turns[last] != turns[first]
     x = points[:, 0] + period * (turns - turns[first][of_ring])
     exterior = np.searchsorted(of_part, of_part)  # of each ring: the first of its part
     begin = points[first, 0]
     leader = np.searchsorted(of_geometry[of_part], of_geometry[of_part])
     target = beside(begin[exterior], begin[leader] if centre is None else centre, period)
     shift = beside(begin, target, period) - begin
-    moved = np.isin(np.arange(len(geometry)), of_geometry[of_part[shift != 0]])
-    torn = np.isin(np.arange(len(geometry)), of_geometry[of_part[of_ring[jumps != 0]]])
-    changed = np.flatnonzero(moved | torn)
-    if not len(changed):
+    around = of_geometry[of_part[(turns[last] != turns[first]) & (period == CIRCLE)]]
+    numbers = np.arange(len(geometry))
+    torn = np.isin(numbers, of_geometry[of_part[of_ring[jumps != 0]]])
+    changed = torn | np.isin(numbers, of_geometry[of_part[shift != 0]])
+    if not changed.any():
         return geometry
     found: NDArray[Any] = geometry.copy()
-    found[changed] = shapely.set_coordinates(
-        geometry.copy(), np.column_stack([x + shift[of_ring], points[:, 1]])
-    )[changed]
-    apart = np.zeros(len(geometry), np.bool_)  # parts that moved against each other
-    apart[of_geometry[of_part[shift != shift[leader]]]] = True
-    for index in np.flatnonzero(apart):
-        found[index] = shapely.union_all(shapely.get_parts(found[index]))
-    if period == CIRCLE:
-        for index in np.unique(of_geometry[of_part[round_pole]]):
-            found[index] = _closed(found[index])
+    whole = changed & ~np.isin(numbers, around)
+    moved = np.column_stack([x + shift[of_ring], points[:, 1]])
+    inside = whole[of_geometry[of_part[of_ring]]]
+    found[whole] = shapely.set_coordinates(geometry[whole], moved[inside])
+    for index in np.unique(of_geometry[of_part[shift != shift[leader]]]):
+        if whole[index]:  # parts that moved against each other
+            found[index] = shapely.union_all(shapely.get_parts(found[index]))
+    for index in np.unique(around):
+        found[index] = shapely.union_all([
+            _closed([moved[first[ring] : last[ring] + 1] for ring in np.flatnonzero(of_part == part)])
+            for part in np.flatnonzero(of_geometry == index)
+        ])  # fmt: skip
     return found
 
 
-def _closed(geometry: Any) -> Any:
-    """Polygons of which rings run round a pole, with the pole as an edge."""
+def _closed(rings: list[NDArray[np.float64]]) -> Any:
+    """The polygon of rings of which some run round a pole, with the pole as an edge."""
     shapely = library("shapely")
-    whole = []
-    for part in shapely.get_parts(geometry):
-        exterior, *holes = (_along_pole(each) for each in shapely.get_rings(part))
-        turned = [
-            shapely.transform(hole, lambda points, by=by: points + np.array([by, 0.0]))
-            for hole in holes
-            for by in (-CIRCLE, 0, CIRCLE)
-        ]
-        whole.append(shapely.difference(exterior, shapely.union_all(turned)))
-    return shapely.union_all(whole)
+    exterior, *holes = map(_along_pole, rings)
+    turned = [
+        shapely.transform(hole, lambda points, by=by: points + np.array([by, 0.0]))
+        for hole in holes
+        for by in (-CIRCLE, 0.0, CIRCLE)
+    ]
+    return shapely.difference(exterior, shapely.union_all(turned)) if turned else exterior
 
 
-def _along_pole(ring: Any) -> Any:
+def _along_pole(points: NDArray[np.float64]) -> Any:
     """The polygon within a ring in longitude and latitude that may run round a pole."""
     shapely = library("shapely")
-    points = shapely.get_coordinates(ring)
     begin, end = points[0, 0], points[-1, 0]
     if abs(end - begin) > CIRCLE / 2:
         pole = np.copysign(POLE, points[:, 1].mean())
@@ -141,24 +139,31 @@ def cut(geometry: NDArray[Any], decimals: int) -> NDArray[Any]:
         beyond = np.flatnonzero((bounds[:, 0] < -CIRCLE / 2) | (bounds[:, 2] > CIRCLE / 2))
     found: NDArray[Any] = geometry.copy()
     for index in beyond:
-        rounded = shapely.transform(found[index], lambda points: np.round(points, decimals))
-        found[index] = _within(rounded)
+        found[index] = _within(found[index], decimals)
     return found
 
 
-def _within(polygon: Any) -> Any:
+def _within(polygon: Any, decimals: int) -> Any:
     shapely = library("shapely")
+
+    def rounded(geometry: Any) -> Any:
+        return shapely.transform(geometry, lambda points: np.round(points, decimals))
+
+    polygon = rounded(polygon)
     left, _, right, _ = shapely.bounds(polygon)
     parts = []
     for turn in range(int((left + CIRCLE / 2) // CIRCLE), int((right + CIRCLE / 2) // CIRCLE) + 1):
         here = shapely.transform(
             polygon, lambda points, turn=turn: points - np.array([turn * CIRCLE, 0.0])
         )
-        (west, _, east, _) = shapely.bounds(here)
+        west, _, east, _ = shapely.bounds(here)
         if west < -CIRCLE / 2 or east > CIRCLE / 2:
             world = shapely.box(-CIRCLE / 2, -POLE, CIRCLE / 2, POLE)
             here = here if shapely.is_valid(here) else shapely.make_valid(here)
             here = shapely.intersection(here, world)
-        pieces = shapely.get_parts(shapely.get_parts(here))
+        pieces = shapely.get_parts(shapely.get_parts(rounded(here)))
         parts += [each for each in pieces if each.geom_type == "Polygon" and each.area]
-    return parts[0] if len(parts) == 1 else shapely.multipolygons(parts)
+    if len(parts) == 1:
+        return parts[0]
+    # Round a pole the two meet again, on the other side.
+    return shapely.union_all([p if shapely.is_valid(p) else shapely.make_valid(p) for p in parts])
