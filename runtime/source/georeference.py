@@ -76,7 +76,7 @@ class Georeference:
 def reproject(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.float64]:
     """[N,2] x and y (longitude and latitude of geographic CRSs) from one CRS to another.
 
-    Points outside of a CRS's domain become infinite or NaN.
+    Points outside of a CRS's domain become infinite.
     source, target: WKT or "EPSG:CODE"; ConfigError for one that PROJ cannot use.
     """
     crs = library("rasterio.crs").CRS
@@ -125,7 +125,9 @@ def _transformed(
         return np.concatenate(
             [_transformed(each, source, target, outside, no_way) for each in halves]
         )
-    return np.column_stack([np.asarray(x, np.float64), np.asarray(y, np.float64)])
+    found = np.column_stack([np.asarray(x, np.float64), np.asarray(y, np.float64)])
+    found[~np.isfinite(found).all(axis=1)] = np.inf
+    return found
 
 
 def short(crs: str) -> str:

@@ -50,7 +50,8 @@ def beside(
     x: NDArray[np.float64] | np.float64, centre: float | NDArray[np.float64], period: float
 ) -> NDArray[np.float64]:
     """The same places, at most half of the world away from `centre`; as they are if they are."""
-    turns = np.rint((centre - x) / period)
+    with np.errstate(invalid="ignore"):
+        turns = np.rint((centre - x) / period)
     return np.where(np.isfinite(turns) & (turns != 0), x + turns * period, x)
 
 
@@ -81,7 +82,8 @@ def continuous(
     begin = points[first, 0]
     leader = np.searchsorted(of_geometry[of_part], of_geometry[of_part])
     target = beside(begin[exterior], begin[leader] if centre is None else centre, period)
-    shift = beside(begin, target, period) - begin
+    with np.errstate(invalid="ignore"):  # a place that is none stays so
+        shift = np.nan_to_num(beside(begin, target, period) - begin)
     around = of_geometry[of_part[(turns[last] != turns[first]) & (period == CIRCLE)]]
     numbers = np.arange(len(geometry))
     torn = np.isin(numbers, of_geometry[of_part[of_ring[jumps != 0]]])
