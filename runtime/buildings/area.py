@@ -52,8 +52,9 @@ def on_ellipsoid(degrees: NDArray[Any]) -> NDArray[np.float64]:
     degrees = continuous(degrees)  # a building may lie across the antimeridian
     points, owner = shapely.get_coordinates(degrees, return_index=True)
     firsts = np.searchsorted(owner, owner)
-    longitude = points[:, 0] - points[firsts, 0]
-    sine = np.sin(np.radians(points[:, 1]))
+    with np.errstate(invalid="ignore"):  # a corner that is no place
+        longitude = points[:, 0] - points[firsts, 0]
+        sine = np.sin(np.radians(points[:, 1]))
     authalic = sine / (1 - E2 * sine**2) + np.arctanh(_E * sine) / _E
     flat = np.column_stack([EQUATOR * np.radians(longitude), EQUATOR * (1 - E2) * authalic / 2])
     polar = np.isin(owner, owner[np.abs(points[:, 1]) > POLAR])
