@@ -39,7 +39,10 @@ def _use_own_data() -> None:
     Another version's proj.db is refused by PROJ, and another GDAL's drivers do not load. A
     rasterio of the system or of conda has its data elsewhere, and may need what is set.
     """
-    found = find_spec("rasterio")
+    try:
+        found = find_spec("rasterio")
+    except (ImportError, ValueError):  # it is blocked
+        return
     if found and found.origin and (Path(found.origin).parent / "proj_data" / "proj.db").exists():
         for name in OTHERS:
             os.environ.pop(name, None)

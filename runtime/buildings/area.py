@@ -42,7 +42,7 @@ def grid_unit(georeference: Georeference) -> float | None:
 
 
 def on_ellipsoid(degrees: NDArray[Any]) -> NDArray[np.float64]:
-    """Square metres of shapely polygons in WGS 84 longitude and latitude.
+    """Square metres of shapely polygons in WGS 84 longitude and latitude; NaN for no place.
 
     They are measured in the cylindrical equal-area projection of the ellipsoid, near a pole in
     the azimuthal one, which is exact up to how a polygon's edge runs between two corners: for a
@@ -50,11 +50,11 @@ def on_ellipsoid(degrees: NDArray[Any]) -> NDArray[np.float64]:
     """
     shapely = library("shapely")
     degrees = continuous(degrees)  # a building may lie across the antimeridian
+    degrees = np.where(np.isfinite(shapely.bounds(degrees)).all(axis=1), degrees, None)
     points, owner = shapely.get_coordinates(degrees, return_index=True)
     firsts = np.searchsorted(owner, owner)
-    with np.errstate(invalid="ignore"):  # a corner that is no place
-        longitude = points[:, 0] - points[firsts, 0]
-        sine = np.sin(np.radians(points[:, 1]))
+    longitude = points[:, 0] - points[firsts, 0]
+    sine = np.sin(np.radians(points[:, 1]))
     authalic = sine / (1 - E2 * sine**2) + np.arctanh(_E * sine) / _E
     flat = np.column_stack([EQUATOR * np.radians(longitude), EQUATOR * (1 - E2) * authalic / 2])
     polar = np.isin(owner, owner[np.abs(points[:, 1]) > POLAR])

@@ -99,10 +99,11 @@ def continuous(
         if whole[index]:  # parts that moved against each other
             found[index] = shapely.union_all(shapely.get_parts(found[index]))
     for index in np.unique(around):
-        found[index] = shapely.union_all([
-            _closed([moved[first[ring] : last[ring] + 1] for ring in np.flatnonzero(of_part == part)])
-            for part in np.flatnonzero(of_geometry == index)
-        ])  # fmt: skip
+        closed = []
+        for part in np.flatnonzero(of_geometry == index):
+            of_this = np.flatnonzero(of_part == part)
+            closed.append(_closed([moved[first[ring] : last[ring] + 1] for ring in of_this]))
+        found[index] = shapely.union_all(closed)
     return found
 
 

@@ -19,6 +19,8 @@ from runtime.source.globe import CIRCLE, beside
 from runtime.source.place import has_place
 from runtime.source.raster import Raster
 
+SIDE = 1024
+"""Pixels, of the tiles as they are published."""
 UNKNOWNS = 3
 """Of an affine transform, in x and in y: as many corners, not on one line, fix it."""
 MISFIT = 2.0
@@ -30,7 +32,7 @@ STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
 what the deviation is; of more, the last."""
 
 
-def georeference_of(label: Path, height: int, width: int) -> Georeference:
+def georeference_of(label: Path, height: int = SIDE, width: int = SIDE) -> Georeference:
     """The affine transform from pixels to longitude and latitude, by least squares.
 
     Raises DataError for a file that is no xBD label, one of a tile that is not height x width

@@ -135,7 +135,9 @@ def test_footprints_that_are_only_elsewhere_do_not_look_swapped(tmp_path):
     "crs", ['LOCAL_CS["site",UNIT["metre",1]]', "+proj=longlat +R=1737400 +no_defs"]
 )
 def test_a_crs_that_nobody_knows_names_the_file(tmp_path, crs):
-    path = save(tmp_path / "a.gpkg", [box(10, 10, 10.1, 10.1)], crs=CRS.from_user_input(crs).to_wkt())
+    path = save(
+        tmp_path / "a.gpkg", [box(10, 10, 10.1, 10.1)], crs=CRS.from_user_input(crs).to_wkt()
+    )
     assert "cannot be used with the scene's" in refused(path, scene("EPSG:32760"))
 
 

@@ -123,9 +123,11 @@ def test_a_place_beside_is_refused_whichever_way_round(tmp_path, write_raster, t
     (pre, post), _ = pair_of(
         tmp_path, write_raster, ("EPSG:32760", first), ("EPSG:32760", second), 180.0, LATITUDE
     )
-    with pytest.raises(ImageError, match="post.tif shows none of the ground of"):
-        with open_pair(pre, post, align=True):
-            pass
+    with (
+        pytest.raises(ImageError, match="post.tif shows none of the ground of"),
+        open_pair(pre, post, align=True),
+    ):
+        pass
 
 
 def test_one_grid_written_a_turn_apart_is_one_grid(tmp_path, write_raster):
@@ -145,9 +147,11 @@ def test_an_edge_of_a_crs_that_cannot_be_moved_is_refused(tmp_path, write_raster
     (pre, post), _ = pair_of(
         tmp_path, write_raster, ("EPSG:32760", first), ("EPSG:3857", second), 180.0, LATITUDE
     )
-    with pytest.raises(ImageError, match=r"post.tif: lies across the edge .* gdalwarp -t_srs EPSG"):
-        with open_pair(pre, post, align=True):
-            pass
+    with (
+        pytest.raises(ImageError, match=r"post.tif: lies across the edge .* gdalwarp -t_srs EPSG"),
+        open_pair(pre, post, align=True),
+    ):
+        pass
 
 
 ESRI = RasterioCRS.from_epsg(31467).to_wkt(version="WKT1_ESRI")
@@ -164,7 +168,9 @@ ESRI = RasterioCRS.from_epsg(31467).to_wkt(version="WKT1_ESRI")
         ("EPSG:32614", "EPSG:32615", False),
     ],
 )
-def test_a_crs_is_what_proj_says_however_it_is_put(tmp_path, write_raster, draw, first, second, same):
+def test_a_crs_is_what_proj_says_however_it_is_put(
+    tmp_path, write_raster, draw, first, second, same
+):
     image, _ = draw(SIDE, SIDE)
     size = 1e-5 if first == "EPSG:4326" else 1.0
     x = 10.0 if first == "EPSG:4326" else 3_500_000.0 if first == "EPSG:31467" else 500_000.0

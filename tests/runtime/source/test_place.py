@@ -90,7 +90,7 @@ def test_a_place_that_is_none_on_earth_is_refused_before_the_work(
 
 
 def test_a_geotransform_without_a_crs_is_told_and_compared(scene, write_raster):
-    pre, post, first, second = scene(40, 60, crs=None)
+    pre, post, _, second = scene(40, 60, crs=None)
     with open_pair(pre, post) as pair:
         assert pair.georeference is None
         assert len(pair.notes) == 2

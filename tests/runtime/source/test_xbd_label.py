@@ -30,6 +30,7 @@ def wkt(points):
 def write(path, pixels, degrees=None, **metadata):
     """Footprints [K,2] in pixels, and the same in degrees, rounded or not."""
     degrees = [degrees_of(each) for each in pixels] if degrees is None else degrees
+
     def both(rings):
         return [{"properties": {"uid": f"u{i}"}, "wkt": wkt(each)} for i, each in enumerate(rings)]
 
@@ -172,9 +173,14 @@ def test_coordinates_that_contradict_the_label_are_refused(tmp_path, write_raste
     away = rasterio.Affine(*PLACE[:2], PLACE[2] + 10 * PLACE[0], *PLACE[3:])
     pre = write_raster(tmp_path / "pre.tif", image, crs="EPSG:4326", transform=same)
     post = write_raster(tmp_path / "post.tif", other, crs="EPSG:4326", transform=away)
-    with pytest.raises(ImageError, match=r"post.tif: its own coordinates are up to .* pixels from where --label"):
-        with open_pair(pre, post, label=label):
-            pass
+    with (
+        pytest.raises(
+            ImageError,
+            match=r"post.tif: its own coordinates are up to .* pixels from where --label",
+        ),
+        open_pair(pre, post, label=label),
+    ):
+        pass
     write_raster(post, other, crs="EPSG:4326", transform=same)
     with open_pair(pre, post, label=label) as pair:
         assert pair.georeference.transform == pytest.approx(PLACE)
