@@ -50,7 +50,8 @@ def on_ellipsoid(degrees: NDArray[Any]) -> NDArray[np.float64]:
     """
     shapely = library("shapely")
     degrees = continuous(degrees)  # a building may lie across the antimeridian
-    degrees = np.where(np.isfinite(shapely.bounds(degrees)).all(axis=1), degrees, None)
+    degrees = degrees.copy()
+    degrees[~np.isfinite(shapely.bounds(degrees)).all(axis=1)] = None
     points, owner = shapely.get_coordinates(degrees, return_index=True)
     firsts = np.searchsorted(owner, owner)
     longitude = points[:, 0] - points[firsts, 0]
@@ -59,7 +60,7 @@ def on_ellipsoid(degrees: NDArray[Any]) -> NDArray[np.float64]:
     flat = np.column_stack([EQUATOR * np.radians(longitude), EQUATOR * (1 - E2) * authalic / 2])
     polar = np.isin(owner, owner[np.abs(points[:, 1]) > POLAR])
     flat[polar] = _around_pole(np.radians(points[polar]))
-    return np.asarray(shapely.area(shapely.set_coordinates(degrees.copy(), flat)), np.float64)
+    return np.asarray(shapely.area(shapely.set_coordinates(degrees, flat)), np.float64)
 
 
 def _around_pole(points: NDArray[np.float64]) -> NDArray[np.float64]:
