@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,13 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--out", type=Path, metavar="DIR", help="engine folder (default: artifacts/NAME)"
+    )
+    p.add_argument(
+        "--gsd",
+        type=float,
+        nargs=2,
+        metavar=("MIN", "MAX"),
+        help="metres of the least and the largest pixel that it was trained on, for the manifest",
     )
     p.add_argument("--json", action="store_true", help="print the manifest as JSON")
     _add_proof(p.add_argument_group("proof"))
@@ -149,7 +157,8 @@ def _request(args: argparse.Namespace, target: Target) -> EngineRequest:
 
     check_target(target)
     source = open_source(args.checkpoint, options.precision, _ranges(args))
-    return EngineRequest(source, options, target, _proof(args))
+    gsd = tuple(args.gsd) if args.gsd else None
+    return EngineRequest(source, options, target, _proof(args), gsd)
 
 
 def _ranges(args: argparse.Namespace) -> Ranges:
@@ -181,6 +190,8 @@ def _check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if not 0 <= value <= 1:
             raise ConfigError(f"--{name.replace('_', '-')} {value}: expected between 0 and 1")
+    if args.gsd and not 0 < args.gsd[0] <= args.gsd[1] < math.inf:
+        raise ConfigError(f"--gsd {args.gsd[0]:g} {args.gsd[1]:g}: expected 0 < MIN <= MAX")
 
 
 def _check_out(out: Path) -> None:

@@ -139,7 +139,11 @@ def _manifest(
     return manifest.Manifest(
         format=manifest.FORMAT,
         model=manifest.Model(
-            config.architecture, config.width, source.parameters, source.checkpoint_sha256
+            config.architecture,
+            config.width,
+            source.parameters,
+            source.checkpoint_sha256,
+            request.gsd_m,
         ),
         graph=manifest.Graph(hashlib.sha256(model.SerializeToString()).hexdigest(), OPSET),
         input=manifest.Input(

@@ -35,6 +35,8 @@ class EngineRequest:
     options: DeployOptions
     target: Target
     proof: Proof = field(default_factory=Proof)
+    gsd_m: tuple[float, ...] | None = None
+    """Metres of the least and the largest pixel that the network was trained on."""
 
     def sparing(self, units: tuple[str, ...]) -> EngineRequest:
         """The same with some HRNet units left in floating point."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -42,10 +43,13 @@ BackendName = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
 
 @dataclass(frozen=True)
 class Model:
+    """`gsd_m`: least and largest pixel, in metres, that it was trained on; None: not known."""
+
     architecture: str
     width: int
     parameters: int
     checkpoint_sha256: str
+    gsd_m: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,10 @@ class Manifest:
         """Write manifest.json, atomically; ManifestError where `read` would refuse it."""
         path = Path(folder) / FILE_NAME
         try:
-            text = json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False)
+            content = dataclasses.asdict(self)
+            if self.model.gsd_m is None:  # earlier runtimes do not know the key
+                del content["model"]["gsd_m"]
+            text = json.dumps(content, indent=2, allow_nan=False)
             records.parse(Manifest, json.loads(text)).check_values()
         except (TypeError, ValueError) as error:
             raise ManifestError(f"{path}: not written: {error}") from error
@@ -233,6 +240,12 @@ class Manifest:
             1 <= batch.min <= batch.opt <= batch.max,
             "input.batch",
             "must keep 1 <= min <= opt <= max",
+        )
+        gsd = self.model.gsd_m
+        _require(
+            gsd is None or (len(gsd) == 2 and 0 < gsd[0] <= gsd[1] < math.inf),
+            "model.gsd_m",
+            "must be two lengths in metres, the smaller first, or null",
         )
         _require(
             self.class_names == CLASS_NAMES,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runtime import cli, files, identity
+from runtime import cli, files, identity, resolution
 from runtime.buildings.components import buildings
 from runtime.damage import NODATA
 from runtime.errors import ConfigError, ImageError
@@ -70,6 +70,9 @@ def map_pair(
         _working(out) as folder,
     ):
         footprints = _footprints(pair, options)  # before the work, not after it
+        size = resolution.pixel_m(pair)
+        far = resolution.note(size, engine.manifest)
+        notes = _told([*pair.notes, *([far] if far else [])])
         rows = window_rows((pair.height, pair.width), (engine.height, engine.width), halo)
         work = _begun(folder, out, pair, rows, pixels, options)
         shutil.rmtree(work.ready, ignore_errors=True)
@@ -95,7 +98,8 @@ def map_pair(
             "footprints": str(options.footprints) if options.footprints else None,
             "nodata_px": counts[NODATA],
             "clipped": [each.seen.clipped(each.scale) for each in (pair.pre, pair.post)],
-            "notes": _noted(pair),
+            "pixel_m": list(size) if size else None,
+            "notes": [*notes, *_told(_seen(pair))],
             "identity": pixels,
             "made_with": identity.of_buildings(options),
             "engine": summary.of_engine(engine),
@@ -175,7 +179,7 @@ def _footprints(pair: ScenePair, options: MapOptions) -> FootprintFile | None:
     if not options.footprints:
         return None
     if pair.georeference is None:
-        from runtime.source.raster import without_place
+        from runtime.source.place import without_place
 
         raise ImageError(without_place(pair.pre.path, "no CRS"))
     from runtime.buildings.footprint_file import open_footprints
@@ -214,14 +218,17 @@ def _check_known(work: Unfinished, counts: Counter[int], pair: ScenePair) -> Non
     raise ImageError(why_unknown(pair))
 
 
-def _noted(pair: ScenePair) -> list[str]:
-    """What a person should know of the images, told here as well."""
-    notes = [
-        note for each in (pair.pre, pair.post) for note in each.seen.notes(each.path, each.scale)
-    ]
+def _told(notes: list[str]) -> list[str]:
+    """What a person should know, who may not read a summary."""
     for note in notes:
         cli.note(note)
     return notes
+
+
+def _seen(pair: ScenePair) -> list[str]:
+    """Notes that come of what was read."""
+    both = (pair.pre, pair.post)
+    return [note for each in both for note in each.seen.notes(each.path, each.scale)]
 
 
 def _write_buildings(

@@ -37,20 +37,23 @@ def load_json(path: Path) -> Any:
 
 
 def parse(kind: type[Record], value: Any, where: str = "") -> Record:
-    """`value`, as decoded from JSON, as a `kind`. Every field of `kind` must be there."""
+    """`value`, as decoded from JSON, as a `kind`. Fields with a default may be missing."""
     if not isinstance(value, dict):
         what = f"key {where}" if where else "the content"
         raise RecordError(f"{what} must be an object, not {_shown(value)}")
     hints = get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    names = [field.name for field in fields]
+    needed = {field.name for field in fields if field.default is dataclasses.MISSING}
     prefix = f"{where}." if where else ""
     for name in names:
-        if name not in value:
+        if name in needed and name not in value:
             raise RecordError(f"key {prefix}{name} is missing")
     for key in value:
         if key not in names:
             raise RecordError(f"key {prefix}{key} is unknown")
-    return kind(**{name: _parsed(hints[name], value[name], f"{prefix}{name}") for name in names})
+    given = [name for name in names if name in value]
+    return kind(**{name: _parsed(hints[name], value[name], f"{prefix}{name}") for name in given})
 
 
 def _parsed(kind: Any, value: Any, where: str) -> Any:

@@ -8,15 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.libraries import library
-from runtime.source.georeference import WGS84, Georeference, reproject
+from runtime.source.georeference import E2, EQUATOR, WGS84, Georeference, reproject
+from runtime.source.globe import continuous
 
-_EQUATOR = 6378137.0  # WGS 84: metres
-_FLATTENING = 1 / 298.257223563
-_E2 = _FLATTENING * (2 - _FLATTENING)
-_E = float(np.sqrt(_E2))
+_E = float(np.sqrt(E2))
 
-DISTORTION = 0.01
-"""A projection that changes areas by more (Web Mercator's does) does not measure them."""
+DISTORTION = 0.001
+"""A projection that changes areas by more does not measure them: Web Mercator's does, and UTM's
+where the zone is widest."""
+
+
+POLAR = 89.0
+"""Degrees of latitude from which meridians are no parallels, not even for a building."""
 
 
 def grid_unit(georeference: Georeference) -> float | None:
@@ -39,17 +42,31 @@ def grid_unit(georeference: Georeference) -> float | None:
 
 
 def on_ellipsoid(degrees: NDArray[Any]) -> NDArray[np.float64]:
-    """Square metres of shapely polygons in WGS 84 longitude and latitude.
+    """Square metres of shapely polygons in WGS 84 longitude and latitude; NaN for no place.
 
-    They are measured in the cylindrical equal-area projection of the ellipsoid, which is exact
-    up to how a polygon's edge runs between two corners: for a building, nothing.
+    They are measured in the cylindrical equal-area projection of the ellipsoid, near a pole in
+    the azimuthal one, which is exact up to how a polygon's edge runs between two corners: for a
+    building, nothing.
     """
     shapely = library("shapely")
+    degrees = continuous(degrees)  # a building may lie across the antimeridian
+    degrees = degrees.copy()
+    degrees[~np.isfinite(shapely.bounds(degrees)).all(axis=1)] = None
     points, owner = shapely.get_coordinates(degrees, return_index=True)
     firsts = np.searchsorted(owner, owner)
     longitude = points[:, 0] - points[firsts, 0]
-    longitude = (longitude + 180) % 360 - 180  # a building may lie across the antimeridian
     sine = np.sin(np.radians(points[:, 1]))
-    authalic = sine / (1 - _E2 * sine**2) + np.arctanh(_E * sine) / _E
-    flat = np.column_stack([_EQUATOR * np.radians(longitude), _EQUATOR * (1 - _E2) * authalic / 2])
-    return np.asarray(shapely.area(shapely.set_coordinates(degrees.copy(), flat)), np.float64)
+    authalic = sine / (1 - E2 * sine**2) + np.arctanh(_E * sine) / _E
+    flat = np.column_stack([EQUATOR * np.radians(longitude), EQUATOR * (1 - E2) * authalic / 2])
+    polar = np.isin(owner, owner[np.abs(points[:, 1]) > POLAR])
+    flat[polar] = _around_pole(np.radians(points[polar]))
+    return np.asarray(shapely.area(shapely.set_coordinates(degrees, flat)), np.float64)
+
+
+def _around_pole(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Metres on an equal-area plane around the nearer pole, of longitudes and latitudes."""
+    longitude, latitude = points.T
+    below = 2 * np.sin((np.pi / 2 - np.abs(latitude)) / 2) ** 2  # 1 - sine, to the last digit
+    middle = 1 - below / 2
+    radius = EQUATOR * np.sqrt(2 * (1 - E2) * below) / (1 - E2 * middle**2)
+    return np.column_stack([radius * np.cos(longitude), radius * np.sin(longitude)])

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from runtime.errors import ConfigError, reason
 from runtime.libraries import library
-from runtime.source.georeference import Georeference, reproject
+from runtime.source.georeference import Georeference, reproject, short
+from runtime.source.globe import beside, continuous, period_of
 
 CHUNK = 50_000
 """Footprints read at a time. GeoJSON is parsed anew for each chunk, so it is not small."""
@@ -26,6 +27,7 @@ class FootprintFile:
     """The one polygon layer of a vector file.
 
     count: features. bounds: left, bottom, right, top in the layer's CRS.
+    period: how far in x it is once round the world, where x goes round it.
     """
 
     path: Path
@@ -33,6 +35,7 @@ class FootprintFile:
     crs: str
     count: int
     bounds: tuple[float, float, float, float]
+    period: float | None
 
     def read(self, georeference: Georeference) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """Feature numbers int64 [N], and object [N] shapely geometries in the scene's CRS.
@@ -51,12 +54,19 @@ class FootprintFile:
             except (*_errors(), shapely.errors.GEOSException) as error:
                 raise _unreadable(self.path, error) from error
             _check_polygons(self.path, fids, geometry)
-            points = shapely.get_coordinates(geometry)
-            placed = shapely.set_coordinates(
-                geometry, reproject(points, self.crs, georeference.crs_wkt)
-            )
-            placed[~np.isfinite(shapely.bounds(placed)).all(axis=1)] = None
-            yield fids, placed
+            yield fids, _placed(geometry, self, georeference)
+
+
+def _placed(geometry: NDArray[Any], file: FootprintFile, place: Georeference) -> NDArray[Any]:
+    """In the scene's CRS and on its side of the globe; None for what has no place there."""
+    shapely = library("shapely")
+    theirs, here = file.period, period_of(place.crs_wkt)
+    if theirs:  # what was cut at the edge of their world is whole again
+        geometry = continuous(geometry, theirs)
+    points = reproject(shapely.get_coordinates(geometry), file.crs, place.crs_wkt)
+    placed: NDArray[Any] = shapely.set_coordinates(geometry.copy(), points)
+    placed[~np.isfinite(shapely.bounds(placed)).all(axis=1)] = None
+    return continuous(placed, here, place.transform[2]) if here else placed
 
 
 def open_footprints(
@@ -82,10 +92,20 @@ def open_footprints(
         )
     if not info["features"] or info["total_bounds"] is None:
         raise ConfigError(f"{path}: layer {layer} is empty; expected building footprints")
-    found = FootprintFile(
-        path, layer, info["crs"], int(info["features"]), tuple(info["total_bounds"])
-    )
-    _check_overlap(found, height, width, georeference)
+    try:
+        found = FootprintFile(
+            path, layer, info["crs"], int(info["features"]), tuple(info["total_bounds"]),
+            period_of(info["crs"]),
+        )  # fmt: skip
+        there = _over(found, found.bounds, height, width, georeference)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{path}: its CRS {short(info['crs'])} cannot be used with the scene's "
+            f"({reason(error)}); assign the right one with ogr2ogr -a_srs EPSG:CODE "
+            f"{path.stem}-placed.gpkg {path}"
+        ) from error
+    if not there:
+        raise elsewhere(found, height, width, georeference)
     return found
 
 
@@ -132,33 +152,67 @@ def _polygon_layer(path: Path, layers: list[tuple[str, str | None]]) -> str:
     return polygonal[0]
 
 
-def _check_overlap(
+def _over(
+    found: FootprintFile,
+    bounds: tuple[float, float, float, float],
+    height: int,
+    width: int,
+    georeference: Georeference,
+) -> bool:
+    """Whether `bounds`, in the footprints' CRS, hold a part of the scene."""
+    left, bottom, right, top = bounds
+    scene = _scene_in(found, height, width, georeference)
+    if not len(scene):
+        return False
+    x, y = scene.T
+    if found.period:
+        middle = x.mean()
+        x = x + (beside(middle, (left + right) / 2, found.period) - middle)
+    turns = (0.0,) if not found.period else (-found.period, 0.0, found.period)
+    return bool(
+        y.max() > bottom
+        and y.min() < top
+        and any(x.max() + each > left and x.min() + each < right for each in turns)
+    )
+
+
+def _scene_in(
     found: FootprintFile, height: int, width: int, georeference: Georeference
-) -> None:
-    left, bottom, right, top = found.bounds
+) -> NDArray[np.float64]:
+    """[N,2] points all over the scene, in the footprints' CRS, on one side of the globe."""
     # A straight line in one CRS is a curve in another: more points than the corners.
-    x, y = (each.ravel() for each in np.meshgrid(
-        np.linspace(left, right, 21), np.linspace(bottom, top, 21)
-    ))  # fmt: skip
-    points = reproject(np.column_stack([x, y]), found.crs, georeference.crs_wkt)
+    x, y = np.meshgrid(np.linspace(0, width, 21), np.linspace(0, height, 21))
+    here = georeference.to_map(np.column_stack([x.ravel(), y.ravel()]))
+    points = reproject(here, georeference.crs_wkt, found.crs)
     points = points[np.isfinite(points).all(axis=1)]
-    pixels = georeference.to_pixels(points)
-    if not len(pixels) or not (
-        (pixels.max(axis=0) > 0).all() and (pixels.min(axis=0) < (width, height)).all()
-    ):
-        raise elsewhere(found, height, width, georeference)
+    if found.period and len(points):
+        points = np.column_stack([beside(points[:, 0], points[0, 0], found.period), points[:, 1]])
+    return points
 
 
 def elsewhere(
     found: FootprintFile, height: int, width: int, georeference: Georeference
 ) -> ConfigError:
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]])
-    here = reproject(georeference.to_map(corners), georeference.crs_wkt, found.crs)
-    (left, bottom), (right, top) = here.min(axis=0), here.max(axis=0)
     theirs = found.bounds
-    return ConfigError(
+    begin = (
         f"{found.path}: none of its {found.count} footprints lies on the scene: they reach from "
-        f"{theirs[0]:.6g}, {theirs[1]:.6g} to {theirs[2]:.6g}, {theirs[3]:.6g}, the scene from "
-        f"{left:.6g}, {bottom:.6g} to {right:.6g}, {top:.6g} in their CRS; expected footprints of "
-        "this place, in the CRS that their file names"
+        f"{theirs[0]:.6g}, {theirs[1]:.6g} to {theirs[2]:.6g}, {theirs[3]:.6g}"
+    )
+    scene = _scene_in(found, height, width, georeference)
+    if not len(scene):
+        return ConfigError(
+            f"{begin}, the scene lies outside of their CRS {short(found.crs)}; expected footprints "
+            "of this place, in the CRS that their file names"
+        )
+    (left, bottom), (right, top) = scene.min(axis=0), scene.max(axis=0)
+    swapped = (theirs[1], theirs[0], theirs[3], theirs[2])
+    advice = "expected footprints of this place, in the CRS that their file names"
+    if _over(found, swapped, height, width, georeference):
+        advice = (
+            "their x and y look swapped, x or longitude is expected first; write the file again "
+            'with them the other way round (in QGIS: "Swap X and Y coordinates")'
+        )
+    return ConfigError(
+        f"{begin}, the scene from {left:.6g}, {bottom:.6g} to {right:.6g}, {top:.6g} in their CRS; "
+        f"{advice}"
     )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime import files
-from runtime.buildings.area import grid_unit, on_ellipsoid
+from runtime.buildings.area import POLAR, grid_unit, on_ellipsoid
 from runtime.buildings.footprints import GradedFootprint
 from runtime.buildings.votes import Building
 from runtime.libraries import library
@@ -22,6 +22,7 @@ from runtime.output.style import add_style
 from runtime.output.tables import SHARES, Columns, Table, columns_of, geometry_of, turned
 from runtime.output.totals import BuildingTotals
 from runtime.source.georeference import WGS84, Georeference, reproject
+from runtime.source.globe import continuous, cut
 
 GEOPACKAGE = "buildings.gpkg"
 GEOJSON = "buildings.geojson"
@@ -31,6 +32,9 @@ CHUNK = 1_000
 
 DECIMALS = 8
 """Of a degree: a millimetre."""
+
+EDGES = 256
+"""Pieces, about, that a building's outline near a pole is cut into."""
 
 
 def write_buildings(
@@ -62,10 +66,11 @@ def write_buildings(
         layer = Layer(package, georeference.crs_wkt, kind)
         for chunk in _chunks(chain(first, rows)):
             geometry = geometry_of(chunk, georeference)
-            published = _published(geometry, georeference)
-            columns = columns_of(chunk, _square_metres(geometry, published, unit))
+            degrees = _degrees(geometry, georeference)
+            columns = columns_of(chunk, _square_metres(geometry, degrees, unit))
             layer.add(Table(geometry, columns))
-            for text in _features(published, columns):
+            # An axis may have been turned round.
+            for text in _features(turned(cut(degrees, DECIMALS)), columns):
                 add(text)
             totals = _added(totals, columns)
         layer.flush()
@@ -80,12 +85,20 @@ def _chunks(rows: Iterator[Any]) -> Iterator[list[Any]]:
         yield chunk
 
 
-def _published(geometry: NDArray[Any], georeference: Georeference) -> NDArray[Any]:
-    """For GeoJSON: in longitude and latitude."""
+def _degrees(geometry: NDArray[Any], georeference: Georeference) -> NDArray[Any]:
+    """In longitude and latitude, continuous across the antimeridian; None for what has no place."""
     shapely = library("shapely")
-    points = reproject(shapely.get_coordinates(geometry), georeference.crs_wkt, WGS84)
-    # An axis may have been turned round.
-    return turned(shapely.set_coordinates(geometry.copy(), points))
+    points, owner = shapely.get_coordinates(geometry, return_index=True)
+    degrees = reproject(points, georeference.crs_wkt, WGS84)
+    polar = np.unique(owner[np.abs(degrees[:, 1]) > POLAR])
+    if len(polar):  # a straight edge in the scene's CRS is a curve there
+        geometry = geometry.copy()
+        steps = shapely.length(geometry[polar]) / EDGES
+        geometry[polar] = shapely.segmentize(geometry[polar], steps)
+        degrees = reproject(shapely.get_coordinates(geometry), georeference.crs_wkt, WGS84)
+    placed = shapely.set_coordinates(geometry.copy(), degrees)
+    placed[~np.isfinite(shapely.bounds(placed)).all(axis=1)] = None
+    return continuous(placed)
 
 
 def _square_metres(

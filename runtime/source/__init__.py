@@ -2,3 +2,5 @@
 
 A picture (PNG, JPEG) is a raster without a place: what follows does not tell them apart.
 """
+
+from runtime import libraries as libraries  # before rasterio is imported: see there

@@ -202,10 +202,9 @@ class Aligned:
         return _Part(top, left, height, width, window, bool(inside))
 
 
-def aligned(image: Raster, first: Raster) -> Aligned:
-    """`image` on the grid of `first`; both have a place."""
-    place, grid = image.georeference, first.georeference
-    assert place
+def aligned(image: Raster, place: Georeference, first: Raster) -> Aligned:
+    """`image`, which lies at `place`, on the grid of `first`, which has one."""
+    grid = first.georeference
     assert grid
     seen = Seen(first.height, first.width)
     return Aligned(image, place, grid, first.height, first.width, seen)

@@ -15,6 +15,7 @@ from runtime.source.georeference import Georeference
 from runtime.source.picture import open_picture
 from runtime.source.scale import NeedsScale, of_both
 from runtime.source.tiff import SIGNATURES as TIFF_SIGNATURES
+from runtime.source.world_file import check_one_place
 
 JPEG_2000 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _LONGEST = max(map(len, JPEG_2000))
@@ -25,6 +26,7 @@ class ScenePair:
     """Two images of `height` x `width` pixels that show the same ground.
 
     georeference: None where the place is not known.
+    notes: of the place, for a person to read.
     """
 
     pre: Source
@@ -32,6 +34,7 @@ class ScenePair:
     height: int
     width: int
     georeference: Georeference | None
+    notes: tuple[str, ...] = ()
 
     def read(
         self, top: int, left: int, height: int, width: int
@@ -71,20 +74,24 @@ def open_pair(
             stack.enter_context(gdal_settings())
         asked = asked_of_each(bands, scale, nodata)
         pre, post = _opened(stack, zip((pre_path, post_path), asked, strict=True))
-        place = None if label else pre.georeference
+        notes: tuple[str, ...] = ()
         if label:
-            from runtime.source.xbd_label import georeference_of
+            from runtime.source.xbd_label import labelled_place
 
-            place = georeference_of(label)
-        elif place or post.georeference or align:
+            _check_size(pre, post)
+            place: Georeference | None = labelled_place(label, pre, post)
+        elif (place := pre.georeference) or post.georeference or align:
             from runtime.source.grid import on_one_grid
 
             aligned = on_one_grid(pre, post, align)
             if aligned is not post:
                 stack.callback(aligned.close)
             post = aligned
+        else:
+            _check_size(pre, post)
+            notes = check_one_place(pre, post)
         _check_size(pre, post)
-        yield ScenePair(pre, post, pre.height, pre.width, place)
+        yield ScenePair(pre, post, pre.height, pre.width, place, notes)
 
 
 def _opened(stack: ExitStack, images: Iterable[tuple[Path, Asked]]) -> list[Source]:

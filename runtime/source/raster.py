@@ -16,7 +16,6 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from runtime.errors import ImageError, reason
@@ -27,6 +26,7 @@ from runtime.source.contract import Asked, Known, Mask, Pixels, Scale
 from runtime.source.declared import Declared, declared
 from runtime.source.georeference import Georeference
 from runtime.source.known import check_nodata, every
+from runtime.source.place import place_of
 from runtime.source.seen import Seen
 
 BLOCK_CACHE_BYTES = 64 << 20
@@ -68,12 +68,8 @@ class Raster:
 
     @property
     def georeference(self) -> Georeference | None:
-        """Raises ImageError for a CRS without a geotransform."""
-        if self.dataset.crs is None:
-            return None
-        if self.dataset.transform == Affine.identity():
-            raise ImageError(without_place(self.path, "no geotransform"))
-        return Georeference(self.dataset.crs.to_wkt(), tuple(self.dataset.transform)[:6])
+        """Raises ImageError for a place that cannot be used."""
+        return place_of(self.path, self.dataset)
 
     def read(self, top: int, left: int, height: int, width: int) -> tuple[Pixels, Known | None]:
         stored, known = self.stored(top, left, height, width)
@@ -132,15 +128,6 @@ class Raster:
             f"{self.path}: cannot be read in the {window.height}x{window.width} window at row "
             f"{window.row_off}, column {window.col_off} ({reason(error)}); copy the file again"
         )
-
-
-def without_place(path: Path, missing: str) -> str:
-    """What to do about an image whose place on the ground is needed and not known."""
-    return (
-        f"{path}: {missing}, so its place on the ground is unknown; assign it with "
-        f"gdal_translate -a_srs EPSG:CODE -a_ullr LEFT TOP RIGHT BOTTOM {path} "
-        f"{path.stem}-placed.tif"
-    )
 
 
 def gdal_settings() -> AbstractContextManager[Any]:

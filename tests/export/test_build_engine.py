@@ -188,9 +188,11 @@ def test_tensorrt_rtx_engine_is_labelled_as_not_run(build) -> None:
 def test_json_is_the_manifest(small_checkpoint, command, tmp_path) -> None:
     result = command(
         "export.build_engine", "--checkpoint", small_checkpoint, *SIZE, "--fp32",
-        "--target", "onnxruntime", "--out", tmp_path / "e", "--json",
+        "--target", "onnxruntime", "--out", tmp_path / "e", "--json", "--gsd", 0.3, 0.8,
     )  # fmt: skip
-    assert json.loads(result.stdout) == json.loads((tmp_path / "e" / "manifest.json").read_text())
+    content = json.loads(result.stdout)
+    assert content == json.loads((tmp_path / "e" / "manifest.json").read_text())
+    assert content["model"]["gsd_m"] == [0.3, 0.8]
 
 
 def test_newest_checkpoint_is_found_and_the_folder_named(
@@ -243,6 +245,7 @@ def test_bad_requests_are_one_line_and_leave_nothing(
         "no such checkpoint": (*base, "--checkpoint", tmp_path / "none.pt", "--fp32"),
         "would be no faster": (*ours, "--fp16", "--target", "openvino"),
         "not a positive multiple of 32": (*ours, "--size", 100, 100),
+        "--gsd 0.8 0.3: expected 0 < MIN <= MAX": (*ours, "--gsd", 0.8, 0.3),
         "expected N, or min opt max": (*ours, "--batch", 1, 2),
         "expected at least 1": (*ours, "--parity-pairs", 0),
         "expected at least 0": (*ours, "--gate-tiles", -1),

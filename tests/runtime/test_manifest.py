@@ -208,3 +208,20 @@ def test_another_size_is_advised_only_where_it_can_be_built(engine_folder):
     manifest = Manifest.read(engine_folder)
     assert "--size 64 96 --out e-64x96, or cut" in manifest.size_advice("e", 64, 96)
     assert manifest.size_advice("e", 1000, 1000) == "cut or pad the image to 32x48"
+
+
+def test_an_engine_may_say_what_pixels_it_knows(engine_folder, edit_manifest):
+    """A manifest of before, without the key, stays one; what it says must be a range."""
+    assert "gsd_m" not in (engine_folder / "manifest.json").read_text()
+    assert Manifest.read(engine_folder).model.gsd_m is None
+    for value in (None, [0.3, 0.8], [1, 1]):
+        edit_manifest(engine_folder, lambda content, v=value: content["model"].update(gsd_m=v))
+        expected = None if value is None else tuple(map(float, value))
+        found = Manifest.read(engine_folder)
+        assert found.model.gsd_m == expected
+        found.write(engine_folder)
+        assert Manifest.read(engine_folder) == found
+    for value in ([0.8, 0.3], [0, 1], [1], [1, 2, 3], 5, ["a", "b"], {}):
+        edit_manifest(engine_folder, lambda content, v=value: content["model"].update(gsd_m=v))
+        with pytest.raises(ManifestError, match=r"key model\.gsd_m"):
+            Manifest.read(engine_folder)
