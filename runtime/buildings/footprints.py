@@ -27,10 +27,6 @@ NOT_COMPUTED = "not computed"
 BATCH = 2_000
 """Footprints whose pixels are found at a time."""
 
-FARTHEST = 1e12
-"""Pixels from the scene's corner. A polygon that reaches farther is damaged, and beyond 1e15 a
-float64 no longer tells pixels apart."""
-
 BAND_PIXELS = 1 << 22
 """Read at a time of a footprint as large as a town."""
 
@@ -80,7 +76,6 @@ def grade(
     for fids, geometry in footprints.read(georeference):
         points = georeference.to_pixels(shapely.get_coordinates(geometry))
         flat = shapely.set_coordinates(geometry.copy(), points)
-        flat[np.abs(shapely.bounds(flat)).max(axis=1) > FARTHEST] = None
         for begin in range(0, len(flat), BATCH):
             batch = slice(begin, begin + BATCH)
             pixels = _pixels(flat[batch], height, width)

@@ -63,8 +63,10 @@ class Edges:
     width: int
 
     def __getitem__(self, which: slice | NDArray[Any]) -> Edges:
-        arrays = self.low, self.high, self.first, self.last, self.part, self.owner
-        return Edges(*(each[which] for each in arrays), self.width)
+        return Edges(
+            self.low[which], self.high[which], self.first[which], self.last[which],
+            self.part[which], self.owner[which], self.width,
+        )  # fmt: skip
 
     def crossings(self, shapes: int) -> NDArray[np.int64]:
         """How often the edges of each polygon cross a row, int64 [shapes]."""

@@ -26,9 +26,7 @@ TILES_AHEAD = 4
 STRIPS_AHEAD = 1
 
 
-def strips(
-    engine: Engine, pair: ScenePair, rows: WindowRows, work: Unfinished
-) -> Iterator[Strip]:
+def strips(engine: Engine, pair: ScenePair, rows: WindowRows, work: Unfinished) -> Iterator[Strip]:
     """The whole scene from the top; windows that failed before are tried once more."""
 
     def infer(todo: Sequence[int]) -> Iterator[Strip]:
