@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import ImageError
-from runtime.source import jpeg, png, scale
+from runtime.source import jpeg, limits, png, scale
 from runtime.source.contract import Known, Pixels
 from runtime.source.georeference import Georeference
 
@@ -112,7 +112,7 @@ def _decoded(path: Path) -> tuple[NDArray[Any], tuple[int, ...] | None]:
 
     ImageError for any other number of bands.
     """
-    content = _content(path)
+    content = limits.picture(path)
     transparent = None
     if content.startswith(png.SIGNATURE):
         transparent = _check_png(content, path).transparent
@@ -141,18 +141,6 @@ def unknown_format(path: Path) -> ImageError:
         f"{path}: not an image in a known format; expected PNG, JPEG or TIFF; "
         f"convert it, for example with: gdal_translate -of PNG {path} {path.stem}.png"
     )
-
-
-def _content(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ImageError(f"{path}: no such image; expected a PNG, JPEG or TIFF file") from error
-    except IsADirectoryError as error:
-        raise ImageError(f"{path}: a folder; expected a PNG, JPEG or TIFF file") from error
-    if not content:
-        raise ImageError(f"{path}: empty; expected a PNG, JPEG or TIFF file; copy it again")
-    return content
 
 
 def _check_png(content: bytes, path: Path) -> png.Header:

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+_PIECE = 1 << 20
+_MOST_CHUNKS = 1 << 18
 
 _COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}
 
@@ -35,7 +40,8 @@ def check(content: bytes) -> Header:
     """The header of a complete PNG; PngError for one that is cut off or corrupted."""
     header: Header | None = None
     interlaced = False
-    data: list[bytes] = []
+    data: list[memoryview] = []
+    whole = memoryview(content)
     position = len(SIGNATURE)
     while True:
         if position + 12 > len(content):
@@ -47,9 +53,9 @@ def check(content: bytes) -> Header:
                 f"that is truncated: its {_name(kind)} chunk reaches to byte {end}, "
                 f"the file has {len(content)}"
             )
-        body = content[position + 8 : end - 4]
+        body = whole[position + 8 : end - 4]
         (checksum,) = struct.unpack_from(">I", content, end - 4)
-        if zlib.crc32(kind + body) != checksum:
+        if zlib.crc32(body, zlib.crc32(kind)) != checksum:
             raise PngError(
                 f"that is corrupted: the checksum of its {_name(kind)} chunk "
                 f"at byte {position} is wrong"
@@ -58,16 +64,18 @@ def check(content: bytes) -> Header:
             header, interlaced = _header(kind, body)
         elif kind == b"IDAT":
             data.append(body)
+            if len(data) > _MOST_CHUNKS:
+                raise PngError(f"in over {_MOST_CHUNKS} pieces")
         elif kind == b"tRNS" and header.colours == "RGB" and length == 6:
             header = replace(header, transparent=struct.unpack(">HHH", body))
         elif kind == b"IEND":
             break
         position = end
-    _check_stream(b"".join(data), header, interlaced)
+    _check_stream(data, header, interlaced)
     return header
 
 
-def _header(kind: bytes, body: bytes) -> tuple[Header, bool]:
+def _header(kind: bytes, body: memoryview) -> tuple[Header, bool]:
     """IHDR, and whether the image is interlaced."""
     if kind != b"IHDR" or len(body) != 13:
         raise PngError("that is corrupted: it does not begin with IHDR")
@@ -77,7 +85,7 @@ def _header(kind: bytes, body: bytes) -> tuple[Header, bool]:
     return Header(width, height, bits, _COLOUR_TYPES[colour_type]), interlace != 0
 
 
-def _check_stream(data: bytes, header: Header, interlaced: bool) -> None:
+def _check_stream(data: list[memoryview], header: Header, interlaced: bool) -> None:
     """Whole chunks can still hold too little: a writer may have died between two."""
     channels = {"grey": 1, "RGB": 3, "palette": 1, "grey with alpha": 2, "RGBA": 4}
     row = 1 + (header.width * header.bits * channels[header.colours] + 7) // 8
@@ -87,12 +95,10 @@ def _check_stream(data: bytes, header: Header, interlaced: bool) -> None:
     stream = zlib.decompressobj()
     found = 0
     try:
-        while not stream.eof and found <= limit:
-            block = stream.decompress(data, 1 << 22)
-            if not block and not stream.unconsumed_tail:
+        for size in _unpacked(stream, data):
+            found += size
+            if found > limit:
                 break
-            found += len(block)
-            data = stream.unconsumed_tail
     except zlib.error as error:
         raise PngError(f"that is corrupted: its pixel data cannot be unpacked ({error})") from error
     complete = found >= expected if interlaced else found == expected
@@ -101,6 +107,18 @@ def _check_stream(data: bytes, header: Header, interlaced: bool) -> None:
             f"that is truncated or corrupted: its pixel data unpacks to {found} bytes, "
             f"{header.height} rows need {expected}"
         )
+
+
+def _unpacked(stream: Any, data: list[memoryview]) -> Iterator[int]:
+    """Sizes of what the chunks unpack to, piece by piece: all of it may be as large as memory."""
+    for chunk in data:
+        for start in range(0, len(chunk), _PIECE):  # what zlib leaves over, it copies
+            packed: Any = chunk[start : start + _PIECE]
+            while packed and not stream.eof:
+                yield len(stream.decompress(packed, _PIECE))
+                packed = stream.unconsumed_tail
+    while not stream.eof and (rest := stream.decompress(b"", _PIECE)):
+        yield len(rest)
 
 
 def _name(kind: bytes) -> str:

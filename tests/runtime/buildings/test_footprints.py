@@ -299,7 +299,10 @@ def test_files_that_are_none_are_refused(tmp_path):
 @pytest.mark.parametrize("far", [1e200, 1e300, 1.7e308])
 def test_a_footprint_with_a_corner_in_the_void_is_not_computed(tmp_path, window, far):
     corners = ground((5, 5), (9, 5), (9, 9))
-    path = save(tmp_path / "a.gpkg", [Polygon([*corners, (-far, far)]), box(*ground((5, 9))[0], *ground((9, 5))[0])])
+    path = save(
+        tmp_path / "a.gpkg",
+        [Polygon([*corners, (-far, far)]), box(*ground((5, 9))[0], *ground((9, 5))[0])],
+    )
     found = list(graded_by(path, window, HEIGHT, WIDTH, PLACE))
     assert (found[0].damage, found[0].area_px) == ("not computed", 0)
     assert found[1].area_px == 16
