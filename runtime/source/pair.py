@@ -12,6 +12,7 @@ from runtime.errors import ConfigError, ImageError
 from runtime.options import RASTER_EXTRA
 from runtime.source.contract import Known, Pixels, Source
 from runtime.source.georeference import Georeference
+from runtime.source.limits import check_file
 from runtime.source.picture import TIFF_SIGNATURES, open_picture
 from runtime.source.scale import Scale
 
@@ -98,11 +99,9 @@ def open_source(path: Path, scale: Scale | None) -> Source:
 
 
 def _is_raster(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            begin = file.read(_LONGEST)
-    except OSError:
-        return False  # `open_picture` has a message for it
+    check_file(path)
+    with path.open("rb") as file:
+        begin = file.read(_LONGEST)
     if begin.startswith(JPEG_2000) and not find_spec("rasterio"):
         raise ConfigError(f"{path}: a JPEG 2000, which needs rasterio; {RASTER_EXTRA}")
     raster = begin.startswith((*TIFF_SIGNATURES, *JPEG_2000))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,13 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from runtime.errors import ImageError, reason
 from runtime.source import scale as scales
+from runtime.source import trusted
 from runtime.source.contract import Known, Pixels
 from runtime.source.georeference import Georeference
 from runtime.source.scale import Scale
@@ -116,20 +116,15 @@ def without_place(path: Path, missing: str) -> str:
 
 
 def gdal_settings() -> AbstractContextManager[Any]:
-    """For all that is read and written while a scene is mapped."""
-    return rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE_BYTES)  # type: ignore[no-any-return]
+    """For all that is read and written while a scene is mapped; no file is an address."""
+    return rasterio.Env(  # type: ignore[no-any-return]
+        GDAL_CACHEMAX=BLOCK_CACHE_BYTES, CPL_VSIL_CURL_ALLOWED_FILENAME="none"
+    )
 
 
 def open_raster(path: Path, scale: Scale | None) -> Raster:
     """Raises ImageError for a raster that is no RGB image, ConfigError for a wrong scale."""
-    try:
-        with warnings.catch_warnings():  # its own account of a raster without coordinates
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(path)
-    except RasterioError as error:
-        raise ImageError(
-            f"{path}: cannot be opened as a raster ({reason(error)}); copy the file again"
-        ) from error
+    dataset = trusted.opened(path)
     return as_raster(path, dataset, scale)
 
 
