@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from runtime.errors import ImageError
 from runtime.options import RASTER_EXTRA
+from runtime.source import directories
 
 MOST_PIXELS = 8192 * 8192
 """Of a picture, which is decoded whole: 200 MB of RGB. A larger scene is a GeoTIFF, which is read
@@ -27,8 +28,6 @@ _PNG, _JPEG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\xd8"
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN = b"\xff\xda"
-_WIDTH, _HEIGHT = 256, 257
-_MOST_TAGS = 4096
 _MOST_SEGMENTS = 10_000
 
 
@@ -83,9 +82,11 @@ def declared(file: BinaryIO) -> tuple[int, int] | None:
             return height, width
         if begin.startswith(_JPEG):
             return _of_jpeg(file)
-        if begin[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-            return _of_tiff(file, "<" if begin[:2] == b"II" else ">", b"+" in begin[:4])
-    except (struct.error, OSError, OverflowError):  # it ends, or points beyond any file
+        if begin.startswith(directories.SIGNATURES):
+            file.seek(0)
+            found = next(directories.directories(file), None)
+            return (found.height, found.width) if found else None
+    except (struct.error, directories.DirectoryError):  # it ends early
         return None
     return None
 
@@ -107,27 +108,6 @@ def _of_jpeg(file: BinaryIO) -> tuple[int, int] | None:
             found = max(found or size, size, key=lambda each: each[0] * each[1])
         position += 2 + struct.unpack_from(">H", begin, 2)[0]
     raise ValueError(f"a JPEG with over {_MOST_SEGMENTS} segments before its pixels")
-
-
-def _of_tiff(file: BinaryIO, order: str, big: bool) -> tuple[int, int] | None:
-    """Of the first image (TIFF 6.0, section 2; BigTIFF)."""
-    offset, count, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
-
-    def number(code: str, at: int) -> int:
-        file.seek(at)
-        return int(struct.unpack(order + code, file.read(struct.calcsize(order + code)))[0])
-
-    begin = number(offset, 8 if big else 4)
-    first = begin + struct.calcsize(order + count)
-    size = {}
-    for at in range(first, first + entry * min(number(count, begin), _MOST_TAGS), entry):
-        tag, kind = number("H", at), number("H", at + 2)
-        if tag in (_WIDTH, _HEIGHT):
-            code = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(kind, "H")
-            size[tag] = number(code, at + (12 if big else 8))
-    if len(size) < 2:
-        return None
-    return size[_HEIGHT], size[_WIDTH]
 
 
 def _too_large(path: Path, most: str) -> str:

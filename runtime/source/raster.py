@@ -12,7 +12,6 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
@@ -66,7 +65,7 @@ class Raster:
         try:
             stacked = self.dataset.read(self.bands, window=window)
             valid = self._valid(window)
-        except RasterioError as error:
+        except trusted.FAILURES as error:
             raise self._unreadable(window, error) from error
         if self.scale:
             stacked, finite = scales.scaled(stacked, self.scale)
@@ -82,7 +81,7 @@ class Raster:
             stacked = self.dataset.read(
                 self.bands, window=window, out_shape=(3, *shape), resampling=Resampling.average
             )
-        except RasterioError as error:
+        except trusted.FAILURES as error:
             raise self._unreadable(window, error) from error
         if self.scale:
             stacked, _ = scales.scaled(stacked, self.scale)
@@ -98,7 +97,7 @@ class Raster:
             return np.asarray(self.dataset.dataset_mask(window=window) == 255)
         return None
 
-    def _unreadable(self, window: Window, error: RasterioError) -> ImageError:
+    def _unreadable(self, window: Window, error: Exception) -> ImageError:
         return ImageError(
             f"{self.path}: cannot be read in the {window.height}x{window.width} window at row "
             f"{window.row_off}, column {window.col_off} ({reason(error.__cause__ or error)}); "
@@ -125,7 +124,13 @@ def gdal_settings() -> AbstractContextManager[Any]:
 def open_raster(path: Path, scale: Scale | None) -> Raster:
     """Raises ImageError for a raster that is no RGB image, ConfigError for a wrong scale."""
     dataset = trusted.opened(path)
-    return as_raster(path, dataset, scale)
+    try:
+        return as_raster(path, dataset, scale)
+    except BaseException as error:
+        dataset.close()
+        if isinstance(error, trusted.FAILURES):
+            raise trusted.unreadable(path, error) from error
+        raise
 
 
 def as_raster(path: Path, dataset: Any, scale: Scale | None) -> Raster:

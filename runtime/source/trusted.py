@@ -11,20 +11,19 @@ import os
 import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
-from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from runtime.errors import ImageError, reason
+from runtime.source import directories
 from runtime.source.limits import check_file
 
-TIFF = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
 DRIVERS = {
-    **dict.fromkeys(TIFF, "GTiff"),
+    **dict.fromkeys(directories.SIGNATURES, "GTiff"),
     b"\0\0\0\x0cjP  \r\n\x87\n": "JP2OpenJPEG",
     b"\xff\x4f\xff\x51": "JP2OpenJPEG",
 }
@@ -36,7 +35,8 @@ MOST_PIXELS_A_SIDE = 1 << 18
 MOST_BLOCK_BYTES = 1 << 28
 """Of a block, decoded, of which one window may touch several."""
 
-MOST_OVERVIEWS = 32
+FAILURES = RasterioError, CPLE_BaseError, UnicodeError
+"""GDAL's own errors come through where rasterio has none, and names that are not UTF-8."""
 
 _MOST_XML_BYTES = 1 << 24
 _BESIDE = ".ovr", ".msk", ".aux", ".rrd", ".aux.xml"
@@ -62,59 +62,60 @@ def _driver(path: Path) -> str | None:
     return next((name for each, name in DRIVERS.items() if begin.startswith(each)), None)
 
 
-def _checked(path: Path, driver: str, **options: Any) -> Any:
+def _checked(path: Path, driver: str) -> Any:
+    if driver == "GTiff":
+        _check_header(path)
     try:
         with warnings.catch_warnings():  # its own account of a raster without coordinates
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(path, driver=driver, **options)
-    except RasterioError as error:
-        raise ImageError(
-            f"{path}: cannot be opened as a raster ({reason(error)}); copy the file again"
-        ) from error
+            dataset = rasterio.open(path, driver=driver)
+    except FAILURES as error:
+        raise unreadable(path, error) from error
     try:
         if dataset.tags(ns=_OVERVIEWS):
             raise _points_elsewhere(path)
-        _check_size(path, dataset)
-        if not options:
-            levels = max(len(dataset.overviews(band)) for band in dataset.indexes[:3])
-            if levels > MOST_OVERVIEWS:
-                raise ImageError(
-                    f"{path}: {levels} overviews, expected at most {MOST_OVERVIEWS}; remove them "
-                    f"with gdaladdo -clean {path}"
-                )
-            for level in range(levels):
-                _checked(path, driver, overview_level=level).close()
+        _check_sides(path, dataset)
+    except FAILURES as error:
+        dataset.close()
+        raise unreadable(path, error) from error
     except BaseException:
         dataset.close()
         raise
     return dataset
 
 
-def _check_size(path: Path, dataset: Any) -> None:
+def unreadable(path: Path, error: Exception) -> ImageError:
+    return ImageError(
+        f"{path}: cannot be opened as a raster ({reason(error)}); copy the file again"
+    )
+
+
+def _check_header(path: Path) -> None:
+    """The sizes that a TIFF declares, of its overviews and masks too; GDAL checks a JPEG 2000's."""
+    try:
+        with path.open("rb") as file:
+            for found in directories.directories(file):
+                _check_size(path, found)
+    except directories.DirectoryError as error:
+        raise ImageError(f"{path}: a TIFF {error}; copy it again from its source") from error
+
+
+def _check_size(path: Path, found: directories.Directory) -> None:
+    rows, columns, size = found.block
+    if found.compressed and size > MOST_BLOCK_BYTES:
+        raise ImageError(
+            f"{path}: stored in blocks of {rows}x{columns} pixels, each {size >> 20} MiB unpacked, "
+            f"expected at most {MOST_BLOCK_BYTES >> 20} MiB; store it in small ones with "
+            f"gdal_translate -co TILED=YES -co BIGTIFF=IF_SAFER {path} {path.stem}-tiled.tif"
+        )
+
+
+def _check_sides(path: Path, dataset: Any) -> None:
     if max(dataset.shape) > MOST_PIXELS_A_SIDE:
         raise ImageError(
             f"{path}: {dataset.height}x{dataset.width} pixels (height x width), expected at most "
             f"{MOST_PIXELS_A_SIDE} a side; cut it with gdal_translate -srcwin LEFT TOP WIDTH HEIGHT"
         )
-    together = dataset.count if str(dataset.profile.get("interleave")) == "pixel" else 1
-    sizes = (
-        rows * columns * together * _bytes(kind)
-        for (rows, columns), kind in zip(dataset.block_shapes, dataset.dtypes, strict=True)
-    )
-    if (largest := max(sizes)) > MOST_BLOCK_BYTES:
-        rows, columns = max(dataset.block_shapes, key=prod)
-        raise ImageError(
-            f"{path}: stored in blocks of {rows}x{columns} pixels, each {largest >> 20} MiB "
-            f"unpacked, expected at most {MOST_BLOCK_BYTES >> 20} MiB; store it in small ones with "
-            f"gdal_translate -co TILED=YES -co BIGTIFF=IF_SAFER {path} {path.stem}-tiled.tif"
-        )
-
-
-def _bytes(kind: str) -> int:
-    try:
-        return np.dtype(kind).itemsize
-    except TypeError:  # one that NumPy has not: complex integers
-        return 16
 
 
 def _beside(path: Path) -> Iterator[Path]:
@@ -134,7 +135,7 @@ def _check_beside(beside: Path, path: Path) -> None:
         begin = file.read(len(_ERDAS))
     kind = beside.suffix.lower()
     if kind in (".ovr", ".msk"):
-        if not begin.startswith(TIFF):
+        if not begin.startswith(directories.SIGNATURES):
             raise ImageError(
                 f"{beside}: GDAL reads it with {path.name}; expected a TIFF; move it away"
             )

@@ -32,7 +32,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 def png(width: int, height: int, rows: int, interlaced: int = 0) -> bytes:
     """An RGB PNG that declares width x height and holds black rows."""
-    stream, row = zlib.compressobj(9), bytes(1 + 3 * width)
+    stream, row = zlib.compressobj(1), bytes(1 + 3 * width)
     data = b"".join([*(stream.compress(row) for _ in range(rows)), stream.flush()])
 
     def chunk(kind: bytes, body: bytes) -> bytes:
@@ -72,7 +72,7 @@ def refused(path: Path) -> str:
 def test_a_picture_that_unpacks_to_more_than_memory_is_refused_by_its_header(tmp_path, python):
     path = tmp_path / "bomb.png"
     path.write_bytes(png(12_000, 12_000, 12_000))
-    assert path.stat().st_size < 1 << 20
+    assert path.stat().st_size < 4 << 20
     run = python("-c", PEAK, path)
     message, taken = run.stdout.splitlines()
     assert message.startswith(
@@ -84,7 +84,7 @@ def test_a_picture_that_unpacks_to_more_than_memory_is_refused_by_its_header(tmp
 
 def test_a_stream_that_unpacks_to_more_than_the_header_says_is_left_early(tmp_path, python):
     path = tmp_path / "bomb.png"
-    path.write_bytes(png(8_000, 10, 8_000 * 20))
+    path.write_bytes(png(8_000, 10, 20_000))
     run = python("-c", PEAK, path)
     message, taken = run.stdout.splitlines()
     assert "its pixel data unpacks to" in message

@@ -1,6 +1,7 @@
 """Rasters that point elsewhere, or whose blocks are larger than memory."""
 
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +188,60 @@ def test_a_scene_that_cannot_be_is_refused_by_its_header(tmp_path, twin):
     )
 
 
-def test_sixty_thousand_bands_are_refused(tmp_path, write_raster, twin):
-    path = write_raster(tmp_path / "x.tif", np.zeros((8, 8, 65_535), np.uint8))
-    assert "band" in refused(path, twin)
+def test_sixty_thousand_bands_are_refused(tmp_path, twin):
+    path = tmp_path / "x.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", height=8, width=8, count=65_535, dtype="uint8", SPARSE_OK=True
+    ):
+        pass
+    assert f"{path}: 65535 band(s)" in refused(path, twin)
+
+
+def test_a_crs_whose_name_is_not_utf8_is_one_line(tmp_path, write_raster, twin):
+    path = write_raster(tmp_path / "x.tif", np.zeros((8, 8, 3), np.uint8), crs="EPSG:4326")
+    content = path.read_bytes()
+    of_code, of_user = (struct.pack("<4H", 2048, 0, 1, code) for code in (4326, 32767))
+    assert of_code in content
+    assert b"WGS 84|" in content
+    content = content.replace(of_code, of_user).replace(b"WGS 84|", b"\xd6GS 84|")
+    path.write_bytes(content)
+    assert f"{path}: cannot be opened as a raster ('utf-8' codec" in refused(path, twin)
+
+
+def test_a_directory_outside_of_the_file_is_refused(tmp_path, image, twin):
+    content = bytearray(image.read_bytes())
+    content[4:8] = b"\xf0\xff\xff\xff"
+    image.write_bytes(content)
+    assert f"{image}: a TIFF that is truncated or corrupted" in refused(image, twin)
+
+
+def test_a_mask_in_the_file_with_a_block_larger_than_memory_is_refused(tmp_path, image, twin):
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK="YES"), rasterio.open(image, "r+") as file:
+        file.write_mask(np.arange(SIZE * SIZE).reshape(SIZE, SIZE) % 2 == 0)
+    content = bytearray(image.read_bytes())
+    for tag in (322, 323):  # the last of each: the mask's
+        at = content.rindex(struct.pack("<HHI", tag, 3, 1))
+        struct.pack_into("<HHII", content, at, tag, 4, 1, 1 << 20)
+    image.write_bytes(content)
+    assert "stored in blocks of 1048576x1048576 pixels" in refused(image, twin)
+
+
+def test_directories_in_a_circle_are_refused(tmp_path, image, twin):
+    content = bytearray(image.read_bytes())
+    (at,) = struct.unpack_from("<I", content, 4)
+    (tags,) = struct.unpack_from("<H", content, at)
+    struct.pack_into("<I", content, at + 2 + 12 * tags, at)
+    image.write_bytes(content)
+    assert "a TIFF with over 256 images in it" in refused(image, twin)
+
+
+def test_a_block_where_no_file_reaches_says_nothing_itself(tmp_path, write_raster, twin, capfd):
+    path = write_raster(
+        tmp_path / "x.tif", np.zeros((8, 8, 3), np.uint8), BIGTIFF="YES", tiled=False
+    )
+    content = bytearray(path.read_bytes())
+    at = content.index(struct.pack("<HH", 273, 16))
+    struct.pack_into("<HHQQ", content, at, 273, 16, 1, (1 << 63) + 8)
+    path.write_bytes(content)
+    assert "blocks of it lie where no file reaches" in refused(path, twin)
+    assert capfd.readouterr() == ("", "")
