@@ -15,13 +15,10 @@ from numpy.typing import NDArray
 from runtime.buildings.vector_format import EXPECTED, checked
 from runtime.errors import ConfigError, reason
 from runtime.libraries import library
-from runtime.source.georeference import Georeference, reproject
+from runtime.source.georeference import FARTHEST, Georeference, reproject
 
 CHUNK = 50_000
 """Footprints read at a time. GeoJSON is parsed anew for each chunk, so it is not small."""
-
-FARTHEST = 1e12
-"""In the units of any CRS, nothing on the earth is. Numbers beyond are damage, and overflow."""
 
 _POLYGONAL = ("Polygon", "MultiPolygon", "CurvePolygon", "MultiSurface")
 _MIXED = ("Unknown", "GeometryCollection")
@@ -109,8 +106,9 @@ def _quietly() -> Iterator[None]:
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    errors = library("pyogrio.errors")
-    return errors.DataSourceError, errors.DataLayerError
+    """UnicodeError: of names that are not UTF-8."""
+    errors, inner = library("pyogrio.errors"), library("pyogrio._err")
+    return errors.DataSourceError, errors.DataLayerError, inner.CPLE_BaseError, UnicodeError
 
 
 def _unreadable(path: Path, error: Exception) -> ConfigError:

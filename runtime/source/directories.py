@@ -90,7 +90,9 @@ def _check_offsets(file: BinaryIO, at: int, size: int, order: str) -> None:
     if size > _MOST_OFFSETS:
         raise DirectoryError(f"that is corrupted: it lists {size // 8} blocks")
     file.seek(at)
-    if any(each > 127 for each in file.read(size)[7 if order == "<" else 0 :: 8]):
+    content = file.read(size)
+    highest = (7, 6, 5) if order == "<" else (0, 1, 2)  # bytes: one of them says 1 TiB or more
+    if any(any(content[byte::8]) for byte in highest):
         raise DirectoryError("that is corrupted: blocks of it lie where no file reaches")
 
 

@@ -12,6 +12,12 @@ from runtime.libraries import library
 
 WGS84 = "EPSG:4326"
 
+FARTHEST = 1e12
+"""In the units of any CRS, nothing on the earth is. Numbers beyond are damage, and overflow."""
+
+SMALLEST = 1e-24
+"""Square units of a CRS that a pixel has at least."""
+
 
 @dataclass(frozen=True)
 class Georeference:
@@ -25,7 +31,8 @@ class Georeference:
     transform: tuple[float, float, float, float, float, float]
 
     def __post_init__(self) -> None:
-        if not np.isfinite(self.transform).all() or self.determinant == 0:
+        largest = np.abs(self.transform).max()  # NaN where one is
+        if not largest <= FARTHEST or not abs(self.determinant) >= SMALLEST:
             raise ConfigError(
                 f"geotransform {self.transform}: expected six numbers that give pixels an area"
             )

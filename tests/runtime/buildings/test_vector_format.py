@@ -188,3 +188,11 @@ def test_a_damaged_geopackage_is_refused(tmp_path):
     content[100:4000] = b"\xff" * 3900
     path.write_bytes(content)
     assert "a damaged GeoPackage" in refused(path)
+
+
+def test_names_that_are_not_utf8_are_one_line(tmp_path):
+    path = tmp_path / "a.geojson"
+    content = collection()
+    content["features"][0]["properties"] = {"NAME": 1}
+    path.write_bytes(json.dumps(content).encode().replace(b"NAME", b"N\xc4ME"))
+    assert "cannot be read as footprints ('utf-8' codec" in refused(path)
