@@ -22,6 +22,8 @@ from runtime.errors import AlteredPayloadError, ManifestError
 FORMAT = 1
 FILE_NAME = "manifest.json"
 
+MOST_BYTES = 1 << 24
+
 STRIDE = 32
 """Height and width of every engine are multiples of this."""
 
@@ -125,7 +127,7 @@ class Manifest:
                 f"{path}: missing, so this is no engine folder; build one with {_rebuild(folder)}"
             )
         try:
-            content = records.load_json(path)
+            content = records.load_json(path, MOST_BYTES)
             _check_format(content, path)
             manifest = records.parse(cls, content)
             manifest.check_values()

@@ -9,7 +9,7 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from runtime.errors import ImageError
+from runtime.errors import DataError, ImageError
 from runtime.options import RASTER_EXTRA
 from runtime.source import directories
 
@@ -22,6 +22,9 @@ MOST_BYTES = 1 << 29
 
 MOST_SCANS = 100
 """Of a JPEG. Each goes over the whole picture again; progressive ones have about ten."""
+
+MOST_LABEL_BYTES = 1 << 25
+"""Of an xBD label, which takes ten times that as values. The largest have 3 MB."""
 
 _EXPECTED = "expected a PNG, JPEG or TIFF file"
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\xd8"
@@ -57,6 +60,18 @@ def picture(path: Path) -> bytes:
             f"{MOST_SCANS}; convert it with jpegtran -revert"
         )
     return content
+
+
+def check_label(path: Path) -> None:
+    """Raises DataError for what cannot be a tile's label."""
+    if not path.is_file():
+        what = "not a file" if path.exists() else "does not exist"
+        raise DataError(f"{path}: {what}; expected an xBD label")
+    if path.stat().st_size > MOST_LABEL_BYTES:
+        raise DataError(
+            f"{path}: {path.stat().st_size} bytes; expected an xBD label, of at most "
+            f"{MOST_LABEL_BYTES}"
+        )
 
 
 def check_file(path: Path) -> None:

@@ -12,7 +12,7 @@ from runtime.errors import ConfigError, ImageError
 from runtime.options import RASTER_EXTRA
 from runtime.source.contract import Known, Pixels, Source
 from runtime.source.georeference import Georeference
-from runtime.source.limits import check_file
+from runtime.source.limits import check_file, check_label
 from runtime.source.picture import TIFF_SIGNATURES, open_picture
 from runtime.source.scale import Scale
 
@@ -74,6 +74,7 @@ def open_pair(
         if label:
             from runtime.source.xbd_label import georeference_of
 
+            check_label(label)
             place = georeference_of(label)
         elif place or post.georeference or align:
             from runtime.source.grid import on_one_grid

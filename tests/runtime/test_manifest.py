@@ -1,10 +1,11 @@
 import dataclasses
 import json
+import time
 
 import pytest
 
 from runtime.errors import AlteredPayloadError, ManifestError
-from runtime.manifest import Manifest, PayloadFile, payload_of
+from runtime.manifest import MOST_BYTES, Manifest, PayloadFile, payload_of
 
 
 def test_a_manifest_reads_back_as_written(engine_folder, make_manifest):
@@ -196,3 +197,20 @@ def test_another_size_is_advised_only_where_it_can_be_built(engine_folder):
     manifest = Manifest.read(engine_folder)
     assert "--size 64 96 --out e-64x96, or cut" in manifest.size_advice("e", 64, 96)
     assert manifest.size_advice("e", 1000, 1000) == "cut or pad the image to 32x48"
+
+
+def test_a_manifest_larger_than_any_is_refused_unread(engine_folder):
+    with (engine_folder / "manifest.json").open("r+b") as file:
+        file.truncate(MOST_BYTES + 1)
+    with pytest.raises(ManifestError, match=f"{MOST_BYTES + 1} bytes, expected at most"):
+        Manifest.read(engine_folder)
+
+
+def test_a_key_given_twice_among_many_is_found_at_once(engine_folder):
+    names = [*map(str, range(100_000)), "99999"]
+    text = ", ".join(f'"{name}": 1' for name in names)
+    (engine_folder / "manifest.json").write_text(f"{{{text}}}")
+    begin = time.process_time()
+    with pytest.raises(ManifestError, match="key 99999 is given twice"):
+        Manifest.read(engine_folder)
+    assert time.process_time() - begin < 5

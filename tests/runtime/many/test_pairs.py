@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from runtime.errors import ConfigError
-from runtime.many.pairs import Pair, find_pairs, name_and_role
+from runtime.many.pairs import MOST_BYTES, Pair, find_pairs, name_and_role
 
 
 @pytest.fixture
@@ -114,3 +116,12 @@ def test_one_name_in_two_splits_is_refused(tmp_path):
         (tmp_path / split / "images" / "a_pre_disaster.png").touch()
     with pytest.raises(ConfigError, match="two pairs are named a"):
         find_pairs(tmp_path)
+
+
+def test_a_list_without_end_is_refused_unread(tmp_path):
+    with pytest.raises(ConfigError, match="/dev/zero: is a device or a pipe; expected a CSV file"):
+        find_pairs(Path("/dev/zero"))
+    with (tmp_path / "a.csv").open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    with pytest.raises(ConfigError, match=f"bytes; expected at most {MOST_BYTES}"):
+        find_pairs(tmp_path / "a.csv")

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runtime.errors import ImageError
+from runtime.errors import DataError, ImageError
 from runtime.source import limits
 from runtime.source.limits import MOST_PIXELS, declared
+from runtime.source.pair import open_pair
 from runtime.source.picture import open_picture, read_image
 
 PEAK = """
 import resource, sys
 from pathlib import Path
-from runtime.errors import ImageError
+from runtime.errors import DataError, ImageError
 from runtime.source.pair import open_source
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
@@ -175,3 +176,19 @@ def test_a_png_in_a_million_pieces_is_refused(tmp_path):
 def _written(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
+
+
+def test_a_label_larger_than_any_is_refused_unread(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    label = tmp_path / "a.json"
+    with label.open("wb") as file:
+        file.truncate(limits.MOST_LABEL_BYTES + 1)
+    for path, message in (
+        (label, "bytes; expected an xBD label"),
+        (Path("/dev/zero"), "not a file"),
+    ):
+        with (
+            pytest.raises(DataError, match=f"{path}: .*{message}"),
+            open_pair(tmp_path / "a.png", tmp_path / "a.png", label=path),
+        ):
+            pass
