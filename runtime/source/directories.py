@@ -38,6 +38,7 @@ class Directory:
 
     height: int
     width: int
+    bits: int
     block: tuple[int, int, int]
     compressed: bool
 
@@ -100,7 +101,8 @@ def _directory(tags: dict[int, int]) -> Directory:
     height, width = tags.get(_HEIGHT, 0), tags.get(_WIDTH, 0)
     rows = tags.get(_TILE_HEIGHT, min(tags.get(_ROWS, height), height))
     columns = tags.get(_TILE_WIDTH, width)
+    bits = tags.get(_BITS, 1)
     samples = tags.get(_SAMPLES, 1) if tags.get(_PLANAR, 1) == 1 else 1
-    size = rows * ((columns * samples * tags.get(_BITS, 1) + 7) // 8)
+    size = rows * ((columns * samples * bits + 7) // 8)
     compressed = tags.get(_COMPRESSION, 1) != 1 or _TILE_WIDTH in tags
-    return Directory(height, width, (rows, columns, size), compressed)
+    return Directory(height, width, bits, (rows, columns, size), compressed)

@@ -17,6 +17,9 @@ MOST_PIXELS = 8192 * 8192
 """Of a picture, which is decoded whole: 200 MB of RGB. A larger scene is a GeoTIFF, which is read
 in windows."""
 
+MOST_DEEP_PIXELS = MOST_PIXELS // 4
+"""Of one with more than 8 bits: scaling them takes four bytes a value, more than once."""
+
 MOST_BYTES = 1 << 29
 """Of a picture's file. More than the largest picture takes uncompressed, with 16 bits."""
 
@@ -44,13 +47,14 @@ def picture(path: Path) -> bytes:
         raise ImageError(f"{path}: {size} bytes, {_too_large(path, f'{MOST_BYTES} bytes')}")
     with path.open("rb") as file:
         try:
-            height, width = declared(file) or (0, 0)
+            height, width, bits = declared(file) or (0, 0, 8)
         except ValueError as error:
             raise ImageError(f"{path}: {error}; write it again") from error
-        if height * width > MOST_PIXELS:
+        most = MOST_PIXELS if bits <= 8 else MOST_DEEP_PIXELS
+        if height * width > most:
             raise ImageError(
-                f"{path}: {height}x{width} pixels (height x width), "
-                f"{_too_large(path, f'{MOST_PIXELS} pixels')}"
+                f"{path}: {height}x{width} pixels (height x width) of {bits} bits, "
+                f"{_too_large(path, f'{most} pixels')}"
             )
         file.seek(0)
         content = file.read()
@@ -85,30 +89,30 @@ def check_file(path: Path) -> None:
     raise ImageError(f"{path}: no such image; {_EXPECTED}")
 
 
-def declared(file: BinaryIO) -> tuple[int, int] | None:
-    """Height and width by a PNG's, JPEG's or TIFF's header; None where it has none.
+def declared(file: BinaryIO) -> tuple[int, int, int] | None:
+    """Height, width and bits by a PNG's, JPEG's or TIFF's header; None where it has none.
 
     Raises ValueError for a header without end.
     """
-    begin = file.read(24)
+    begin = file.read(25)
     try:
         if begin.startswith(_PNG):
-            width, height = struct.unpack_from(">II", begin, 16)
-            return height, width
+            width, height, bits = struct.unpack_from(">IIB", begin, 16)
+            return height, width, bits
         if begin.startswith(_JPEG):
             return _of_jpeg(file)
         if begin.startswith(directories.SIGNATURES):
             file.seek(0)
             found = next(directories.directories(file), None)
-            return (found.height, found.width) if found else None
+            return (found.height, found.width, found.bits) if found else None
     except (struct.error, directories.DirectoryError):  # it ends early
         return None
     return None
 
 
-def _of_jpeg(file: BinaryIO) -> tuple[int, int] | None:
+def _of_jpeg(file: BinaryIO) -> tuple[int, int, int] | None:
     """Of the frame with most pixels (ITU-T T.81, annex B): a file may have several."""
-    found: tuple[int, int] | None = None
+    found: tuple[int, int, int] | None = None
     position = 2
     for _ in range(_MOST_SEGMENTS):
         file.seek(position)
@@ -119,7 +123,8 @@ def _of_jpeg(file: BinaryIO) -> tuple[int, int] | None:
             position += 1 if begin[1] == 0xFF else 2
             continue
         if begin[1] in _FRAMES and len(begin) == 9:
-            size = struct.unpack_from(">HH", begin, 5)
+            bits, height, width = struct.unpack_from(">BHH", begin, 4)
+            size = height, width, bits
             found = max(found or size, size, key=lambda each: each[0] * each[1])
         position += 2 + struct.unpack_from(">H", begin, 2)[0]
     raise ValueError(f"a JPEG with over {_MOST_SEGMENTS} segments before its pixels")

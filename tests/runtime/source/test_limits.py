@@ -77,7 +77,7 @@ def test_a_picture_that_unpacks_to_more_than_memory_is_refused_by_its_header(tmp
     run = python("-c", PEAK, path)
     message, taken = run.stdout.splitlines()
     assert message.startswith(
-        f"{path}: 12000x12000 pixels (height x width), and a picture may have"
+        f"{path}: 12000x12000 pixels (height x width) of 8 bits, and a picture may have"
     )
     assert "gdal_translate -co TILED=YES" in message
     assert int(taken) < 20
@@ -108,7 +108,7 @@ def test_what_a_header_declares_is_what_the_picture_has(kind):
     content = io.BytesIO()
     Image.new("RGB", (37, 21)).save(content, kind)
     content.seek(0)
-    assert declared(content) == (21, 37)
+    assert declared(content) == (21, 37, 8)
 
 
 def test_what_bigtiff_declares_is_what_it_has(tmp_path, write_raster):
@@ -116,7 +116,7 @@ def test_what_bigtiff_declares_is_what_it_has(tmp_path, write_raster):
     with path.open("rb") as file:
         assert file.read(4) == b"II+\0"
         file.seek(0)
-        assert declared(file) == (21, 37)
+        assert declared(file) == (21, 37, 8)
 
 
 @pytest.mark.parametrize(
@@ -192,3 +192,10 @@ def test_a_label_larger_than_any_is_refused_unread(tmp_path):
             open_pair(tmp_path / "a.png", tmp_path / "a.png", label=path),
         ):
             pass
+
+
+def test_a_picture_of_16_bits_may_have_fewer_pixels(tmp_path):
+    content = bytearray(png(5_000, 5_000, 1))
+    content[24] = 16
+    (tmp_path / "a.png").write_bytes(content)
+    assert "5000x5000 pixels (height x width) of 16 bits, and" in refused(tmp_path / "a.png")
