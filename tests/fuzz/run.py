@@ -1,9 +1,9 @@
 """Coverage-guided fuzzing: ``python -m tests.fuzz.run TARGET --seconds N``.
 
 The toolkit's code is instrumented, so that inputs which reach new code are kept and changed
-further. A finding ends the run with an exit code above 0 and leaves the input that makes it:
-another exception than the toolkit's, a word on stdout or stderr, more than 1 GB of memory, more
-than 20 seconds for an input.
+further. A finding ends the run and leaves the input that makes it in the folder that is printed
+first. Exit code 77: another exception than the toolkit's, or a word on stdout or stderr; 71: more
+than 1 GB of memory; 70: more than 20 seconds for an input.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def main(args: argparse.Namespace) -> None:
 
     target = TARGETS[args.target]
     folder = Path(tempfile.mkdtemp(prefix=f"fuzz-{args.target}-"))
+    print(f"findings go to {folder}", flush=True)
     corpus = args.corpus or folder / "corpus"
     for each in (corpus, folder / "file"):
         each.mkdir(parents=True, exist_ok=True)
