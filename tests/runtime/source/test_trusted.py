@@ -13,7 +13,7 @@ pytest.importorskip("rasterio")
 
 import rasterio
 
-from runtime.source.pair import open_pair, open_source
+from runtime.source.pair import open_pair
 from runtime.source.trusted import MOST_PIXELS_A_SIDE
 
 SIZE = 64
@@ -36,6 +36,11 @@ def read(path: Path, twin: Path) -> None:
         with open_pair(pre, post, align=True) as pair:
             pair.read(0, 0, SIZE, SIZE)
             pair.post.reduced(0, 0, SIZE, SIZE, (8, 8))
+
+
+def window(path: Path) -> tuple:
+    with open_pair(path, path) as pair:
+        return pair.pre.read(0, 0, SIZE, SIZE)
 
 
 def refused(path: Path, twin: Path) -> str:
@@ -87,10 +92,7 @@ def test_what_is_no_file_is_no_image(listener, twin, name):
 def test_any_name_of_a_file_is_that_file(tmp_path, monkeypatch, twin, name):
     monkeypatch.chdir(tmp_path)
     shutil.copy(twin, name)
-    source = open_source(Path(name), None)
-    assert np.array_equal(
-        source.read(0, 0, SIZE, SIZE)[0], open_source(twin, None).read(0, 0, SIZE, SIZE)[0]
-    )
+    assert np.array_equal(window(Path(name))[0], window(twin)[0])
     read(Path(name), twin)
 
 
@@ -152,7 +154,7 @@ def test_what_belongs_to_an_image_is_read(tmp_path, image, twin):
         '<PAMDataset><Metadata><MDI key="a">b</MDI></Metadata></PAMDataset>'
     )
     assert {"a.tif.ovr", "a.tif.msk"} <= {each.name for each in tmp_path.iterdir()}
-    known = open_source(image, None).read(0, 0, SIZE, SIZE)[1]
+    known = window(image)[1]
     assert known.sum() == SIZE * SIZE // 2
     read(image, twin)
 
