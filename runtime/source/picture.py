@@ -116,6 +116,7 @@ def _decoded(path: Path) -> tuple[NDArray[Any], tuple[int, ...] | None]:
     transparent = None
     if content.startswith(png.SIGNATURE):
         transparent = _check_png(content, path).transparent
+        content = png.essential(content)
     elif content.startswith(jpeg.SIGNATURE):
         _check_jpeg(content, path)
     elif not content.startswith(TIFF_SIGNATURES):
@@ -126,10 +127,6 @@ def _decoded(path: Path) -> tuple[NDArray[Any], tuple[int, ...] | None]:
         raise ImageError(f"{path}: cannot be decoded ({error.err}); write it again") from error
     if pixels is None:
         raise ImageError(f"{path}: truncated or corrupted, it cannot be decoded; copy it again")
-    if transparent is not None and pixels.shape[2:] == (4,):
-        # xBD's own files name one colour as transparent (tRNS). OpenCV makes a band of it,
-        # which is not in the file; the three that are there are intact.
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
     if pixels.ndim != 3 or pixels.shape[2] != 3:
         bands = 1 if pixels.ndim == 2 else pixels.shape[2]
         raise _wrong_pixels(path, f"{bands} band(s) of {pixels.dtype}")

@@ -80,6 +80,10 @@ def labels(folder: Path) -> Iterator[bytes]:
         for name, shape in shapes.items()
     }, "metadata": {"width": 1024}}).encode()  # fmt: skip
     yield b'{"features": {"xy": [], "lng_lat": []}}'
+    for wkt in (["POINT (1 2)"], 7, None, "POLYGON EMPTY", "POLYGON ((1 1, 1 1, 1 1, 1 1))",
+                "POLYGON Z ((1 1 NaN, 2 1e308 0, 3 3 0, 1 1 NaN))"):  # fmt: skip
+        feature = {"properties": {"uid": wkt}, "wkt": wkt}
+        yield json.dumps({"features": {"xy": [feature] * 2, "lng_lat": [feature]}}).encode()
 
 
 def read_pairs(content: bytes, folder: Path) -> None:

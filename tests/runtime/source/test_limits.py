@@ -17,6 +17,11 @@ from runtime.source.limits import MOST_PIXELS, declared
 from runtime.source.pair import open_pair
 from runtime.source.picture import read_image
 
+ADAM7 = [
+    (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+    (0, 1, 1, 2),
+]  # fmt: skip
+
 PEAK = """
 import resource, sys
 from pathlib import Path
@@ -36,15 +41,22 @@ def png(width: int, height: int, rows: int, interlaced: int = 0) -> bytes:
     """An RGB PNG that declares width x height and holds black rows."""
     stream, row = zlib.compressobj(1), bytes(1 + 3 * width)
     data = b"".join([*(stream.compress(row) for _ in range(rows)), stream.flush()])
+    return whole(width, height, data, interlaced)
 
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
 
+def packed(shape: tuple[int, ...], rows: bytes, interlaced: bool) -> bytes:
+    """An RGB PNG of [H,W,3] whose rows are given with their filters."""
+    return whole(shape[1], shape[0], zlib.compress(rows), int(interlaced))
+
+
+def whole(width: int, height: int, data: bytes, interlaced: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, interlaced)
-    ends = chunk(b"IHDR", header), chunk(b"IDAT", data) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(ends)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", data), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def jpeg(width: int, height: int) -> bytes:
@@ -200,3 +212,52 @@ def test_a_picture_of_16_bits_may_have_fewer_pixels(tmp_path):
     content[24] = 16
     (tmp_path / "a.png").write_bytes(content)
     assert "5000x5000 pixels (height x width) of 16 bits, and" in refused(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("at", [24, 25, 26, 27, 28])
+def test_a_png_of_no_known_kind_is_told_by_us_alone(tmp_path, capfd, at):
+    content = bytearray(png(8, 8, 8))
+    content[at] = 77
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    (tmp_path / "a.png").write_bytes(content)
+    assert "its IHDR is invalid" in refused(tmp_path / "a.png")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (8, 8), (37, 21), (5, 9)])
+def test_every_row_of_a_png_begins_with_a_filter(tmp_path, capfd, interlaced, size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    content = tmp_path / "a.png"
+    rows = [
+        image[y::down, x::across]
+        for x, y, across, down in (ADAM7 if interlaced else [(0, 0, 1, 1)])
+        if image[y::down, x::across].size
+    ]
+    lines = [b"\0" + line.tobytes() for each in rows for line in each]
+    content.write_bytes(packed(image.shape, b"".join(lines), interlaced))
+    np.testing.assert_array_equal(read_image(content), image)
+    for number in range(len(lines)):
+        wrong = [*lines[:number], b"\5" + lines[number][1:], *lines[number + 1 :]]
+        content.write_bytes(packed(image.shape, b"".join(wrong), interlaced))
+        assert "a row of it has an unknown filter" in refused(content)
+    content.write_bytes(packed(image.shape, b"".join(lines)[:-1], interlaced))
+    assert "its pixel data unpacks to" in refused(content)
+    content.write_bytes(packed(image.shape, b"".join(lines) + b"\0", interlaced))
+    assert "its pixel data unpacks to" in refused(content)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_else_is_in_a_png_is_not_unpacked(tmp_path, capfd):
+    whole = png(8, 8, 8)
+    bomb = b"a\0\0" + zlib.compress(bytes(64 << 20), 9)
+    odd = [
+        chunk(b"iCCP", bomb),
+        chunk(b"zTXt", bomb),
+        chunk(b"gAMA", b""),
+        chunk(b"acTL", bytes(8)),
+    ]
+    at = whole.index(b"IDAT") - 4
+    (tmp_path / "a.png").write_bytes(whole[:at] + b"".join(odd) + whole[at:])
+    assert not read_image(tmp_path / "a.png").any()
+    assert capfd.readouterr() == ("", "")
