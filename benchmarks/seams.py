@@ -94,11 +94,11 @@ def seam_distances(size: int, engine: tuple[int, int], halo: int) -> np.ndarray:
     """
     import numpy as np
 
-    from runtime.scene.windows import spans
+    from runtime.scene.windows import Spans
 
     axes = []
     for window in engine:
-        ends = [span.end for span in spans(size, window, halo)[:-1]]
+        ends = [span.end for span in Spans(size, window, halo)[:-1]]
         at = np.arange(size)
         gaps = [np.where(at < end, end - 1 - at, at - end) for end in ends]
         axes.append(np.min(gaps, axis=0) if gaps else np.full(size, size))

@@ -115,7 +115,7 @@ def _naming(path: Path) -> Iterator[None]:
         raise
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 

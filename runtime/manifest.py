@@ -25,8 +25,8 @@ from runtime.payload import payload_of as payload_of
 FORMAT = 1
 FILE_NAME = "manifest.json"
 
-LARGEST = 16 << 20
-"""Bytes of a manifest; they are a few thousand. More is not read."""
+MOST_BYTES = 1 << 24
+"""They are a few thousand."""
 
 STRIDE = 32
 """Height and width of every engine are multiples of this."""
@@ -126,13 +126,8 @@ class Manifest:
             raise ManifestError(
                 f"{path}: missing, so this is no engine folder; build one with {_rebuild(folder)}"
             )
-        if path.stat().st_size > LARGEST:
-            raise ManifestError(
-                f"{path}: holds {path.stat().st_size} bytes, far more than a manifest has; "
-                f"rebuild with {_rebuild(folder)}"
-            )
         try:
-            content = records.load_json(path)
+            content = records.load_json(path, MOST_BYTES)
             _check_format(content, path)
             manifest = records.parse(cls, content)
             manifest.check_values()

@@ -31,7 +31,7 @@ from runtime.output.totals import BuildingTotals
 from runtime.scene import unfinished
 from runtime.scene.strip import Strip
 from runtime.scene.unfinished import Unfinished
-from runtime.scene.windows import Window, window_rows
+from runtime.scene.windows import WindowRows, window_rows
 from runtime.scene.work import halo_of, strips
 from runtime.source.explain import why_unknown
 from runtime.source.pair import ScenePair, open_pair
@@ -90,7 +90,7 @@ def map_pair(
             "post": str(post),
             "height": pair.height,
             "width": pair.width,
-            "windows": sum(map(len, rows)),
+            "windows": rows.count,
             "failed_tiles": [asdict(each) for each in work.journal.failed],
             **summary.by_class(totals),
             "pixels": summary.by_value(counts),
@@ -143,7 +143,7 @@ def _begun(
     folder: Path,
     out: Path,
     pair: ScenePair,
-    rows: list[tuple[Window, ...]],
+    rows: WindowRows,
     pixels: dict[str, Any],
     options: MapOptions,
 ) -> Unfinished:
@@ -159,7 +159,7 @@ def _begun(
         names = {name: file_of(name, pair.georeference) for name in maps}
         if done and identity.intact(out, done, names.values()):
             cli.note("every pixel is there from before; the buildings are made anew")
-            work.fill([row[0].row for row in rows], {n: reader(out / f) for n, f in names.items()})
+            work.fill(rows.rows, {n: reader(out / f) for n, f in names.items()})
         return work
     if not options.resume:
         raise ConfigError(

@@ -9,21 +9,28 @@ from __future__ import annotations
 import dataclasses
 import json
 import types
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Record = TypeVar("Record")
+
+MOST_BYTES = 1 << 28
+"""Of a file of ours: a journal names each tile that failed. As values it takes ten times that."""
 
 
 class RecordError(ValueError):
     """A value that does not fit; the message names the key."""
 
 
-def load_json(path: Path) -> Any:
-    """The JSON value in a file.
+def load_json(path: Path, most: int = MOST_BYTES) -> Any:
+    """The JSON value in a file of at most `most` bytes.
 
     Raises RecordError for what is not JSON text, NaN and a key given twice included.
     """
+    size = path.stat().st_size
+    if size > most:
+        raise RecordError(f"{size} bytes, expected at most {most}")
     try:
         return json.loads(
             path.read_bytes().decode(),
@@ -101,7 +108,6 @@ def _refuse_constant(name: str) -> Any:
 def _object_of_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
         raise RecordError(f"key {twice} is given twice")
     return content

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.buildings.vector_format import EXPECTED, checked
 from runtime.errors import ConfigError, reason
 from runtime.libraries import library
-from runtime.source.georeference import Georeference, reproject, short
+from runtime.source.georeference import FARTHEST, Georeference, reproject, short
 from runtime.source.globe import beside, continuous, period_of
 
 CHUNK = 50_000
@@ -26,11 +29,12 @@ _MIXED = ("Unknown", "GeometryCollection")
 class FootprintFile:
     """The one polygon layer of a vector file.
 
-    count: features. bounds: left, bottom, right, top in the layer's CRS.
+    opened: what GDAL opens. count: features. bounds: left, bottom, right, top in the layer's CRS.
     period: how far in x it is once round the world, where x goes round it.
     """
 
     path: Path
+    opened: str
     layer: str
     crs: str
     count: int
@@ -46,10 +50,11 @@ class FootprintFile:
         raw, shapely = library("pyogrio.raw"), library("shapely")
         for skip in range(0, self.count, CHUNK):
             try:
-                _, fids, encoded, _ = raw.read(
-                    self.path, layer=self.layer, columns=[], force_2d=True, return_fids=True,
-                    skip_features=skip, max_features=CHUNK,
-                )  # fmt: skip
+                with _quietly():
+                    _, fids, encoded, _ = raw.read(
+                        self.opened, layer=self.layer, columns=[], force_2d=True,
+                        return_fids=True, skip_features=skip, max_features=CHUNK,
+                    )  # fmt: skip
                 geometry = shapely.from_wkb(encoded)
             except (*_errors(), shapely.errors.GEOSException) as error:
                 raise _unreadable(self.path, error) from error
@@ -65,7 +70,7 @@ def _placed(geometry: NDArray[Any], file: FootprintFile, place: Georeference) ->
         geometry = continuous(geometry, theirs)
     points = reproject(shapely.get_coordinates(geometry), file.crs, place.crs_wkt)
     placed: NDArray[Any] = shapely.set_coordinates(geometry.copy(), points)
-    placed[~np.isfinite(shapely.bounds(placed)).all(axis=1)] = None
+    placed[~(np.abs(shapely.bounds(placed)) < FARTHEST).all(axis=1)] = None
     return continuous(placed, here, place.transform[2]) if here else placed
 
 
@@ -77,14 +82,18 @@ def open_footprints(
     Raises ConfigError: unreadable, not one polygon layer, no CRS, no feature, elsewhere.
     """
     pyogrio = library("pyogrio")
+    opened, driver = checked(path)
     try:
-        layers = [(str(name), kind) for name, kind in pyogrio.list_layers(path)]
-        layer = _polygon_layer(path, layers)
-        info = pyogrio.read_info(
-            path, layer=layer, force_feature_count=True, force_total_bounds=True
-        )
+        with _quietly():
+            layers = [(str(name), kind) for name, kind in pyogrio.list_layers(opened)]
+            layer = _polygon_layer(path, layers)
+            info = pyogrio.read_info(
+                opened, layer=layer, force_feature_count=True, force_total_bounds=True
+            )
     except _errors() as error:
         raise _unreadable(path, error) from error
+    if info["driver"] != driver:
+        raise ConfigError(f"{path}: GDAL takes it for {info['driver']}, it is {driver}; {EXPECTED}")
     if not info["crs"]:
         raise ConfigError(
             f"{path}: no CRS, so the footprints' place is unknown; assign it with "
@@ -92,9 +101,10 @@ def open_footprints(
         )
     if not info["features"] or info["total_bounds"] is None:
         raise ConfigError(f"{path}: layer {layer} is empty; expected building footprints")
+    bounds = np.clip(info["total_bounds"], -FARTHEST, FARTHEST).tolist()
     try:
         found = FootprintFile(
-            path, layer, info["crs"], int(info["features"]), tuple(info["total_bounds"]),
+            path, opened, layer, info["crs"], int(info["features"]), tuple(bounds),
             period_of(info["crs"]),
         )  # fmt: skip
         there = _over(found, found.bounds, height, width, georeference)
@@ -109,16 +119,22 @@ def open_footprints(
     return found
 
 
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """GDAL's own account of odd content would reach the terminal as Python's warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
+
+
 def _errors() -> tuple[type[Exception], ...]:
-    errors = library("pyogrio.errors")
-    return errors.DataSourceError, errors.DataLayerError
+    """UnicodeError: of names that are not UTF-8."""
+    errors, inner = library("pyogrio.errors"), library("pyogrio._err")
+    return errors.DataSourceError, errors.DataLayerError, inner.CPLE_BaseError, UnicodeError
 
 
 def _unreadable(path: Path, error: Exception) -> ConfigError:
-    return ConfigError(
-        f"{path}: cannot be read as footprints ({reason(error)}); expected a GeoPackage, GeoJSON "
-        "or Shapefile of polygons"
-    )
+    return ConfigError(f"{path}: cannot be read as footprints ({reason(error)}); {EXPECTED}")
 
 
 def _check_polygons(path: Path, fids: NDArray[Any], geometry: NDArray[Any]) -> None:

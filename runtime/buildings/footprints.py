@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain
 from math import nan
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.buildings.footprint_file import FootprintFile, elsewhere
-from runtime.buildings.spans import Spans, spans_of
+from runtime.buildings.spans import Spans, spans_by_shape
 from runtime.buildings.votes import building_pixels, count_votes, judge
 from runtime.damage import BACKGROUND, CLASS_NAMES, DAMAGE_CLASSES, NODATA
 from runtime.libraries import library
@@ -89,36 +89,40 @@ def grade(
         raise elsewhere(footprints, height, width, georeference)
 
 
-def _pixels(shapes: NDArray[Any], height: int, width: int) -> Iterator[Spans]:
-    """Each footprint's pixels; `shapes` are in pixel coordinates."""
+def _pixels(shapes: NDArray[Any], height: int, width: int) -> Iterator[Iterable[Spans]]:
+    """Each footprint's pixels, band by band; `shapes` are in pixel coordinates."""
     shapely = library("shapely")
-    spans = spans_of(shapes, height, width)
     centroids = shapely.centroid(shapes)
     columns, rows = shapely.get_x(centroids), shapely.get_y(centroids)
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    bounds = np.searchsorted(spans.owner, np.arange(len(shapes) + 1)).tolist()
-    for index, (begin, end) in enumerate(pairwise(bounds)):
-        if begin == end and inside[index]:
+    for index, bands in enumerate(spans_by_shape(shapes, height, width)):
+        first = next((band for band in bands if len(band.row)), None)
+        if first is not None:
+            yield chain([first], bands)
+        elif inside[index]:
             row, column = (np.array([int(each[index])]) for each in (rows, columns))
-            yield Spans(np.array([index]), row, column, column + 1)
+            yield [Spans(np.array([index]), row, column, column + 1)]
         else:
-            yield spans[begin:end]
+            yield []
 
 
-def _counted(spans: Spans, read_window: ReadWindow) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _counted(
+    bands: Iterable[Spans], read_window: ReadWindow
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """int64 [256], pixels by the value of damage, and int64 [4], votes by damage class."""
     counts = np.zeros(NODATA + 1, np.int64)
     votes = np.zeros(len(DAMAGE_CLASSES), np.int64)
-    if not len(spans.row):
-        return counts, votes
-    left, right = int(spans.begin.min()), int(spans.end.max())
-    bottom = int(spans.row[-1]) + 1
-    height = max(1, BAND_PIXELS // (right - left))
-    for top in range(int(spans.row[0]), bottom, height):
-        inside = spans.mask(top, min(top + height, bottom), left, right)
-        damage, confidence = read_window(top, left, *inside.shape)
-        votes += count_votes(inside * building_pixels(damage), 2, damage, confidence)[1][1]
-        counts += np.bincount(damage[inside > 0], minlength=NODATA + 1)
+    for spans in bands:
+        if not len(spans.row):
+            continue
+        left, right = int(spans.begin.min()), int(spans.end.max())
+        bottom = int(spans.row[-1]) + 1
+        height = max(1, BAND_PIXELS // (right - left))
+        for top in range(int(spans.row[0]), bottom, height):
+            inside = spans.mask(top, min(top + height, bottom), left, right)
+            damage, confidence = read_window(top, left, *inside.shape)
+            votes += count_votes(inside * building_pixels(damage), 2, damage, confidence)[1][1]
+            counts += np.bincount(damage[inside > 0], minlength=NODATA + 1)
     return counts, votes
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.libraries import library
+
+MOST_CROSSINGS = 1 << 20
+"""Of edges with rows, held at a time. About 100 bytes each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +44,79 @@ class Spans:
         return (change.cumsum(axis=1)[:, :-1] > 0).astype(np.int32)
 
 
-def spans_of(shapes: NDArray[Any], height: int, width: int) -> Spans:
-    """The spans of shapely (multi)polygons in pixel coordinates, on height x width pixels.
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """Edges of polygons that cross the centre line of a row of the scene, ascending by polygon.
 
-    A centre on the edge between two neighbours belongs to one of them.
+    low, high: float64 [N,2], x and y of their ends, the upper row's first.
+    first, last: int64 [N], rows first..last-1 are crossed.
+    part, owner: int64 [N], the polygon's part, and the polygon.
+    width: columns of the scene.
     """
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    part: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    width: int
+
+    def __getitem__(self, which: slice | NDArray[Any]) -> Edges:
+        return Edges(
+            self.low[which], self.high[which], self.first[which], self.last[which],
+            self.part[which], self.owner[which], self.width,
+        )  # fmt: skip
+
+    def crossings(self, shapes: int) -> NDArray[np.int64]:
+        """How often the edges of each polygon cross a row, int64 [shapes]."""
+        times = np.bincount(self.owner, self.last - self.first, shapes)
+        return times.astype(np.int64)
+
+    def bands(self) -> Iterator[Spans]:
+        """Their spans from the top, each band of as many rows as `MOST_CROSSINGS` allow."""
+        if not len(self.first):
+            return
+        begin, end = int(self.first.min()), int(self.last.max())
+        change = np.zeros(end - begin + 1, np.int64)
+        np.add.at(change, self.first - begin, 1)
+        np.subtract.at(change, self.last - begin, 1)
+        crossings = np.cumsum(np.cumsum(change))  # of all rows down to this one
+        top, done = begin, 0
+        while top < end:
+            fit = int(np.searchsorted(crossings, done + MOST_CROSSINGS, side="right"))
+            bottom = min(end, max(top + 1, begin + fit))
+            yield self.between(top, bottom)
+            top, done = bottom, int(crossings[bottom - 1 - begin])
+
+    def between(self, top: int, bottom: int) -> Spans:
+        """The spans of the rows top..bottom-1."""
+        here = self[(self.first < bottom) & (self.last > top)]
+        first, last = np.maximum(here.first, top), np.minimum(here.last, bottom)
+        times = last - first
+        which = np.repeat(np.arange(len(first)), times)
+        row = first[which] + np.arange(len(which)) - (np.cumsum(times) - times)[which]
+        low, high = here.low[which], here.high[which]
+        along = (row + 0.5 - low[:, 1]) / (high[:, 1] - low[:, 1])
+        x = low[:, 0] + along * (high[:, 0] - low[:, 0])
+        part = here.part[which]
+        # A row meets the rings of a part an even number of times: inside from the first to the
+        # second, from the third to the fourth.
+        order = np.lexsort((x, row, part))
+        column = _first_centre(x[order], self.width)
+        begin, end = column[::2], column[1::2]
+        owner, row = here.owner[which][order][::2], row[order][::2]
+        found = np.flatnonzero(end > begin)
+        found = found[np.lexsort((row[found], owner[found]))]  # by polygon, not by part
+        return Spans(*(each[found].astype(np.int64) for each in (owner, row, begin, end)))
+
+
+def edges_of(shapes: NDArray[Any], height: int, width: int) -> Edges:
+    """The edges of shapely (multi)polygons in pixel coordinates, on height x width pixels."""
     shapely = library("shapely")
-    parts, shape_of = shapely.get_parts(shapes, return_index=True)
+    left, top, right, bottom = shapely.bounds(shapes).T
+    here = np.flatnonzero((left < width) & (right > 0) & (top < height) & (bottom > 0))
+    parts, shape_of = shapely.get_parts(shapes[here], return_index=True)
     rings, part_of = shapely.get_rings(parts, return_index=True)
     points, ring_of = shapely.get_coordinates(rings, return_index=True)
     edge = np.flatnonzero(ring_of[1:] == ring_of[:-1])
@@ -54,22 +125,41 @@ def spans_of(shapes: NDArray[Any], height: int, width: int) -> Spans:
     low = np.where(rising, points[edge], points[edge + 1])
     high = np.where(rising, points[edge + 1], points[edge])
     first, last = (_first_centre(each[:, 1], height) for each in (low, high))
-    times = last - first
-    which = np.repeat(np.arange(len(edge)), times)
-    row = first[which] + np.arange(len(which)) - (np.cumsum(times) - times)[which]
-    low, high = low[which], high[which]
-    along = (row + 0.5 - low[:, 1]) / (high[:, 1] - low[:, 1])
-    x = low[:, 0] + along * (high[:, 0] - low[:, 0])
-    part = part_of[ring_of[edge]][which]
-    # A row meets the rings of a part an even number of times: inside from the first to the
-    # second, from the third to the fourth.
-    order = np.lexsort((x, row, part))
-    column = _first_centre(x[order], width)
-    begin, end = column[::2], column[1::2]
-    owner, row = shape_of[part[order][::2]], row[order][::2]
-    found = np.flatnonzero(end > begin)
-    found = found[np.lexsort((row[found], owner[found]))]  # by polygon, not by part
-    return Spans(*(each[found].astype(np.int64) for each in (owner, row, begin, end)))
+    part = part_of[ring_of[edge]]
+    edges = Edges(low, high, first, last, part, here[shape_of[part]], width)
+    return edges[last > first]
+
+
+def spans_of(shapes: NDArray[Any], height: int, width: int) -> Spans:
+    """The spans of shapely (multi)polygons in pixel coordinates, on height x width pixels.
+
+    A centre on the edge between two neighbours belongs to one of them.
+    """
+    return edges_of(shapes, height, width).between(0, height)
+
+
+def spans_by_shape(shapes: NDArray[Any], height: int, width: int) -> Iterator[Iterator[Spans]]:
+    """The same of one polygon after the other, each in bands from the top.
+
+    What it takes grows with the polygons' corners, not with how often they cross a row: zigzags
+    of 2,000 corners cross a scene's rows millions of times. Use each before the next.
+    """
+    edges = edges_of(shapes, height, width)
+    total = np.cumsum(edges.crossings(len(shapes)))
+    bounds = np.searchsorted(edges.owner, np.arange(len(shapes) + 1))
+    begin = 0
+    while begin < len(shapes):
+        done = total[begin - 1] if begin else 0
+        end = int(np.searchsorted(total, done + MOST_CROSSINGS, side="right"))
+        if end <= begin + 1:  # large alone, or the last
+            yield edges[bounds[begin] : bounds[begin + 1]].bands()
+            begin += 1
+            continue
+        together = edges[bounds[begin] : bounds[end]].between(0, height)
+        cuts = np.searchsorted(together.owner, np.arange(begin, end + 1)).tolist()
+        for first, last in pairwise(cuts):
+            yield iter([together[first:last]])
+        begin = end
 
 
 def _first_centre(position: NDArray[np.float64], limit: int) -> NDArray[np.int64]:

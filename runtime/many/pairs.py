@@ -15,6 +15,8 @@ from runtime.source.sidecars import by_image
 _NAME = re.compile(r"(.+)_(pre|post)(_disaster)?\.(?:png|jpe?g|tiff?)", re.IGNORECASE)
 _TAKEN = ("failed.csv", "health.json")  # files of ours that lie beside the folders of maps
 _WHEN = {"pre": "before", "post": "after"}
+MOST_BYTES = 1 << 26
+"""Of a CSV file: some 400,000 pairs."""
 NAMES = "no slash, no dot in front, nothing unprintable, 200 bytes, not failed.csv or health.json"
 
 
@@ -51,11 +53,14 @@ def find_pairs(path: Path) -> list[Pair]:
     if path.is_dir():
         pairs = list(_in_xbd(path))
         empty = f"{path}: no images/*_pre_disaster.png, nor in a folder of it; expected an xBD"
-    elif path.exists():
+    elif path.is_file():
+        if path.stat().st_size > MOST_BYTES:
+            raise ConfigError(f"{path}: {path.stat().st_size} bytes; expected at most {MOST_BYTES}")
         pairs = list(_in_csv(path))
         empty = f"{path}: names no pair; expected a line with the two images below the header, or a"
     else:
-        raise ConfigError(f"{path}: does not exist; expected a CSV file or an xBD folder")
+        what = "is a device or a pipe" if path.exists() else "does not exist"
+        raise ConfigError(f"{path}: {what}; expected a CSV file or an xBD folder")
     if not pairs:
         raise ConfigError(f"{empty} folder with images/ or SPLIT/images/")
     _check_names(pairs, path)

@@ -18,4 +18,4 @@ def write_png(path: Path | str, array: NDArray[np.uint8]) -> None:
     encoded, content = cv2.imencode(".png", picture)
     if not encoded:
         raise ImageError(f"{path}: an array of shape {array.shape} cannot be written as PNG")
-    files.write_bytes(Path(path), content.tobytes())
+    files.write_bytes(Path(path), content.data)

@@ -7,7 +7,9 @@ no ground is invented; only a scene smaller than the engine is padded.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,73 @@ class Window:
     column: Span
 
 
-def window_rows(
-    size: tuple[int, int], engine: tuple[int, int], halo: int
-) -> list[tuple[Window, ...]]:
+@dataclass(frozen=True)
+class Spans(Sequence[Span]):
+    """One dimension of `window_rows`: each is computed when it is asked for."""
+
+    length: int
+    window: int
+    halo: int
+
+    def __len__(self) -> int:
+        if self.length <= self.window:
+            return min(1, self.length)
+        return 1 - (self.window - self.length) // self._step
+
+    @overload
+    def __getitem__(self, index: int) -> Span: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Span]: ...
+    def __getitem__(self, index: int | slice) -> Span | Sequence[Span]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        index = range(len(self))[index]
+        start = index * self._step
+        begin = start + self.halo if index else 0
+        if index == len(self) - 1:
+            return Span(max(0, self.length - self.window), begin, self.length)
+        return Span(start, begin, start + self.window - self.halo)
+
+    @property
+    def _step(self) -> int:
+        return self.window - 2 * self.halo
+
+
+@dataclass(frozen=True)
+class WindowRows:
+    """Rows of windows from top to bottom, each built when it is asked for.
+
+    A few bytes of a header can declare a scene of 10^12 pixels, so what this takes does not
+    grow with the scene.
+    """
+
+    rows: Spans
+    columns: Spans
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[Window, ...]:
+        return tuple(self._row(index))
+
+    def __iter__(self) -> Iterator[tuple[Window, ...]]:
+        return (self[index] for index in range(len(self)))
+
+    @property
+    def count(self) -> int:
+        """Windows in all rows."""
+        return len(self.rows) * len(self.columns)
+
+    def windows(self, rows: Sequence[int]) -> Iterator[Window]:
+        """Of the rows with these numbers, one after the other."""
+        return (window for index in rows for window in self._row(index))
+
+    def _row(self, index: int) -> Iterator[Window]:
+        row = self.rows[index]
+        return (Window(row, column) for column in self.columns)
+
+
+def window_rows(size: tuple[int, int], engine: tuple[int, int], halo: int) -> WindowRows:
     """Windows from top to bottom, and in a row from left to right.
 
     Args:
@@ -39,18 +105,4 @@ def window_rows(
     Returns:
         The kept parts cover each pixel of the scene once.
     """
-    rows, columns = (spans(size[i], engine[i], halo) for i in (0, 1))
-    return [tuple(Window(row, column) for column in columns) for row in rows]
-
-
-def spans(length: int, window: int, halo: int) -> list[Span]:
-    """One dimension of `window_rows`."""
-    found: list[Span] = []
-    kept = 0
-    while kept < length:
-        start = max(0, kept - halo)
-        if start + window >= length:
-            found.append(Span(max(0, length - window), kept, length))
-            break
-        found.append(Span(start, kept, kept := start + window - halo))
-    return found
+    return WindowRows(*(Spans(size[i], engine[i], halo) for i in (0, 1)))

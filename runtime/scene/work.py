@@ -5,7 +5,7 @@ Each stage works on the next window while the one after it is busy.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from runtime.scene.ahead import ahead
 from runtime.scene.inference import infer_rows, read_tiles
 from runtime.scene.strip import Strip
 from runtime.scene.unfinished import Unfinished
-from runtime.scene.windows import Window
+from runtime.scene.windows import WindowRows
 from runtime.source.pair import ScenePair
 
 if TYPE_CHECKING:
@@ -28,28 +28,26 @@ STRIPS_AHEAD = 1
 
 
 def strips(
-    engine: Engine, pair: ScenePair, rows: Sequence[Sequence[Window]], work: Unfinished
+    engine: Engine, pair: ScenePair, rows: WindowRows, work: Unfinished
 ) -> Generator[Strip, None, None]:
     """The whole scene from the top; windows that failed before are tried once more."""
 
-    def infer(todo: Iterable[Sequence[Window]]) -> Iterator[Strip]:
-        windows = [window for row in todo for window in row]
+    def infer(todo: Sequence[int]) -> Iterator[Strip]:
+        size = engine.height, engine.width
         # However this ends, no thread reads from the images when they are closed.
         with (
-            closing(
-                ahead(read_tiles(pair, windows, (engine.height, engine.width)), TILES_AHEAD)
-            ) as tiles,
+            closing(ahead(read_tiles(pair, rows.windows(todo), size), TILES_AHEAD)) as tiles,
             closing(ahead(infer_rows(engine, tiles, pair.width), STRIPS_AHEAD)) as inferred,
         ):
             for strip, failed in inferred:
                 work.add(strip, failed)
                 yield strip
 
-    for _ in infer([rows[row] for row in work.failed_rows()]):
+    for _ in infer(work.failed_rows()):
         pass  # read back below, where its place is
     done = work.rows
     yield from work.strips()
-    yield from infer(rows[done:])
+    yield from infer(range(done, len(rows)))
 
 
 def halo_of(engine: Engine, asked: int | None) -> int:

@@ -16,11 +16,11 @@ from typing import IO, Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from runtime.errors import reason
-from runtime.source import complaints
+from runtime.source import complaints, trusted
 from runtime.source.contract import Known
 from runtime.source.huffman import erased
 
@@ -96,7 +96,7 @@ class Blocks:
         try:
             with complaints.of_gdal() as messages:
                 found = read()
-        except RasterioError as error:
+        except trusted.FAILURES as error:
             raise DamagedError(reason(error.__cause__ or error)) from error
         if messages:
             self._find_damaged(window, messages[0])
@@ -110,7 +110,7 @@ class Blocks:
                 try:
                     with complaints.of_gdal() as messages:
                         dataset.read(self._bands, window=self._window_of(block))
-                except RasterioError as error:
+                except trusted.FAILURES as error:
                     messages = [reason(error.__cause__ or error)]
                 if messages:
                     found[block] = messages[0]

@@ -17,6 +17,12 @@ EQUATOR = 6378137.0
 FLATTENING = 1 / 298.257223563
 E2 = FLATTENING * (2 - FLATTENING)
 
+FARTHEST = 1e12
+"""In the units of any CRS, nothing on the earth is. Numbers beyond are damage, and overflow."""
+
+SMALLEST = 1e-24
+"""Square units of a CRS that a pixel has at least."""
+
 
 @dataclass(frozen=True)
 class Georeference:
@@ -30,7 +36,8 @@ class Georeference:
     transform: tuple[float, float, float, float, float, float]
 
     def __post_init__(self) -> None:
-        if not np.isfinite(self.transform).all() or self.determinant == 0:
+        largest = np.abs(self.transform).max()  # NaN where one is
+        if not largest <= FARTHEST or not abs(self.determinant) >= SMALLEST:
             raise ConfigError(
                 f"geotransform {self.transform}: expected six numbers that give pixels an area"
             )

@@ -12,6 +12,7 @@ from runtime.errors import ConfigError, ImageError
 from runtime.options import RASTER_EXTRA
 from runtime.source.contract import Asked, Known, Pixels, Source, asked_of_each
 from runtime.source.georeference import Georeference
+from runtime.source.limits import check_file, check_label
 from runtime.source.picture import open_picture
 from runtime.source.scale import NeedsScale, of_both
 from runtime.source.tiff import SIGNATURES as TIFF_SIGNATURES
@@ -78,6 +79,7 @@ def open_pair(
         if label:
             from runtime.source.xbd_label import labelled_place
 
+            check_label(label)
             _check_size(pre, post)
             place: Georeference | None = labelled_place(label, pre, post)
         elif (place := pre.georeference) or post.georeference or align:
@@ -122,11 +124,9 @@ def open_source(path: Path, asked: Asked) -> Source:
 
 
 def _is_raster(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            begin = file.read(_LONGEST)
-    except OSError:
-        return False  # `open_picture` has a message for it
+    check_file(path)
+    with path.open("rb") as file:
+        begin = file.read(_LONGEST)
     if begin.startswith(JPEG_2000) and not find_spec("rasterio"):
         raise ConfigError(f"{path}: a JPEG 2000, which needs rasterio; {RASTER_EXTRA}")
     raster = begin.startswith((*TIFF_SIGNATURES, *JPEG_2000))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import ImageError
 from runtime.options import RASTER_EXTRA
-from runtime.source import complaints, jpeg, known, png, tiff
+from runtime.source import complaints, jpeg, known, limits, png, tiff
 from runtime.source import scale as scales
 from runtime.source.contract import Asked, Known, Mask, Pixels, Scale
 from runtime.source.georeference import Georeference
@@ -142,13 +142,14 @@ def _decoded(path: Path) -> tuple[NDArray[Any], list[Colour]]:
 
     ImageError for any other number of bands, and for what the decoder only makes up.
     """
-    content = _content(path)
+    content = limits.picture(path)
     colours: list[Colour] = []
     if content.startswith(png.SIGNATURE):
         transparent = _check_png(content, path).transparent
         if transparent is not None:
             name = " ".join(map(str, transparent))
             colours.append((f"the colour that it names transparent, {name}", transparent))
+        content = png.essential(content)
     elif content.startswith(jpeg.SIGNATURE):
         _check_jpeg(content, path)
     elif content.startswith(tiff.SIGNATURES):
@@ -167,10 +168,6 @@ def _decoded(path: Path) -> tuple[NDArray[Any], list[Colour]]:
         raise ImageError(f"{path}: cannot be decoded ({error.err}); write it again") from error
     if pixels is None:
         raise ImageError(f"{path}: truncated or corrupted, it cannot be decoded; copy it again")
-    if content.startswith(png.SIGNATURE) and colours and pixels.shape[2:] == (4,):
-        # xBD's own files name one colour as transparent (tRNS). OpenCV makes a band of it,
-        # which is not in the file; the three that are there are intact.
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR)
     if pixels.ndim != 3 or pixels.shape[2] != 3:
         bands = 1 if pixels.ndim == 2 else pixels.shape[2]
         raise _wrong_pixels(path, f"{bands} band(s) of {pixels.dtype}")
@@ -198,18 +195,6 @@ def unknown_format(path: Path) -> ImageError:
         f"{path}: not an image in a known format; expected PNG, JPEG or TIFF; "
         f"convert it, for example with: gdal_translate -of PNG {path} {path.stem}.png"
     )
-
-
-def _content(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ImageError(f"{path}: no such image; expected a PNG, JPEG or TIFF file") from error
-    except IsADirectoryError as error:
-        raise ImageError(f"{path}: a folder; expected a PNG, JPEG or TIFF file") from error
-    if not content:
-        raise ImageError(f"{path}: empty; expected a PNG, JPEG or TIFF file; copy it again")
-    return content
 
 
 def _check_png(content: bytes, path: Path) -> png.Header:

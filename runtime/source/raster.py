@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,11 +14,10 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from runtime.errors import ImageError, reason
-from runtime.source import complaints
+from runtime.source import complaints, trusted
 from runtime.source import scale as scales
 from runtime.source.blocks import Blocks, DamagedError, again
 from runtime.source.contract import Asked, Known, Mask, Pixels, Scale
@@ -131,24 +129,21 @@ class Raster:
 
 
 def gdal_settings() -> AbstractContextManager[Any]:
-    """For all that is read and written while a scene is mapped."""
-    return rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE_BYTES)  # type: ignore[no-any-return]
+    """For all that is read and written while a scene is mapped; no file is an address."""
+    return rasterio.Env(  # type: ignore[no-any-return]
+        GDAL_CACHEMAX=BLOCK_CACHE_BYTES, CPL_VSIL_CURL_ALLOWED_FILENAME="none"
+    )
 
 
 def open_raster(path: Path, asked: Asked) -> Raster:
     """Raises ImageError for a raster that is no RGB image, ConfigError for a wrong scale."""
-    try:
-        with warnings.catch_warnings():  # its own account of a raster without coordinates
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(path)
-    except RasterioError as error:
-        raise ImageError(
-            f"{path}: cannot be opened as a raster ({reason(error)}); copy the file again"
-        ) from error
+    dataset = trusted.opened(path)
     try:
         return _as_raster(path, dataset, asked)
-    except BaseException:
+    except BaseException as error:
         dataset.close()
+        if isinstance(error, trusted.FAILURES):
+            raise trusted.unreadable(path, error) from error
         raise
 
 
@@ -203,6 +198,6 @@ def _sample(dataset: Any, bands: tuple[int, ...], masks: Declared) -> NDArray[An
         with again(dataset) as file, complaints.of_gdal():
             pixels = file.read(bands, out_shape=(3, *shape))
             known = every(masks.masks(file, pixels, None, out_shape=shape))
-    except RasterioError:  # told where the window is mapped
+    except trusted.FAILURES:  # told where the window is mapped
         return np.empty(0)
     return np.asarray(pixels.ravel() if known is None else pixels[:, known])

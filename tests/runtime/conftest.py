@@ -313,3 +313,47 @@ def mapped(engine: Engine, tmp_path: Path) -> Callable[..., tuple[dict, Path]]:
         return map_pair(engine, pre, post, out, MapOptions(**options)), out
 
     return run
+
+
+class Listener:
+    """An address that answers 404, in a process of its own: GDAL asks while it holds Python."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        log.touch()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _LISTEN, log], stdout=subprocess.PIPE, text=True
+        )
+        self.address = f"http://127.0.0.1:{int(self._process.stdout.readline())}/"
+
+    def calls(self) -> list[str]:
+        """First lines of what was asked for since the last time."""
+        found = self._log.read_text().splitlines()
+        self._log.write_text("")
+        return found
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+_LISTEN = """
+import socket, sys
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+while True:
+    client, _ = server.accept()
+    with client, open(sys.argv[1], "a") as log:
+        client.settimeout(5)
+        log.write(client.recv(1000).decode(errors="replace").partition("\\r")[0] + "\\n")
+        log.flush()
+        client.sendall(b"HTTP/1.1 404 No\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
+"""
+
+
+@pytest.fixture
+def listener(tmp_path: Path):
+    listening = Listener(tmp_path / "calls.log")
+    yield listening
+    listening.close()

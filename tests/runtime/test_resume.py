@@ -213,12 +213,12 @@ def test_an_image_that_changes_meanwhile_makes_no_map(scene, engine, tmp_path, m
     assert not out.exists()
 
 
-@pytest.mark.parametrize("name", ["pre.tfw", "post.tif.aux.xml", "pre.tif.msk"])
+@pytest.mark.parametrize("name", ["pre.tfw", "post.tif.aux.xml", "pre.prj"])
 def test_a_file_beside_an_image_is_a_part_of_it(name, scene, engine, tmp_path, monkeypatch):
     pre, post, *_ = scene()
     out = tmp_path / "out"
     _begin(engine, pre, post, out, monkeypatch)
-    (tmp_path / name).write_text("")
+    (tmp_path / name).write_text("<PAMDataset/>" if name.endswith(".xml") else "")
     with pytest.raises(ConfigError, match="unfinished map with another images"):
         map_pair(engine, pre, post, out, MapOptions(resume=True))
 

@@ -288,7 +288,21 @@ def test_footprints_elsewhere_are_refused(tmp_path):
 
 
 def test_files_that_are_none_are_refused(tmp_path):
-    assert "cannot be read as footprints" in refused(tmp_path / "missing.gpkg")
+    assert "missing.gpkg: does not exist; expected" in refused(tmp_path / "missing.gpkg")
     (tmp_path / "text.geojson").write_text("nothing")
+    assert "expected a GeoPackage, GeoJSON" in refused(tmp_path / "text.geojson")
+    (tmp_path / "text.geojson").write_text('{"type": "FeatureCollection", "features": [')
     assert "cannot be read as footprints" in refused(tmp_path / "text.geojson")
     assert "is empty" in refused(save(tmp_path / "empty.gpkg", []))
+
+
+@pytest.mark.parametrize("far", [1e200, 1e300, 1.7e308])
+def test_a_footprint_with_a_corner_in_the_void_is_not_computed(tmp_path, window, far):
+    corners = ground((5, 5), (9, 5), (9, 9))
+    path = save(
+        tmp_path / "a.gpkg",
+        [Polygon([*corners, (-far, far)]), box(*ground((5, 9))[0], *ground((9, 5))[0])],
+    )
+    found = list(graded_by(path, window, HEIGHT, WIDTH, PLACE))
+    assert (found[0].damage, found[0].area_px) == ("not computed", 0)
+    assert found[1].area_px == 16

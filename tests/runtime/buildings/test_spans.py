@@ -1,3 +1,4 @@
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 from rasterio.features import rasterize
 from shapely.geometry import MultiPolygon, Polygon, box
 
-from runtime.buildings.spans import spans_of
+from runtime.buildings import spans as module
+from runtime.buildings.spans import spans_by_shape, spans_of
 
 HEIGHT, WIDTH = 30, 40
 
@@ -71,3 +73,41 @@ def test_shapes_in_whole_pixels(shape, pixels):
     before, mask, after = masks([box(0, 0, 1, 1), shape, box(0, 0, 1, 2)])
     assert mask.sum() == pixels
     assert (before.sum(), after.sum()) == (1, 2)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(odd, odd), min_size=3, max_size=9), min_size=1, max_size=9),
+    st.integers(1, 300),
+)
+def test_in_bands_the_spans_are_the_same(rings, crossings):
+    shapes = np.array([None, *(Polygon(ring) for ring in rings), None, box(2, 2, 9, 9)], object)
+    expected = spans_of(shapes, HEIGHT, WIDTH)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "MOST_CROSSINGS", crossings)
+        found = [list(bands) for bands in spans_by_shape(shapes, HEIGHT, WIDTH)]
+    assert len(found) == len(shapes)
+    for index, bands in enumerate(found):
+        here = expected[slice(*np.searchsorted(expected.owner, (index, index + 1)))]
+        for name in ("owner", "row", "begin", "end"):
+            parts = [getattr(band, name) for band in bands]
+            assert np.concatenate([*parts, []]).tolist() == getattr(here, name).tolist()
+
+
+def test_a_zigzag_takes_memory_by_its_corners_not_by_the_rows_it_crosses():
+    x = np.linspace(10.1, 9_990.1, 2_000)
+    y = np.where(np.arange(2_000) % 2, 9_999.0, 1.0)
+    zigzag = np.array([Polygon([*zip(x, y, strict=True), (9_990.1, 9_999.5), (10.1, 9_999.5)])])
+    tracemalloc.start()
+    (bands,) = spans_by_shape(zigzag, 10_000, 10_000)
+    area = sum(int((band.end - band.begin).sum()) for band in bands)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert area == pytest.approx(shapely.area(shapely.make_valid(zigzag[0])), rel=1e-3)
+    assert peak < 200 << 20
+
+
+@pytest.mark.parametrize("far", [box(1e5, 1e5, 2e5, 2e5), box(-9e9, 0, -1, 9e9)])
+def test_footprints_beside_the_scene_cost_nothing(far):
+    edges = module.edges_of(np.array([far] * 100, object), 10**5, 10**5)
+    assert not len(edges.owner)

@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from runtime.errors import ConfigError
-from runtime.many.pairs import Pair, find_pairs, name_and_role, not_taken
+from runtime.many.pairs import MOST_BYTES, Pair, find_pairs, name_and_role, not_taken
 
 
 @pytest.fixture
@@ -161,3 +163,12 @@ def test_two_images_of_one_role_in_an_xbd_folder_are_refused(tmp_path):
         (tmp_path / "images" / name).touch()
     with pytest.raises(ConfigError, match=r"disaster\.tif: a_pre_disaster\.png is there, too"):
         find_pairs(tmp_path)
+
+
+def test_a_list_without_end_is_refused_unread(tmp_path):
+    with pytest.raises(ConfigError, match="/dev/zero: is a device or a pipe; expected a CSV file"):
+        find_pairs(Path("/dev/zero"))
+    with (tmp_path / "a.csv").open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    with pytest.raises(ConfigError, match=f"bytes; expected at most {MOST_BYTES}"):
+        find_pairs(tmp_path / "a.csv")

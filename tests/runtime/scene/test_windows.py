@@ -1,8 +1,10 @@
+import tracemalloc
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.scene.windows import window_rows
+from runtime.scene.windows import Span, Spans, window_rows
 
 SIDE = st.integers(1, 300)
 TILE = st.integers(8, 64)
@@ -29,3 +31,33 @@ def test_a_scene_of_the_engines_size_is_one_window():
     ((window,),) = window_rows((64, 96), (64, 96), 8)
     assert (window.row.start, window.column.start) == (0, 0)
     assert (window.row.end, window.column.end) == (64, 96)
+
+
+def one_by_one(length: int, window: int, halo: int) -> list[tuple[int, int, int]]:
+    """start, begin and end of the windows along one side, each from the one before."""
+    found, kept = [], 0
+    while kept < length:
+        start = max(0, kept - halo)
+        if start + window >= length:
+            return [*found, (max(0, length - window), kept, length)]
+        found.append((start, kept, kept := start + window - halo))
+    return found
+
+
+@given(st.integers(0, 300), TILE, st.data())
+def test_a_window_is_the_same_by_its_number_as_from_the_one_before(length, window, data):
+    halo = data.draw(st.integers(0, (window - 1) // 2))
+    spans = Spans(length, window, halo)
+    expected = one_by_one(length, window, halo)
+    assert [(each.start, each.begin, each.end) for each in spans] == expected
+    assert len(spans) == len(expected)
+    assert spans[1:-1] == list(spans)[1:-1]
+
+
+def test_windows_of_a_scene_of_10_12_pixels_take_no_memory():
+    tracemalloc.start()
+    rows = window_rows((10**6, 10**6), (32, 32), 8)
+    assert (len(rows), rows.count) == (62_499, 62_499**2)
+    assert next(rows.windows(range(40_000, len(rows)))).row == Span(640_000, 640_008, 640_024)
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()
