@@ -53,7 +53,7 @@ def run(
     sys.exit(code)
 
 
-def silence_opencv() -> None:
+def prepare_opencv() -> None:
     """Before it is imported: it prints its own account of a damaged TIFF before ours.
 
     It also starts a thread for each processor, where a container is granted the time of few.

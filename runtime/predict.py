@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
     options = replace(map_options(args), resume=args.resume, restart=args.restart, label=args.label)
     if args.out.exists() and not args.out.is_dir():
         raise ConfigError(f"--out {args.out}: is a file; expected a folder, or a new name")
-    cli.silence_opencv()
+    cli.prepare_opencv()
     from runtime.engine import load_engine
     from runtime.mapping import map_pair
     from runtime.output.summary import table

@@ -96,7 +96,7 @@ def main(args: argparse.Namespace) -> int:
             "is the inbox" if outbox_folder == inbox_folder else "is a folder of the inbox's own"
         )
         raise ConfigError(f"--outbox {args.outbox}: {which}; expected another folder")
-    cli.silence_opencv()
+    cli.prepare_opencv()
     from runtime.many.health import Health
     from runtime.many.inbox import Inbox
     from runtime.many.lasting import Reopened, Stop

@@ -78,7 +78,7 @@ class Mapper:
     """
 
     def __init__(self, job: Job) -> None:
-        cli.silence_opencv()
+        cli.prepare_opencv()
         from runtime.engine import load_engine
 
         self._job = job

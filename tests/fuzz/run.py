@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> None:
     with atheris.instrument_imports(include=["runtime"]):
         from runtime import cli
 
-        cli.silence_opencv()
+        cli.prepare_opencv()
         from runtime.errors import ToolkitError
         from tests.fuzz.targets import TARGETS
 

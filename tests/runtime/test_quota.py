@@ -147,7 +147,7 @@ import sys
 from pathlib import Path
 from runtime import cli, quota
 quota._PROCESS = Path(sys.argv[1])
-cli.silence_opencv()
+cli.prepare_opencv()
 import cv2
 print(cv2.getNumThreads())
 """
