@@ -56,6 +56,14 @@ class Spans(Sequence[Span]):
             return Span(max(0, self.length - self.window), begin, self.length)
         return Span(start, begin, start + self.window - self.halo)
 
+    def __iter__(self) -> Iterator[Span]:
+        step, last = self._step, len(self) - 1
+        for start in range(0, last * step, step):
+            begin = start + self.halo if start else 0
+            yield Span(start, begin, start + self.window - self.halo)
+        if last >= 0:
+            yield self[last]
+
     @property
     def _step(self) -> int:
         return self.window - 2 * self.halo

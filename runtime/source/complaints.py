@@ -22,7 +22,7 @@ from runtime.errors import reason
 
 _STDERR = 2
 _ALONE = threading.Lock()
-_LIBJPEG = b"JPEG", b"progression"
+_LIBJPEG = b"JPEG", b"progress", b"JFIF", b"Adobe"
 """Words of libjpeg's warnings (jerror.h), one of which each has."""
 
 

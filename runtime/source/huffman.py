@@ -111,6 +111,8 @@ def _count(parts: list[tuple[int, int]], data: bytes, state: _State) -> str | No
     high = max(each[1] for each in state.sampling.values())
     if len(parts) == 1:
         state.sampling[parts[0][0]] = wide, high = 1, 1
+    if not wide or not high:
+        return "its frame header gives its colours no size"
     units = -(-state.size[0] // (8 * high)) * -(-state.size[1] // (8 * wide))
     blocks: list[tuple[int, int]] = []
     for name, tables in parts:

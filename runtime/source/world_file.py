@@ -35,7 +35,7 @@ def check_one_place(pre: Source, post: Source) -> tuple[str, ...]:
     if first and second:
         matrices = [np.array([each[:3], each[3:], (0, 0, 1)]) for each in (first, second)]
         corners = np.array([(x, y, 1) for x in (0, pre.width) for y in (0, pre.height)])
-        if np.linalg.matrix_rank(matrices[0]) == 3:
+        if np.isfinite(matrices).all() and np.linalg.matrix_rank(matrices[0]) == 3:
             there = corners @ np.linalg.solve(*matrices).T
             apart = float(np.abs(there - corners).max())
             if not apart <= TOLERANCE:

@@ -108,7 +108,7 @@ def _read(
         both = [
             (first[uid], second[uid])
             for uid in first
-            if uid in second and len(first[uid]) == len(second[uid])
+            if uid in second and 0 < len(first[uid]) == len(second[uid])
         ]
     except (
         RecordError, ValueError, KeyError, TypeError, AttributeError, ShapelyError
@@ -139,7 +139,10 @@ def _corners(features: list[dict[str, Any]]) -> dict[str, NDArray[np.float64]]:
         raise TypeError("not lists of footprints")
     if not all(isinstance(each["wkt"], str) for each in features):
         raise TypeError("a wkt that is no text")
-    return {each["properties"]["uid"]: get_coordinates(from_wkt(each["wkt"])) for each in features}
+    with np.errstate(all="ignore"):  # 1e999 is infinite, and refused for that
+        return {
+            each["properties"]["uid"]: get_coordinates(from_wkt(each["wkt"])) for each in features
+        }
 
 
 def _step(values: NDArray[np.float64]) -> float:

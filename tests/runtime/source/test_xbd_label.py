@@ -187,3 +187,13 @@ def test_coordinates_that_contradict_the_label_are_refused(tmp_path, write_raste
     cv2.imwrite(str(tmp_path / "post.png"), other)
     with open_pair(pre, tmp_path / "post.png", label=label) as pair:
         assert pair.georeference.transform == pytest.approx(PLACE)
+
+
+@pytest.mark.parametrize("wkt", ["POLYGON EMPTY", "POLYGON ((1e999 1, 2 2, 3 1, 1e999 1))"])
+def test_corners_that_are_none_are_one_line(tmp_path, capfd, wkt):
+    feature = {"properties": {"uid": "a"}, "wkt": wkt}
+    label = tmp_path / "a.json"
+    label.write_text(json.dumps({"features": {"xy": [feature], "lng_lat": [feature]}}))
+    with pytest.raises(DataError):
+        georeference_of(label)
+    assert capfd.readouterr() == ("", "")
