@@ -68,21 +68,23 @@ def test_whole_pixels_all_over_the_tile_do(tmp_path):
     assert off_at_corners(georeference_of(label, SIDE, SIDE)) < 1
 
 
+def footprints(rng: np.random.Generator, count: int, size: float, spread: float) -> list:
+    """Near each other or not."""
+    middle = rng.uniform(0, SIDE, 2)
+    near = np.clip(middle + rng.uniform(-1, 1, (count, 2)) * spread * SIDE, 0, SIDE - size)
+    return [rectangle(*each, size, size * 0.8) for each in near]
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.integers(1, 30), st.floats(5, 60), st.sampled_from([0, 1, 3, None]), st.floats(0, 0.5),
     st.integers(0, 10_000),
 )  # fmt: skip
-def test_what_is_accepted_is_right_at_the_corners(
+def test_what_is_accepted_of_rounded_footprints_is_right_at_the_corners(
     tmp_path_factory, count, size, decimals, spread, seed
 ):
-    """Of rounded or shifted footprints, near each other or not: 95 % confidence, with room."""
-    rng = np.random.default_rng(seed)
-    middle = rng.uniform(0, SIDE, 2)
-    near = np.clip(middle + rng.uniform(-1, 1, (count, 2)) * spread * SIDE, 0, SIDE - size)
-    true = [rectangle(*each, size, size * 0.8) for each in near]
-    moved = [each + rng.normal(0, 0.2, 2) for each in true] if seed % 2 and count > 3 else true
-    pixels = moved if decimals is None else [np.round(each, decimals) for each in moved]
+    true = footprints(np.random.default_rng(seed), count, size, spread)
+    pixels = true if decimals is None else [np.round(each, decimals) for each in true]
     label = write(
         tmp_path_factory.mktemp("a") / "a.json", pixels, [degrees_of(each) for each in true]
     )
@@ -91,6 +93,23 @@ def test_what_is_accepted_is_right_at_the_corners(
     except DataError:
         return
     assert off_at_corners(found) < 1.5 * REACH
+
+
+def test_of_shifted_footprints_the_bound_holds_in_95_of_100_cases(tmp_path):
+    """Each footprint 0.2 pixels off, as drawn by hand."""
+    off = []
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        count, size = int(rng.integers(4, 30)), rng.uniform(5, 60)
+        true = footprints(rng, count, size, rng.uniform(0, 0.5))
+        pixels = [each + rng.normal(0, 0.2, 2) for each in true]
+        label = write(tmp_path / "a.json", pixels, [degrees_of(each) for each in true])
+        try:
+            off.append(off_at_corners(georeference_of(label, SIDE, SIDE)))
+        except DataError:
+            continue
+    assert len(off) > 50
+    assert np.mean(np.array(off) < REACH) >= 0.95
 
 
 def test_a_label_across_the_antimeridian(tmp_path):
