@@ -36,6 +36,9 @@ from runtime.scene.work import halo_of, strips
 from runtime.source.explain import why_unknown
 from runtime.source.pair import ScenePair, open_pair
 
+_OF_READING = ("clipped", "notes")
+"""Of a summary: what reading the images told. Maps that are taken over keep theirs."""
+
 if TYPE_CHECKING:
     from runtime.buildings.footprint_file import FootprintFile
     from runtime.engine import Engine
@@ -74,7 +77,7 @@ def map_pair(
         far = resolution.note(size, engine.manifest)
         notes = _told([*pair.notes, *([far] if far else [])])
         rows = window_rows((pair.height, pair.width), (engine.height, engine.width), halo)
-        work = _begun(folder, out, pair, rows, pixels, options)
+        work, before = _begun(folder, out, pair, rows, pixels, options)
         shutil.rmtree(work.ready, ignore_errors=True)
         work.ready.mkdir()
         counts: Counter[int] = Counter()
@@ -100,6 +103,7 @@ def map_pair(
             "clipped": [each.seen.clipped(each.scale) for each in (pair.pre, pair.post)],
             "pixel_m": list(size) if size else None,
             "notes": [*notes, *_told(_seen(pair))],
+            **{key: before[key] for key in _OF_READING if key in before},
             "identity": pixels,
             "made_with": identity.of_buildings(options),
             "engine": summary.of_engine(engine),
@@ -146,8 +150,8 @@ def _begun(
     rows: WindowRows,
     pixels: dict[str, Any],
     options: MapOptions,
-) -> Unfinished:
-    """The work to go on with, or new work.
+) -> tuple[Unfinished, dict[str, Any]]:
+    """The work to go on with, or new work; the summary of finished maps that it took over.
 
     Raises ConfigError for unfinished work that would be lost or is of something else.
     """
@@ -157,10 +161,11 @@ def _begun(
         done = identity.finished(out, pixels) if options.resume else None
         work = Unfinished.begin(folder, size, maps, pixels)
         names = {name: file_of(name, pair.georeference) for name in maps}
-        if done and identity.intact(out, done, names.values()):
-            cli.note("every pixel is there from before; the buildings are made anew")
-            work.fill(rows.rows, {n: reader(out / f) for n, f in names.items()})
-        return work
+        if not done or not identity.intact(out, done, names.values()):
+            return work, {}
+        cli.note("every pixel is there from before; the buildings are made anew")
+        work.fill(rows.rows, {n: reader(out / f) for n, f in names.items()})
+        return work, done
     if not options.resume:
         raise ConfigError(
             f"{folder}: an unfinished map, {len(journal.heights)} of {len(rows)} rows of windows "
@@ -172,7 +177,7 @@ def _begun(
             "--restart throws it away and begins anew"
         )
     cli.note(f"{len(journal.heights)} of {len(rows)} rows of windows are done, going on")
-    return Unfinished(folder, size, maps, journal)
+    return Unfinished(folder, size, maps, journal), {}
 
 
 def _footprints(pair: ScenePair, options: MapOptions) -> FootprintFile | None:

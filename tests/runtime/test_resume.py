@@ -166,6 +166,17 @@ def test_other_buildings_are_made_without_inference(
     assert not (out / ".unfinished").exists()
 
 
+def test_what_reading_told_stays_with_the_maps(scene, write_raster, engine, tmp_path):
+    pre, post, first, _ = scene()
+    first[:, :60] = 0
+    write_raster(pre, first)
+    out = tmp_path / "out"
+    told = map_pair(engine, pre, post, out, MapOptions())["notes"]
+    assert "is exactly 0, 0, 0 at its border" in told[0]
+    again = map_pair(engine, pre, post, out, MapOptions(min_area=40, resume=True))
+    assert again["notes"] == told
+
+
 def test_footprints_that_changed_are_graded_again(scene, engine, tmp_path, monkeypatch):
     pre, post, *_ = scene()
     out, footprints = tmp_path / "out", tmp_path / "footprints.geojson"
