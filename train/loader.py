@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import DataLoader
 
-from runtime.errors import ToolkitError, reason
+from runtime import host
+from runtime.errors import ConfigError, ToolkitError, reason
 from train.config import TrainConfig
 from train.dataset import CropDataset, Reporting, collate, worker_init
 from train.sampling import EpochSampler
@@ -17,18 +18,26 @@ from train.shared_memory import require_shared_memory
 
 _AHEAD = 2
 """Batches that each process makes in advance, PyTorch's default."""
+_FEW, _PER_CORE = 16, 8
+"""Processes that may be asked for on any machine, and for each of its cores."""
 _PIXEL = 8
 """Bytes of an item a pixel: two RGB images and two masks."""
 _DIED = "DataLoader worker"
 """What PyTorch's messages about a process that is gone begin with."""
 
 
-def check_shared_memory(config: TrainConfig) -> None:
-    """Raises: ConfigError where the batches under way would not fit."""
+def check_loader(config: TrainConfig) -> None:
+    """Raises: ConfigError for more processes than do any good, or batches that would not fit."""
     data, optim = config.data, config.optim
     if not data.workers:
         return
     ranks_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    most = max(_FEW, _PER_CORE * host.physical_cores() // ranks_here)
+    if data.workers > most:
+        raise ConfigError(
+            f"data.workers={data.workers}: each is a process with PyTorch in it; expected at most "
+            f"{most} a rank on this machine"
+        )
     batch = optim.batch_size * data.crop**2 * _PIXEL
     # One more is being copied while those of a step are held.
     under_way = _AHEAD * data.workers + optim.accumulate + 1

@@ -22,7 +22,7 @@ from train.evaluate import damage_maps, summary
 from train.interrupt import Interrupt, on_sigterm
 from train.journal import Journal
 from train.learner import Batch, Learner
-from train.loader import check_shared_memory, ending
+from train.loader import check_loader, ending
 from train.masks import MaskCache
 from train.panels import panel
 from train.prepare import build_learner, build_loader, fingerprint, usable_tiles
@@ -82,7 +82,7 @@ def train(
         )
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file; expected a folder, or a new name")
-    check_shared_memory(config)
+    check_loader(config)
     if world.leads:
         for left_over in out.glob(".*.partial*"):  # of a process killed while it wrote
             left_over.unlink()

@@ -13,7 +13,7 @@ import pytest
 
 from runtime.errors import ConfigError
 from train.config import load_config
-from train.loader import check_shared_memory
+from train.loader import check_loader
 from train.shared_memory import require_shared_memory
 
 REPOSITORY = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ UNCHECKED = """
 import runpy, sys
 import train.loop
 if __name__ == "__main__":
-    train.loop.check_shared_memory = lambda config: None
+    train.loop.check_loader = lambda config: None
     sys.argv = ["train", *sys.argv[1:]]
     runpy.run_module("train", run_name="__main__", alter_sys=True)
 """
@@ -106,11 +106,11 @@ def test_synthesis_without_shared_memory_names_it(tmp_path: Path) -> None:
 
 def test_what_is_needed_grows_with_what_is_under_way(config: Path, monkeypatch: object) -> None:
     one = load_config(config, ["data.workers=1"])
-    check_shared_memory(one)
+    check_loader(one)
     huge = load_config(config, ["data.workers=512", "data.crop=4096", "optim.batch_size=64"])
     with pytest.raises(ConfigError, match=r"data.workers=512: needs \d+.* MB .* free; give"):
-        check_shared_memory(huge)
-    check_shared_memory(load_config(config, ["data.workers=0", "data.crop=4096"]))
+        check_loader(huge)
+    check_loader(load_config(config, ["data.workers=0", "data.crop=4096"]))
 
 
 def test_a_need_beyond_what_is_free_is_refused() -> None:
@@ -158,3 +158,8 @@ def test_a_killed_loader_process_ends_the_run(
     assert len(line) == 1
     assert "a loader process is gone" in line[0]
     assert "--resume" in line[0]
+
+
+def test_more_loader_processes_than_do_any_good_are_refused(config: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.workers=100000: .* expected at most \d+ a rank"):
+        check_loader(load_config(config, ["data.workers=100000"]))
