@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from export.deploy import DeployOptions
 from export.half_precision import check_activations
 from export.request import Proof
 from runtime.backends.contract import OUTPUTS
-from runtime.backends.onnxruntime import settings
+from runtime.backends.onnxruntime import load_onnxruntime, settings
 from runtime.damage import CLASS_NAMES
 from runtime.engine import Engine
 from runtime.errors import CheckpointError, DataError, ExportError
@@ -62,7 +61,7 @@ def graph_runner(model: onnx.ModelProto, options: DeployOptions) -> Runner:
 
     A graph that takes no single pair gets copies of it.
     """
-    session = onnxruntime.InferenceSession(
+    session = load_onnxruntime().InferenceSession(
         model.SerializeToString(), settings(), providers=["CPUExecutionProvider"]
     )
     count = options.batch[0]

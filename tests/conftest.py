@@ -19,7 +19,9 @@ from train.checkpoint import Checkpoint, save_checkpoint
 from train.model import DualHRNet, ModelConfig
 from train.quantisation.artefact import Artefact, read_artefact
 
-sys.modules["openvino_telemetry"] = None  # tests that import openvino themselves send nothing
+# Tests that import these libraries themselves send nothing.
+sys.modules["openvino_telemetry"] = None
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 REPOSITORY = Path(__file__).parents[1]
 Finished = subprocess.CompletedProcess[str]

@@ -16,11 +16,9 @@ if TYPE_CHECKING:
 
 
 def onnxruntime_run(graph: Path, threads: int) -> Run:
-    import onnxruntime
+    from runtime.backends.onnxruntime import load_onnxruntime, settings
 
-    from runtime.backends.onnxruntime import settings
-
-    session = onnxruntime.InferenceSession(
+    session = load_onnxruntime().InferenceSession(
         str(graph), settings(threads), providers=["CPUExecutionProvider"]
     )
     return lambda feeds: session.run(None, dict(feeds))

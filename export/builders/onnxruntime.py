@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
-import onnxruntime
 
 from export.onnx_graph import save_onnx
+from runtime.backends.onnxruntime import load_onnxruntime
 
 
 def version() -> str:
-    return str(onnxruntime.__version__)
+    return str(load_onnxruntime().__version__)
 
 
 def build(model: onnx.ModelProto, folder: Path) -> list[str]:

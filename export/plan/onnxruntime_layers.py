@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from export.plan.origin import Convolution, Origins
 from export.plan.record import CPU, ITEM_BYTES, Kernel, Plan, Tensor
-from runtime.backends.onnxruntime import settings
+from runtime.backends.onnxruntime import load_onnxruntime, settings
 from runtime.errors import ExportError, reason
 
 DTYPES = {"float": "fp32", "float16": "fp16", "bfloat16": "bf16", "double": "fp64"}
@@ -37,7 +36,7 @@ def profile(model: Path, origins: Origins, runs: int = 3) -> Plan:
         events = _events(model, Path(folder), runs)
     claimed: set[str] = set()
     kernels = [_kernel(occurrences, origins, claimed) for occurrences in events.values()]
-    plan = Plan("onnxruntime", onnxruntime.__version__, CPU, tuple(kernels), None, None)
+    plan = Plan("onnxruntime", load_onnxruntime().__version__, CPU, tuple(kernels), None, None)
     return origins.annotate(plan)
 
 
@@ -47,7 +46,7 @@ def _events(model: Path, folder: Path, runs: int) -> dict[str, list[dict[str, An
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / "profile")
     try:
-        session = onnxruntime.InferenceSession(
+        session = load_onnxruntime().InferenceSession(
             str(model), options, providers=["CPUExecutionProvider"]
         )
         images = {
@@ -59,7 +58,7 @@ def _events(model: Path, folder: Path, runs: int) -> dict[str, list[dict[str, An
         profiled = json.loads(Path(session.end_profiling()).read_text())
     except Exception as error:  # its exceptions share no public base
         raise ExportError(
-            f"{model}: ONNX Runtime {onnxruntime.__version__} refused it: {reason(error)}"
+            f"{model}: ONNX Runtime {load_onnxruntime().__version__} refused it: {reason(error)}"
         ) from error
     events: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in profiled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,21 @@ if TYPE_CHECKING:
     from runtime.backends import Maps
 
 
-def settings(threads: int | None = None) -> Any:
-    """How every graph is run, as SessionOptions; without `threads`, on every physical core."""
+def load_onnxruntime() -> Any:
+    """The onnxruntime package without its telemetry: the one place that imports it.
+
+    From 1.29 it sends what it loads, names and hashes of weights among it, and leaves a folder in
+    the user's home. That is begun on import, and only this variable keeps it from beginning.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
+    return onnxruntime
+
+
+def settings(threads: int | None = None) -> Any:
+    """How every graph is run, as SessionOptions; without `threads`, on every physical core."""
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     # Set, not left at 0: then ONNX Runtime pins threads to cores, also to forbidden ones.
@@ -40,7 +52,7 @@ class OnnxRuntimeBackend:
 
     def __init__(self, manifest: Manifest, folder: Path, threads: int | None = None) -> None:
         try:
-            import onnxruntime
+            onnxruntime = load_onnxruntime()
         except ImportError as error:
             raise BackendError(
                 f"{folder} is an ONNX Runtime engine, and onnxruntime cannot be imported "

@@ -127,15 +127,35 @@ def test_openvino_sends_nothing_and_leaves_nothing_in_the_users_home(make_engine
     assert list(home.iterdir()) == []
 
 
-def test_openvino_is_imported_in_one_place():
-    """Elsewhere its telemetry would be on."""
+def test_onnxruntime_sends_nothing_and_leaves_nothing_in_the_users_home(
+    make_engine, tmp_path, python
+):
+    folder = make_engine(tmp_path / "e")
+    home = tmp_path / "home"
+    home.mkdir()
+    quiet = ("CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in quiet}
+    environment["HOME"] = str(home)
+    code = LOAD + "\nimport os\nprint(len(os.listdir('/proc/self/task')))"
+    done = python("-c", code, folder, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert list(home.iterdir()) == []
+    plain = done.stdout.splitlines()[-1]
+    done = python("-c", code, folder, env=environment | {"ORT_DISABLE_TELEMETRY": "1"})
+    assert done.stdout.splitlines()[-1] == plain  # no thread that would send
+
+
+@pytest.mark.parametrize("library", ["openvino", "onnxruntime"])
+def test_a_library_with_telemetry_is_imported_in_one_place(library):
+    """Elsewhere it would be on."""
     root = Path(__file__).parents[2]
     packages = ("runtime", "train", "calibration", "export", "benchmarks")
-    importing = re.compile(r"^\s*(import|from) openvino\b", re.MULTILINE)
+    importing = re.compile(rf"^\s*(import|from) {library}\b", re.MULTILINE)
     found = [
         str(path.relative_to(root))
         for package in packages
         for path in (root / package).rglob("*.py")
         if importing.search(path.read_text())
     ]
-    assert found == ["runtime/backends/openvino.py"]
+    assert found == [f"runtime/backends/{library}.py"]
