@@ -52,21 +52,21 @@ def write_confidence(raw: Path, out: Path, size: tuple[int, int], place: Georefe
 def _translate(
     raw: Path, out: Path, size: tuple[int, int], place: Georeference, about: str, resampling: str
 ) -> None:
-    """GDAL reads the raw file through a description of it, block by block."""
+    """GDAL reads the raw file through a description of it, block by block.
+
+    As raw bytes, whatever they are: a driver that looked for its signature in them would find it.
+    """
     height, width = size
     a, b, c, d, e, f = place.transform
-    raw.with_suffix(".hdr").write_text(
-        f"ENVI\nsamples = {width}\nlines = {height}\nbands = 1\nheader offset = 0\n"
-        "file type = ENVI Standard\ndata type = 1\ninterleave = bsq\nbyte order = 0\n"
-    )
     described = raw.with_suffix(".vrt")
     described.write_text(
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">'
         f"<SRS>{escape(place.crs_wkt)}</SRS>"
         f"<GeoTransform>{c!r},{a!r},{b!r},{f!r},{d!r},{e!r}</GeoTransform>"
-        f'<VRTRasterBand dataType="Byte" band="1">{about}'
-        f'<SimpleSource><SourceFilename relativeToVRT="1">{escape(raw.name)}</SourceFilename>'
-        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
+        f'<VRTRasterBand dataType="Byte" band="1" subClass="VRTRawRasterBand">{about}'
+        f'<SourceFilename relativeToVRT="1">{escape(raw.name)}</SourceFilename>'
+        f"<ImageOffset>0</ImageOffset><PixelOffset>1</PixelOffset><LineOffset>{width}</LineOffset>"
+        "</VRTRasterBand></VRTDataset>"
     )
     with rasterio.open(described) as source:
         rasterio.shutil.copy(source, out, OVERVIEW_RESAMPLING=resampling, **OPTIONS)

@@ -30,6 +30,20 @@ from runtime.source.seen import Seen
 BLOCK_CACHE_BYTES = 64 << 20
 """GDAL's, of decoded blocks. Its default is a share of the machine's memory."""
 
+PINNED = {
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",  # no file is an address
+    "GTIFF_IGNORE_READ_ERRORS": "NO",
+    "GDAL_DISABLE_READDIR_ON_OPEN": "FALSE",  # masks lie beside
+    "GDAL_PAM_ENABLED": "YES",
+    "GDAL_GEOREF_SOURCES": "PAM,INTERNAL,TABFILE,WORLDFILE,XML",
+    "GTIFF_POINT_GEO_IGNORE": "NO",
+    "GTIFF_VIRTUAL_MEM_IO": "NO",
+    "GTIFF_DIRECT_IO": "NO",
+    "CONVERT_YCBCR_TO_RGB": "YES",
+    "GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE": "SIBLING_OR_CHILD_OF_VRT_PATH",
+}
+"""GDAL's defaults, of settings that make it pass over masks, damage or places."""
+
 RED_GREEN_BLUE = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 
 OTHER_COLOURS = {
@@ -129,10 +143,8 @@ class Raster:
 
 
 def gdal_settings() -> AbstractContextManager[Any]:
-    """For all that is read and written while a scene is mapped; no file is an address."""
-    return rasterio.Env(  # type: ignore[no-any-return]
-        GDAL_CACHEMAX=BLOCK_CACHE_BYTES, CPL_VSIL_CURL_ALLOWED_FILENAME="none"
-    )
+    """For all that is read and written while a scene is mapped, whatever the environment says."""
+    return rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE_BYTES, **PINNED)  # type: ignore[no-any-return]
 
 
 def open_raster(path: Path, asked: Asked) -> Raster:
