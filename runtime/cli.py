@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from runtime.errors import ToolkitError
 
@@ -29,6 +30,7 @@ def run(
     becomes one line on stderr; with ``--debug`` it keeps its traceback.
     """
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.error = _usage  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(argv)  # options may stand between key=value pairs
     if args.debug:
         sys.exit(main(args) or 0)
@@ -67,6 +69,11 @@ def prepare_opencv() -> None:
 def note(message: str) -> None:
     """Progress for a person: stderr, so that stdout stays for results."""
     print(message, file=sys.stderr, flush=True)
+
+
+def _usage(message: str) -> NoReturn:
+    """One line, as for any other error."""
+    sys.exit(_report(f"{message}; see --help", 2))
 
 
 def _report(message: str, code: int) -> int:

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from runtime.backends import Backend, Pipelined, open_backend
 from runtime.backends.contract import OUTPUTS
+from runtime.damage import DAMAGE_CLASSES
 from runtime.errors import ConfigError, EngineError, ImageError
+from runtime.host import check_threads
 from runtime.manifest import Manifest
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -96,6 +98,7 @@ class Engine:
         )
         with self._lock:
             self._opened().infer(pre, post, (damage, building, confidence))
+        self._check_classes(damage)
         if not fits:
             for each, copies in zip(wanted, (damage, building, confidence), strict=True):
                 each[...] = copies[0]
@@ -124,6 +127,7 @@ class Engine:
 
         for maps in backend.infer_many(batches()):
             alone = single.popleft()
+            self._check_classes(maps[0])
             yield Prediction(*(each[0] if alone else each for each in maps))
 
     def close(self) -> None:
@@ -171,8 +175,10 @@ class Engine:
         expected = (
             f"this engine takes uint8 RGB [{self.height},{self.width},3], alone or in a batch"
         )
-        if not isinstance(image, np.ndarray):
-            raise ImageError(f"{name} is a {type(image).__name__}; {expected} (a NumPy array)")
+        if not isinstance(image, np.ndarray) or isinstance(image, np.ma.MaskedArray):
+            raise ImageError(
+                f"{name} is a {type(image).__name__}; {expected} (a NumPy array without a mask)"
+            )
         if image.dtype != np.uint8:
             raise ImageError(f"{name} is {image.dtype}; {expected}, as decoded, not scaled")
         if image.ndim not in (3, 4) or image.shape[-1] != 3:
@@ -192,13 +198,24 @@ class Engine:
                 f"{name} holds {count} images of {size}, this engine takes {allowed} at a time"
             )
 
+    def _check_classes(self, damage: NDArray[np.uint8]) -> None:
+        """Raises EngineError for values outside of the scale: a foreign or miscompiled graph."""
+        largest = int(damage.max(initial=0))
+        if largest > DAMAGE_CLASSES[-1]:
+            raise EngineError(
+                f"{self.folder}: gives damage class {largest}, expected 0 to {DAMAGE_CLASSES[-1]}; "
+                f"rebuild with {self.manifest.rebuild_command(self.folder)}"
+            )
+
     def _check_out(self, out: Prediction, shape: tuple[int, ...]) -> None:
         for name in OUTPUTS:
             array = getattr(out, name)
-            if array.shape != shape or array.dtype != np.uint8 or not array.flags.c_contiguous:
+            flags = array.flags
+            fits = array.shape == shape and array.dtype == np.uint8
+            if not (fits and flags.c_contiguous and flags.writeable):
                 raise ImageError(
                     f"out.{name} is {array.dtype} {_shape(array)}; expected an earlier result of "
-                    f"this engine for such images, uint8 {_shape_of(shape)} and contiguous"
+                    f"this engine for such images, uint8 {_shape_of(shape)}, contiguous, writable"
                 )
 
 
@@ -214,8 +231,8 @@ def load_engine(
     a library that is missing or refuses it. Nothing is deserialised before the
     manifest and every payload file were checked, and no payload is read again after that.
     """
-    if threads is not None and threads < 1:
-        raise ConfigError(f"threads is {threads}; expected 1 or more")
+    if threads is not None:
+        check_threads(threads)
     folder = Path(folder)
     manifest = Manifest.read(folder)
     if device is not None:

@@ -37,7 +37,7 @@ def replacing(path: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        with _naming(path):
+        with naming(path):
             yield temporary
             sync(temporary)
         # mkstemp makes private files; outputs follow the umask like any other file.
@@ -59,7 +59,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
-        with _naming(path):
+        with naming(path):
             yield temporary
             for file in temporary.rglob("*"):
                 if file.is_file():
@@ -96,7 +96,7 @@ def adding_to_folder(path: Path) -> Iterator[Path]:
     # Inside, not beside: `path` may be a mount point.
     temporary = Path(tempfile.mkdtemp(prefix=".", suffix=".partial", dir=path))
     try:
-        with _naming(path):
+        with naming(path):
             yield temporary
         for file in sorted(temporary.iterdir()):
             file.replace(path / file.name)
@@ -105,7 +105,7 @@ def adding_to_folder(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """A system's error without a file's name, as a write gives on a full disk, gets `path`."""
     try:
         yield

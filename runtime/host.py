@@ -9,8 +9,18 @@ from pathlib import Path
 
 from runtime import quota
 from runtime.cuda.driver import compute_capability
+from runtime.errors import ConfigError
 
-__all__ = ["cache_folder", "compute_capability", "physical_cores", "platform_name", "processor"]
+__all__ = [
+    "cache_folder",
+    "check_threads",
+    "compute_capability",
+    "physical_cores",
+    "platform_name",
+    "processor",
+]
+
+MOST_THREADS = 512
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _CPUS = Path("/sys/devices/system/cpu")
@@ -19,6 +29,12 @@ _CPUS = Path("/sys/devices/system/cpu")
 def platform_name() -> str:
     """Operating system and processor, like "linux-x86_64" or "linux-aarch64"."""
     return f"{sys.platform}-{platform.machine()}".lower()
+
+
+def check_threads(threads: int) -> None:
+    """Raises ConfigError for a number of threads that no machine has: starting them has no end."""
+    if not 1 <= threads <= MOST_THREADS:
+        raise ConfigError(f"--threads is {threads}; expected 1 to {MOST_THREADS}")
 
 
 def physical_cores() -> int:

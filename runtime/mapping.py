@@ -25,7 +25,7 @@ from runtime.errors import ConfigError, ImageError
 from runtime.locks import alone_in
 from runtime.options import RASTER_EXTRA, SUMMARY, UNFINISHED, MapOptions
 from runtime.output import geojson, summary
-from runtime.output.maps import file_of, maps_of, reader, write_maps
+from runtime.output.maps import OUTPUTS, file_of, maps_of, reader, write_maps
 from runtime.output.quicklook import write_overlay
 from runtime.output.totals import BuildingTotals
 from runtime.scene import unfinished
@@ -56,6 +56,7 @@ def map_pair(
     """
     if options.need_raster and not find_spec("rasterio"):
         raise ConfigError(f"{pre}: mapping a raster needs rasterio; {RASTER_EXTRA}")
+    _check_out(out, [pre, post, options.label, options.footprints])
     halo = halo_of(engine, options.halo)
     pixels = identity.of_pixels(engine, pre, post, options, halo)
     if options.resume and (done := _finished(out, pixels, options)):
@@ -74,8 +75,7 @@ def map_pair(
     ):
         footprints = _footprints(pair, options)  # before the work, not after it
         size = resolution.pixel_m(pair)
-        far = resolution.note(size, engine.manifest)
-        notes = _told([*pair.notes, *([far] if far else [])])
+        notes = _told([*_same(pre, post), *pair.notes, *resolution.note(size, engine.manifest)])
         rows = window_rows((pair.height, pair.width), (engine.height, engine.width), halo)
         work, before = _begun(folder, out, pair, rows, pixels, options)
         shutil.rmtree(work.ready, ignore_errors=True)
@@ -109,6 +109,24 @@ def map_pair(
             "engine": summary.of_engine(engine),
         }
         return _publish(work, out, content)
+
+
+def _check_out(out: Path, inputs: Iterable[Path | None]) -> None:
+    """Raises ConfigError for a folder that libraries cannot name, or where inputs would be lost."""
+    if not str(out).isprintable():
+        raise ConfigError(f"--out {str(out)!r}: expected a name of printable characters in UTF-8")
+    for path in inputs:
+        if path and path.name in OUTPUTS and path.parent.resolve() == out.resolve():
+            raise ConfigError(
+                f"--out {out}: a map written there would replace {path.name}, which is given; "
+                "choose another folder"
+            )
+
+
+def _same(pre: Path, post: Path) -> list[str]:
+    if not pre.samefile(post):
+        return []
+    return [f"{pre} and {post} are one file, in which nothing can have changed"]
 
 
 def _finished(out: Path, pixels: dict[str, Any], options: MapOptions) -> dict[str, Any] | None:

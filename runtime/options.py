@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from runtime.errors import ConfigError
+from runtime.host import check_threads
 
 SUMMARY = "summary.json"
 """In a folder of maps. It is written last: where it is, the maps are complete."""
@@ -113,8 +114,8 @@ def add_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 def map_options(args: argparse.Namespace) -> MapOptions:
     """The footprints' path is absolute: other processes have other working folders."""
-    if args.threads is not None and args.threads < 1:
-        raise ConfigError(f"--threads is {args.threads}; expected 1 or more")
+    if args.threads is not None:
+        check_threads(args.threads)
     options = MapOptions(
         min_area=args.min_area,
         align=args.align,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from runtime import cli
-from runtime.errors import ConfigError
+from runtime.errors import ConfigError, ToolkitError
 from runtime.options import add_options, map_options
 
 
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> int:
-    """1 where a part of the map could not be computed."""
+    """Raises ToolkitError, when all is written, where a part could not be computed."""
     options = replace(map_options(args), resume=args.resume, restart=args.restart, label=args.label)
     if args.out.exists() and not args.out.is_dir():
         raise ConfigError(f"--out {args.out}: is a file; expected a folder, or a new name")
@@ -56,7 +56,12 @@ def main(args: argparse.Namespace) -> int:
     with load_engine(args.engine, args.threads, args.device) as engine:
         summary = map_pair(engine, args.pre, args.post, args.out, options)
     print(json.dumps(summary, indent=2) if args.json else table(summary, args.out))
-    return 1 if summary.get("failed_tiles") else 0
+    if failed := summary["failed_tiles"]:
+        raise ToolkitError(
+            f"{len(failed)} of {summary['windows']} windows could not be computed and are nodata; "
+            f"the first: {failed[0]['reason']}; --resume tries them again"
+        )
+    return 0
 
 
 if __name__ == "__main__":

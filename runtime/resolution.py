@@ -24,18 +24,18 @@ def pixel_m(pair: ScenePair) -> tuple[float, float] | None:
     return float(f"{across:.4g}"), float(f"{down:.4g}")
 
 
-def note(size: tuple[float, float] | None, manifest: Manifest) -> str | None:
-    """For a person: pixels far from what the engine knows; None if they are not."""
+def note(size: tuple[float, float] | None, manifest: Manifest) -> list[str]:
+    """For a person: pixels far from what the engine knows; empty if they are not."""
     if size is None:
-        return None
+        return []
     least, largest = manifest.model.gsd_m or XBD
     if min(size) * FACTOR >= least and max(size) <= largest * FACTOR:
-        return None
+        return []
     shown = " x ".join(f"{each:.3g}" for each in dict.fromkeys(size))
     known = (
         "as its manifest says" if manifest.model.gsd_m else "xBD's, for its manifest does not say"
     )
-    return (
+    return [
         f"pixels of {shown} m on the ground; the engine was trained on {least:g} to {largest:g} m "
         f"({known}): do not trust the map, resample the images or take another engine"
-    )
+    ]

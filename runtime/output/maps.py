@@ -12,6 +12,12 @@ from runtime.output.png import write_png
 from runtime.scene.unfinished import Read, Unfinished
 from runtime.source.georeference import Georeference
 
+OUTPUTS = {
+    "damage.tif", "confidence.tif", "damage.png", "building.png", "confidence.png", "overlay.png",
+    "buildings.gpkg", "buildings.geojson", "summary.json",
+}  # fmt: skip
+"""Every file that a folder of maps may hold."""
+
 
 def maps_of(place: Georeference | None) -> tuple[str, ...]:
     """The maps that are written."""

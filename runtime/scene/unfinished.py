@@ -84,7 +84,7 @@ class Unfinished:
         discard(folder)
         _check_space(folder, size, len(maps))
         for name in maps:
-            with (folder / name).open("wb") as file:
+            with files.naming(folder / name), (folder / name).open("wb") as file:
                 file.truncate(size[0] * size[1])
         work = cls(folder, size, maps, Journal(dict(identity), (), (), size[0]))
         work._write()
@@ -108,7 +108,8 @@ class Unfinished:
     def add(self, strip: Strip, failed: tuple[FailedTile, ...]) -> None:
         """The next row of windows, or one that was there before, made anew."""
         for name in self.maps:
-            with (self.folder / name).open("r+b") as file:
+            path = self.folder / name
+            with files.naming(path), path.open("r+b") as file:
                 file.seek(strip.top * self.size[1])
                 file.write(np.ascontiguousarray(getattr(strip, name)).data)
                 file.flush()

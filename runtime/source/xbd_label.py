@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from runtime.source.globe import CIRCLE, beside
 from runtime.source.place import has_place
 from runtime.source.raster import Raster
 
+_TILE = re.compile(r"(.+)_(?:pre|post)_disaster\b")
 SIDE = 1024
 """Pixels, of the tiles as they are published."""
 UNKNOWNS = 3
@@ -77,9 +79,22 @@ def labelled_place(label: Path, pre: Source, post: Source) -> Georeference:
     """The place of both images. ImageError where one has coordinates that contradict it."""
     place = georeference_of(label, pre.height, pre.width)
     for source in (pre, post):
+        _check_tile(label, source.path)
         if isinstance(source, Raster) and has_place(source.dataset) and source.georeference:
             _check_agrees(label, place, source, source.georeference)
     return place
+
+
+def _check_tile(label: Path, image: Path) -> None:
+    """Raises DataError where both names are xBD's, and of two tiles."""
+    metadata = load_json(label).get("metadata") or {}
+    names = metadata.get("img_name") or label.name, image.name
+    label_tile, image_tile = (_TILE.match(str(name)) for name in names)
+    if label_tile and image_tile and label_tile[1] != image_tile[1]:
+        raise DataError(
+            f"{label}: is of tile {label_tile[1]}, the image {image} of {image_tile[1]}; expected "
+            "the label of this tile"
+        )
 
 
 def _check_agrees(label: Path, place: Georeference, source: Source, own: Georeference) -> None:

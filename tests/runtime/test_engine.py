@@ -6,6 +6,8 @@ import threading
 import tracemalloc
 
 import numpy as np
+import onnx
+import onnx.numpy_helper
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,6 +23,8 @@ from runtime.errors import (
     ImageError,
     ManifestError,
 )
+from runtime.manifest import Manifest
+from runtime.payload import payload_of
 
 BACKENDS = ["onnxruntime", "openvino"]
 
@@ -379,3 +383,35 @@ def test_a_garbled_manifest_never_loads(engine_folder, data):
     (engine_folder / "manifest.json").write_bytes(data)
     with pytest.raises(ManifestError):
         load_engine(engine_folder)
+
+
+def test_arrays_with_masks_or_that_cannot_be_written_are_refused(engine_folder, pair):
+    with load_engine(engine_folder, threads=1) as engine:
+        with pytest.raises(ImageError, match="pre is a MaskedArray"):
+            engine.predict(np.ma.masked_all_like(pair[0]), pair[1])
+        out = engine.predict(*pair)
+        out.damage.flags.writeable = False
+        with pytest.raises(ImageError, match=r"out.damage .* writable"):
+            engine.predict(*pair, out=out)
+
+
+def test_a_class_that_the_scale_has_not_is_an_error(make_engine, tmp_path, pair):
+    """Of a graph of another origin: what it says would be counted as nothing."""
+    folder = make_engine(tmp_path / "e")
+    model = onnx.load(folder / "model.onnx")
+    (one,) = [each for each in model.graph.initializer if each.name == "one"]
+    one.CopyFrom(onnx.numpy_helper.from_array(np.asarray(6, np.float32), "one"))
+    onnx.save(model, folder / "model.onnx")
+    payload = payload_of(folder, ["model.onnx"])
+    dataclasses.replace(Manifest.read(folder), payload=payload).write(folder)
+    with load_engine(folder, threads=1) as engine:
+        with pytest.raises(EngineError, match=r"gives damage class \d, expected 0 to 4"):
+            engine.predict(*pair)
+        with pytest.raises(EngineError, match="gives damage class"):
+            list(engine.predict_many([pair]))
+
+
+@pytest.mark.parametrize("threads", [0, -1, 513, 10**9, 2**40])
+def test_a_number_of_threads_that_no_machine_has_is_refused(engine_folder, threads):
+    with pytest.raises(ConfigError, match="expected 1 to 512"):
+        load_engine(engine_folder, threads=threads)

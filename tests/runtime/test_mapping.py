@@ -1,6 +1,7 @@
 """Whole maps of rasters: what is in them, and what is left when something fails."""
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from rio_cogeo.cogeo import cog_validate
 
 from runtime.buildings import find_buildings
 from runtime.damage import CLASS_COLOURS, CLASS_NAMES
-from runtime.engine import Engine
+from runtime.engine import Engine, load_engine
 from runtime.errors import BackendError, ConfigError, EngineError, ImageError
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
@@ -97,11 +98,7 @@ def test_windows_without_data_are_not_inferred(scene, mapped, write_raster, engi
 
 def test_a_tile_that_cannot_be_read_is_nodata_and_listed(scene, mapped, reference, write_raster):
     pre, post, first, second = scene(128, 256, compress="deflate")
-    with rasterio.open(post) as file:
-        offset = int(file.get_tag_item("BLOCK_OFFSET_1_1", "TIFF", bidx=1))
-    with post.open("r+b") as file:
-        file.seek(offset)
-        file.write(b"\xff" * 32)
+    _harm(post, 32)
     summary, out = mapped(pre, post)
     damage = read(out / "damage.tif")
     assert summary["failed_tiles"]
@@ -287,3 +284,107 @@ def test_real_xbd_labels_place_their_tile(measurement_data):
         assert 0.2 < metres < 4  # the ground sample distance of xBD's sensors
         placed += 1
     assert placed
+
+
+@pytest.mark.parametrize("start", [b"P5\n", b"II*\0", b"\x89PNG\r\n\x1a\n", b"<VRTDataset "])
+def test_maps_that_begin_like_a_file_of_some_format_are_written_as_they_are(
+    start, engine_folder, tmp_path, write_raster
+):
+    """The first pixels of the confidence map are the signature of a format that GDAL knows."""
+    values = np.frombuffer(start.ljust(16, b"\1"), np.uint8)
+    pre, post = np.full((2, 40, 60, 3), 200, np.uint8)
+    post[0, : len(values)] = values[:, None]  # confidence is that of `post`
+    paths = [write_raster(tmp_path / f"{n}.tif", i) for n, i in (("a", pre), ("b", post))]
+    with load_engine(engine_folder, threads=1) as engine:
+        map_pair(engine, *paths, tmp_path / "out", MapOptions())
+    np.testing.assert_array_equal(read(tmp_path / "out" / "confidence.tif")[0, :16], values)
+
+
+def test_a_scene_of_one_pixel_has_its_map(scene, mapped, reference):
+    pre, post, first, second = scene(1, 1)
+    _, out = mapped(pre, post)
+    assert read(out / "damage.tif") == reference(first, second)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GDAL_DISABLE_READDIR_ON_OPEN", "EMPTY_DIR"),
+        ("GDAL_PAM_ENABLED", "NO"),
+        ("GTIFF_IGNORE_READ_ERRORS", "YES"),
+        ("GDAL_GEOREF_SOURCES", "NONE"),
+    ],
+)
+def test_gdals_environment_hides_neither_masks_nor_damage_nor_the_place(
+    name, value, scene, engine_folder, tmp_path, python
+):
+    pre, post, *_ = scene(128, 256, compress="lzw")
+    bands = "".join(
+        f'<PAMRasterBand band="{band}"><NoDataValue>7</NoDataValue></PAMRasterBand>'
+        for band in (1, 2, 3)
+    )
+    (tmp_path / "pre.tif.aux.xml").write_text(f"<PAMDataset>{bands}</PAMDataset>")
+    _harm(post, 1 << 20)
+    line = ("-m", "runtime.predict", "--engine", engine_folder, pre, post, "--json")
+    plain = python(*line, "--out", tmp_path / "plain")
+    other = python(*line, "--out", tmp_path / "other", env={**os.environ, name: value})
+    assert plain.returncode == other.returncode == 1
+    assert other.stderr == plain.stderr
+    for each in ("damage.tif", "confidence.tif"):
+        content = [(tmp_path / out / each).read_bytes() for out in ("plain", "other")]
+        assert content[0] == content[1]
+
+
+def test_a_window_that_failed_is_an_error_that_says_why(scene, engine_folder, tmp_path, python):
+    pre, post, *_ = scene(128, 256, compress="deflate")
+    _harm(post, 32)
+    out = tmp_path / "out"
+    result = python("-m", "runtime.predict", "--engine", engine_folder, pre, post, "--out", out)
+    assert result.returncode == 1
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("error: ")
+    assert "windows could not be computed and are nodata; the first: " in line
+    assert "post.tif: cannot be read" in line
+    assert (out / "summary.json").exists()
+
+
+def _harm(path: Path, most: int) -> None:
+    """Bytes of one block, at most so many, that no decoder takes."""
+    with rasterio.open(path) as file:
+        offset, size = (
+            int(file.get_tag_item(f"BLOCK_{each}_1_1", "TIFF", bidx=1))
+            for each in ("OFFSET", "SIZE")
+        )
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\xff" * min(size, most))
+
+
+@pytest.mark.parametrize("given", ["pre", "footprints"])
+def test_a_map_does_not_replace_what_it_is_made_from(given, scene, engine, tmp_path):
+    pre, post, *_ = scene()
+    options = MapOptions()
+    if given == "pre":
+        pre = pre.rename(tmp_path / "damage.tif")
+    else:
+        (tmp_path / "buildings.geojson").write_text("{}")
+        options = MapOptions(footprints=tmp_path / "buildings.geojson")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    with pytest.raises(ConfigError, match=r"would replace (damage\.tif|buildings\.geojson)"):
+        map_pair(engine, pre, post, tmp_path, options)
+    assert before == {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1bb", "a\udcffb"])
+def test_a_folder_that_libraries_cannot_name_is_refused_before_the_work(
+    name, scene, engine, tmp_path
+):
+    pre, post, *_ = scene()
+    with pytest.raises(ConfigError, match="expected a name of printable characters"):
+        map_pair(engine, pre, post, tmp_path / name, MapOptions())
+
+
+def test_one_file_as_both_images_is_noted(scene, mapped):
+    pre, *_ = scene()
+    summary, _ = mapped(pre, pre)
+    assert "are one file" in summary["notes"][0]

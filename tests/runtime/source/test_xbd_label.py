@@ -216,3 +216,21 @@ def test_corners_that_are_none_are_one_line(tmp_path, capfd, wkt):
     with pytest.raises(DataError):
         georeference_of(label)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("named", "fits"), [("town_00000001", True), ("town_00000002", False)])
+def test_the_label_of_another_tile_is_refused(tmp_path, named, fits):
+    names = [tmp_path / f"town_00000001_{role}_disaster.png" for role in ("pre", "post")]
+    for path in names:
+        cv2.imwrite(str(path), np.full((SIDE, SIDE, 3), 90, np.uint8))
+    pixels = [rectangle(x, 50.4, 40.2, 31.7) for x in (20.1, 430.2, 900.3)]
+    label = write(tmp_path / "a.json", pixels, img_name=f"{named}_post_disaster.png")
+    if fits:
+        with open_pair(*names, label=label) as pair:
+            assert pair.georeference
+        return
+    with (
+        pytest.raises(DataError, match="is of tile town_00000002, the image .* of town_00000001"),
+        open_pair(*names, label=label),
+    ):
+        pass
