@@ -95,7 +95,7 @@ def open_picture(path: Path, asked: Asked) -> Picture:
     def sample() -> NDArray[Any]:
         return decoded.ravel() if shown is None else decoded[shown]
 
-    scale = scales.needed(path, [decoded.dtype], asked.scale, sample)
+    scale = scales.needed(path, [(decoded.dtype, None)], asked.scale, sample)
     seen = Seen(*decoded.shape[:2])
     seen.add(0, 0, stored, shown)
     pixels = decoded

@@ -21,7 +21,7 @@ from runtime.source import complaints, trusted
 from runtime.source import scale as scales
 from runtime.source.blocks import Blocks, DamagedError, again
 from runtime.source.contract import Asked, Known, Mask, Pixels, Scale
-from runtime.source.declared import Declared, declared
+from runtime.source.declared import Declared, bits, declared
 from runtime.source.georeference import Georeference
 from runtime.source.known import check_nodata, every
 from runtime.source.place import place_of
@@ -162,8 +162,8 @@ def open_raster(path: Path, asked: Asked) -> Raster:
 def _as_raster(path: Path, dataset: Any, asked: Asked) -> Raster:
     bands = _bands(path, dataset, asked)
     masks, said = declared(path, dataset, bands, asked)
-    kinds = [dataset.dtypes[band - 1] for band in bands]
-    check_nodata(path, asked.nodata, kinds[0])
+    kinds = [(dataset.dtypes[band - 1], bits(dataset, band)) for band in bands]
+    check_nodata(path, asked.nodata, kinds[0][0])
     sample = partial(_sample, dataset, bands, masks)
     scale = scales.needed(path, kinds, asked.scale, sample)
     seen = Seen(dataset.height, dataset.width)
