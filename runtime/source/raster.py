@@ -184,13 +184,14 @@ def _bands(path: Path, dataset: Any, asked: Asked) -> tuple[int, int, int]:
     colours = [band for band, kind in kinds.items() if kind != ColorInterp.alpha]
     others = [kind.name for kind in kinds.values() if kind in OTHER_COLOURS]
     space = dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE", "")
-    if others or space in OTHER_SPACES:
+    space = space if space in OTHER_SPACES else trusted.other_colours(path)
+    if others or space:
         how = "use the RGB product of the scene"
-        if ColorInterp.palette in kinds.values():
+        if ColorInterp.palette in kinds.values() and not space:
             how = f"expand it: gdal_translate -expand rgb {path} {path.stem}-rgb.tif"
         raise ImageError(
             f"{path}: the colours of its {dataset.count} band(s) are "
-            f"{' and '.join(others) or space}; expected red, green and blue; {how}"
+            f"{space or ' and '.join(others)}; expected red, green and blue; {how}"
         )
     if len(colours) != 3:
         raise ImageError(
