@@ -31,8 +31,8 @@ REMEMBERED = 100_000
 _PIECE = 1 << 22
 
 _ERASED = bytes(16)
-"""Ten codes of LZW for a single zero. What follows the second has a longer code: the encoder
-knows two zeros by then. ZSTD and WEBP do not tell: good data have hundreds of zero bytes."""
+"""Nine LZW codes, or more, that each stand for one zero. Two follow each other at most: the encoder
+knows the pair by then. ZSTD and WEBP do not tell: good data have hundreds of zero bytes."""
 
 Block = tuple[int, int]
 """Row and column, in blocks."""

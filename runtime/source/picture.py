@@ -117,7 +117,10 @@ def _check_no_mask_beside(path: Path) -> None:
                 f"into one, and map that, or move the mask away: gdal_translate -mask mask "
                 f"--config GDAL_TIFF_INTERNAL_MASK YES {path} {path.stem}-masked.tif"
             )
-        value = aux_xml.nodata(beside, path) if ending == ".aux.xml" else None
+        if ending != ".aux.xml":
+            continue
+        limits.check_file(beside)
+        value = aux_xml.nodata(beside, path)
         if value is not None:
             how = f"--nodata {value} says the same, once it is moved away"
             if " " in value:  # a colour
