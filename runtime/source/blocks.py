@@ -2,7 +2,8 @@
 
 A writer that dies leaves a TIFF with blocks that have no place in the file; GDAL reads them as 0.
 Damaged data is often decoded all the same: with a warning, or, where Deflate's checksum is not
-looked at, with none. Blocks are looked at as windows touch them, each once.
+looked at and where zeros are codes of LZW, with none. Blocks are looked at as windows touch them,
+each once.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ REMEMBERED = 100_000
 """Blocks known to be whole, at most: 10 MB."""
 
 _PIECE = 1 << 22
+
+_ERASED = bytes(16)
+"""Nine LZW codes, or more, that each stand for one zero. Two follow each other at most: the encoder
+knows the pair by then. ZSTD and WEBP do not tell: good data have hundreds of zero bytes."""
 
 Block = tuple[int, int]
 """Row and column, in blocks."""
@@ -55,6 +60,7 @@ class Blocks:
         self._planes = bands if structure.get("INTERLEAVE") == "BAND" else bands[:1]
         compression = structure.get("COMPRESSION", "") if self._is_tiff else ""
         self._is_deflate, self._is_jpeg = compression == "DEFLATE", "JPEG" in compression
+        self._is_lzw = compression == "LZW"
         self._file: IO[bytes] | None = None
         self._whole: set[tuple[int, Block]] = set()
         self._damaged: dict[Block, str] = {}
@@ -118,7 +124,7 @@ class Blocks:
 
     def _check(self, window: Window) -> None:
         """Raises DamagedError for a block whose data contradict themselves."""
-        if not (self._is_deflate or self._is_jpeg):
+        if not (self._is_deflate or self._is_jpeg or self._is_lzw):
             return
         for block in self._in(window):
             for plane in self._planes:
@@ -133,6 +139,8 @@ class Blocks:
     def _wrong(self, plane: int, data: bytes) -> str | None:
         if self._is_deflate:
             return _deflate(data) if data else None
+        if self._is_lzw:
+            return "a part of its data are zeros" if _ERASED in data else None
         tables = self._dataset.get_tag_item("JPEGTABLES", "TIFF", bidx=plane) or ""
         return erased(data, bytes.fromhex(tables))
 

@@ -76,7 +76,7 @@ def declared(
     alphas, said = [], []
     for band in (each for each in alpha_bands(dataset) if each not in bands):
         values = _probed(dataset, band)
-        full = known.opaque(values, _bits(dataset, band))
+        full = known.opaque(values, bits(dataset, band))
         if not _is_no_mask(values, full):
             alphas.append(Alpha(band, full))
         elif asked.bands:
@@ -115,9 +115,10 @@ def _colours(
     return tuple(found)
 
 
-def _bits(dataset: Any, band: int) -> int | None:
-    bits = dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS")
-    return int(bits) if bits else None
+def bits(dataset: Any, band: int) -> int | None:
+    """How many of each value are used; None: all that its type has."""
+    number = dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS")
+    return int(number) if number else None
 
 
 def _is_no_mask(values: NDArray[Any], full: float) -> bool:

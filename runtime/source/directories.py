@@ -13,11 +13,20 @@ MOST = 256
 """Images in a file. Pages, overviews and masks together are a few."""
 
 _MOST_TAGS = 4096
+_SUBFILE, _PHOTOMETRIC = 254, 262
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES, _ROWS = 256, 257, 258, 259, 277, 278
 _PLANAR, _TILE_WIDTH, _TILE_HEIGHT = 284, 322, 323
 _WANTED = {
-    _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES, _ROWS, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT,
+    _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES, _ROWS, _PLANAR, _TILE_WIDTH,
+    _TILE_HEIGHT, _PHOTOMETRIC,
 }  # fmt: skip
+_MASK = 4
+"""The bit of a subfile's kind that says so."""
+_OTHER_COLOURS = {
+    0: "MINISWHITE", 4: "MASK", 5: "SEPARATED", 8: "CIELAB", 9: "ICCLAB", 10: "ITULAB",
+    32844: "LOGL", 32845: "LOGLUV",
+}  # fmt: skip
+"""Than red, green and blue, or none named, by the photometric interpretation."""
 _OFFSETS, _LONG8, _IFD8 = (273, 324), 16, 18
 _MOST_OFFSETS = 1 << 27
 _CODES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
@@ -33,6 +42,7 @@ class DirectoryError(ValueError):
 class Directory:
     """`block`: rows, columns and bytes of the pixels that are unpacked together, at most.
 
+    colours: what it declares, None where they may be red, green and blue.
     compressed: without that GDAL reads rows, whatever the blocks are.
     """
 
@@ -41,6 +51,8 @@ class Directory:
     bits: int
     block: tuple[int, int, int]
     compressed: bool
+    is_mask: bool
+    colours: str | None
 
 
 def directories(file: BinaryIO) -> Iterator[Directory]:
@@ -105,4 +117,6 @@ def _directory(tags: dict[int, int]) -> Directory:
     samples = tags.get(_SAMPLES, 1) if tags.get(_PLANAR, 1) == 1 else 1
     size = rows * ((columns * samples * bits + 7) // 8)
     compressed = tags.get(_COMPRESSION, 1) != 1 or _TILE_WIDTH in tags
-    return Directory(height, width, bits, (rows, columns, size), compressed)
+    is_mask = bool(tags.get(_SUBFILE, 0) & _MASK)
+    colours = _OTHER_COLOURS.get(tags.get(_PHOTOMETRIC, -1))
+    return Directory(height, width, bits, (rows, columns, size), compressed, is_mask, colours)

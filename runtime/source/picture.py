@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import ImageError
 from runtime.options import RASTER_EXTRA
-from runtime.source import complaints, jpeg, known, limits, png, tiff
+from runtime.source import aux_xml, complaints, jpeg, known, limits, png, sidecars, tiff
 from runtime.source import scale as scales
 from runtime.source.contract import Asked, Known, Mask, Pixels, Scale
 from runtime.source.georeference import Georeference
@@ -78,6 +78,7 @@ class Picture:
 
 def open_picture(path: Path, asked: Asked) -> Picture:
     """Raises ImageError for what is no RGB picture, ConfigError for a wrong scale."""
+    _check_no_mask_beside(path)
     decoded, colours = _decoded(path)
     if asked.bands:
         if max(asked.bands) > 3:
@@ -95,7 +96,7 @@ def open_picture(path: Path, asked: Asked) -> Picture:
     def sample() -> NDArray[Any]:
         return decoded.ravel() if shown is None else decoded[shown]
 
-    scale = scales.needed(path, [decoded.dtype], asked.scale, sample)
+    scale = scales.needed(path, [(decoded.dtype, None)], asked.scale, sample)
     seen = Seen(*decoded.shape[:2])
     seen.add(0, 0, stored, shown)
     pixels = decoded
@@ -104,6 +105,30 @@ def open_picture(path: Path, asked: Asked) -> Picture:
     if shown is not None and shown.all():
         shown = None
     return Picture(path, pixels, masks, shown, scale, seen)
+
+
+def _check_no_mask_beside(path: Path) -> None:
+    """Only GDAL reads what lies beside: a mask there would be passed over."""
+    for beside in sidecars.beside(path):
+        ending = beside.name.lower().removeprefix(path.name.lower())
+        if ending == ".msk":
+            raise ImageError(
+                f"{beside}: the mask of {path.name}, which is read of a GeoTIFF alone; put both "
+                f"into one, and map that, or move the mask away: gdal_translate -mask mask "
+                f"--config GDAL_TIFF_INTERNAL_MASK YES {path} {path.stem}-masked.tif"
+            )
+        if ending != ".aux.xml":
+            continue
+        limits.check_file(beside)
+        value = aux_xml.nodata(beside, path)
+        if value is not None:
+            how = f"--nodata {value} says the same, once it is moved away"
+            if " " in value:  # a colour
+                how = f"map a GeoTIFF: gdal_translate {path} {path.stem}-alone.tif"
+            raise ImageError(
+                f"{beside}: it declares {value} of {path.name} to be no data, which is read of a "
+                f"GeoTIFF alone; {how}"
+            )
 
 
 def read_image(path: Path | str) -> NDArray[np.uint8]:

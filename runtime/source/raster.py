@@ -21,7 +21,7 @@ from runtime.source import complaints, trusted
 from runtime.source import scale as scales
 from runtime.source.blocks import Blocks, DamagedError, again
 from runtime.source.contract import Asked, Known, Mask, Pixels, Scale
-from runtime.source.declared import Declared, declared
+from runtime.source.declared import Declared, bits, declared
 from runtime.source.georeference import Georeference
 from runtime.source.known import check_nodata, every
 from runtime.source.place import place_of
@@ -162,8 +162,8 @@ def open_raster(path: Path, asked: Asked) -> Raster:
 def _as_raster(path: Path, dataset: Any, asked: Asked) -> Raster:
     bands = _bands(path, dataset, asked)
     masks, said = declared(path, dataset, bands, asked)
-    kinds = [dataset.dtypes[band - 1] for band in bands]
-    check_nodata(path, asked.nodata, kinds[0])
+    kinds = [(dataset.dtypes[band - 1], bits(dataset, band)) for band in bands]
+    check_nodata(path, asked.nodata, kinds[0][0])
     sample = partial(_sample, dataset, bands, masks)
     scale = scales.needed(path, kinds, asked.scale, sample)
     seen = Seen(dataset.height, dataset.width)
@@ -184,13 +184,14 @@ def _bands(path: Path, dataset: Any, asked: Asked) -> tuple[int, int, int]:
     colours = [band for band, kind in kinds.items() if kind != ColorInterp.alpha]
     others = [kind.name for kind in kinds.values() if kind in OTHER_COLOURS]
     space = dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE", "")
-    if others or space in OTHER_SPACES:
+    space = space if space in OTHER_SPACES else trusted.other_colours(path)
+    if others or space:
         how = "use the RGB product of the scene"
-        if ColorInterp.palette in kinds.values():
+        if ColorInterp.palette in kinds.values() and not space:
             how = f"expand it: gdal_translate -expand rgb {path} {path.stem}-rgb.tif"
         raise ImageError(
             f"{path}: the colours of its {dataset.count} band(s) are "
-            f"{' and '.join(others) or space}; expected red, green and blue; {how}"
+            f"{space or ' and '.join(others)}; expected red, green and blue; {how}"
         )
     if len(colours) != 3:
         raise ImageError(

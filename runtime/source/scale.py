@@ -26,16 +26,20 @@ class NeedsScale(ImageError):
 
 
 def needed(
-    path: Path, kinds: Iterable[Any], scale: Scale | None, sample: Callable[[], NDArray[Any]]
+    path: Path,
+    kinds: Iterable[tuple[Any, int | None]],
+    scale: Scale | None,
+    sample: Callable[[], NDArray[Any]],
 ) -> Scale | None:
-    """The scale of an image whose bands have these dtypes; None: it is 8-bit.
+    """The scale of an image; None: it is 8-bit.
 
+    kinds: each band's dtype, and how many of its bits are used, None for all of them.
     sample: its known values, to propose a scale from.
     Raises ConfigError for a wrong scale, NeedsScale where one is missing.
     """
     if scale and not (np.isfinite(scale).all() and scale[0] < scale[1]):
         raise ConfigError(f"--scale {scale[0]:g} {scale[1]:g}: expected LO HI, LO below HI")
-    names = sorted({str(np.dtype(kind)) for kind in kinds})
+    names = sorted({_named(np.dtype(kind), bits) for kind, bits in kinds})
     if names == ["uint8"]:
         return None
     if any(name.startswith("complex") for name in names):
@@ -43,6 +47,10 @@ def needed(
     if scale is None:
         raise NeedsScale(path, " and ".join(names), sample())
     return scale
+
+
+def _named(kind: np.dtype[Any], bits: int | None) -> str:
+    return f"{kind}" if bits in (None, kind.itemsize * 8) else f"{kind} of {bits} bits"
 
 
 def of_both(missing: Sequence[NeedsScale]) -> ImageError:

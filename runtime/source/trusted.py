@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import warnings
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from runtime.errors import ImageError, reason
-from runtime.source import directories
+from runtime.source import aux_xml, directories
 from runtime.source.limits import check_file
 
 DRIVERS = {
@@ -38,7 +37,6 @@ MOST_BLOCK_BYTES = 1 << 28
 FAILURES = RasterioError, CPLE_BaseError, UnicodeError
 """GDAL's own errors come through where rasterio has none, and names that are not UTF-8."""
 
-_MOST_XML_BYTES = 1 << 24
 _BESIDE = ".ovr", ".msk", ".aux", ".rrd", ".aux.xml"
 _OVERVIEWS = "OVERVIEWS"
 _ERDAS = b"EHFA_HEADER_TAG"
@@ -53,6 +51,8 @@ def opened(path: Path) -> Any:
         raise ImageError(f"{path}: expected the file of a GeoTIFF or JPEG 2000")
     for beside in _beside(path):
         _check_beside(beside, path)
+        if driver == "GTiff":
+            _check_one_mask(beside, path)
     return _checked(path, driver)
 
 
@@ -84,6 +84,13 @@ def _checked(path: Path, driver: str) -> Any:
     return dataset
 
 
+def other_colours(path: Path) -> str:
+    """Than red, green and blue, that a TIFF declares; GDAL tells of some alone. "" for none."""
+    if _driver(path) != "GTiff":
+        return ""
+    return next(_directories(path)).colours or ""
+
+
 def unreadable(path: Path, error: Exception) -> ImageError:
     return ImageError(
         f"{path}: cannot be opened as a raster ({reason(error)}); copy the file again"
@@ -92,10 +99,14 @@ def unreadable(path: Path, error: Exception) -> ImageError:
 
 def _check_header(path: Path) -> None:
     """The sizes that a TIFF declares, of its overviews and masks too; GDAL checks a JPEG 2000's."""
+    for found in _directories(path):
+        _check_size(path, found)
+
+
+def _directories(path: Path) -> Iterator[directories.Directory]:
     try:
         with path.open("rb") as file:
-            for found in directories.directories(file):
-                _check_size(path, found)
+            yield from directories.directories(file)
     except directories.DirectoryError as error:
         raise ImageError(f"{path}: a TIFF {error}; copy it again from its source") from error
 
@@ -128,6 +139,19 @@ def _beside(path: Path) -> Iterator[Path]:
             yield path.with_name(name)
 
 
+def _check_one_mask(beside: Path, path: Path) -> None:
+    """Of a mask in the file and one beside it, GDAL takes the one beside alone."""
+    if beside.name.lower() == f"{path.name.lower()}.msk" and any(
+        found.is_mask for found in _directories(path)
+    ):
+        raise ImageError(
+            f"{path}: it has a mask in it and {beside.name} beside it, of which GDAL reads the "
+            f"one beside alone; expected one; move {beside.name} away, or write the image again "
+            f"with it: gdal_translate --config GDAL_TIFF_INTERNAL_MASK YES {path} "
+            f"{path.stem}-masked.tif"
+        )
+
+
 def _check_beside(beside: Path, path: Path) -> None:
     """Overviews and masks are TIFFs, as GDAL writes them; what is told of them is in place."""
     check_file(beside)
@@ -151,16 +175,7 @@ def _check_beside(beside: Path, path: Path) -> None:
 
 
 def _check_xml(beside: Path, path: Path) -> None:
-    try:
-        if beside.stat().st_size > _MOST_XML_BYTES:
-            raise ElementTree.ParseError(f"{_MOST_XML_BYTES >> 20} MiB are expected at most")
-        tree = ElementTree.parse(beside)
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise ImageError(
-            f"{beside}: GDAL reads it with {path.name}, and it is no XML ({reason(error)}); "
-            "move it away"
-        ) from error
-    for element in tree.iter():
+    for element in aux_xml.elements(beside, path):
         for key, value in element.items():
             if key.lower() == "domain" and value.upper() == _OVERVIEWS:
                 raise _points_elsewhere(beside)

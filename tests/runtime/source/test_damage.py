@@ -63,6 +63,41 @@ def test_a_window_with_damaged_data_fails_and_only_that(scene, compress, options
                 np.testing.assert_array_equal(one, part)
 
 
+@pytest.mark.parametrize("predictor", [1, 2])
+@pytest.mark.parametrize("length", [20, 200])
+def test_zeros_in_lzw_are_damage(tmp_path, write_raster, predictor, length):
+    """Old: decoded without a word, for a zero is a code."""
+    large = cv2.resize(np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8), (300, 200))
+    path = tmp_path / "a.tif"
+    for share in (0.3, 0.6):
+        write_raster(
+            path, large, compress="lzw", predictor=predictor, blockxsize=256, blockysize=256
+        )
+        erase(path, share, length, "0_0")
+        with open_pair(path, path) as pair, pytest.raises(ImageError, match="cannot be read in"):
+            pair.read(0, 0, 64, 64)
+
+
+@pytest.mark.parametrize("predictor", [1, 2])
+@pytest.mark.parametrize("interleave", ["pixel", "band"])
+def test_good_lzw_of_any_content_is_read(tmp_path, write_raster, predictor, interleave):
+    noise = np.random.default_rng(2).integers(0, 256, (512, 512, 4), np.uint8)
+    slope = np.broadcast_to((np.arange(512) // 4).astype(np.uint8)[:, None], (512, 512, 4))
+    barred = np.where(np.arange(512)[:, None, None] % 37 == 0, 0, noise)
+    sparse = np.where(np.arange(512)[:, None, None] % 64 == 0, noise, 0)
+    masked = noise.copy()
+    masked[..., 3] = 255 * (np.arange(512) > 200)
+    black, white = np.zeros_like(noise), np.full_like(noise, 255)
+    for number, image in enumerate((noise, slope, barred, sparse, masked, black, white)):
+        path = write_raster(
+            tmp_path / f"{number}.tif", image, compress="lzw", predictor=predictor,
+            interleave=interleave, blockxsize=256, blockysize=256, alpha="UNSPECIFIED",
+        )  # fmt: skip
+        with open_pair(path, path, bands=(1, 2, 3)) as pair:
+            found = pair.read(0, 0, 512, 512)[0]
+        np.testing.assert_array_equal(found, image[..., :3])
+
+
 def test_damage_is_found_where_the_image_is_warped(scene, write_raster):
     pre, post, _, second = scene(192, 256)
     place = rasterio.Affine(0.5, 0, 500_003.3, 0, -0.5, 3_300_001)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -283,6 +284,20 @@ def test_other_colours_are_named(tmp_path, photometric, count, message):
     else:
         write(path, bands, photometric=photometric)
     with pytest.raises(ImageError, match=message):
+        opened(path, path)
+
+
+@pytest.mark.parametrize(
+    ("code", "name"), [(0, "MINISWHITE"), (4, "MASK"), (5, "SEPARATED"), (9, "ICCLAB")]
+)
+def test_other_colours_that_gdal_does_not_tell_of_are_named(tmp_path, code, name):
+    """Old: three bands of any of them were red, green and blue."""
+    path = write(tmp_path / "a.tif", picture("uint8"), photometric="MINISBLACK")
+    assert opened(path, path)[2] is None
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<H", content, content.index(struct.pack("<HHI", 262, 3, 1)) + 8, code)
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=f"the colours of its 3 band.s. are {name}; expected red"):
         opened(path, path)
 
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from runtime.errors import ImageError
 from runtime.output.png import write_png
-from runtime.source.picture import read_image, read_pair
+from runtime.source.contract import Asked
+from runtime.source.picture import open_picture, read_image, read_pair
 
 RNG = np.random.default_rng(3)
 RGB = RNG.integers(0, 256, (24, 40, 3), dtype=np.uint8)
@@ -251,3 +252,38 @@ def test_a_written_png_holds_the_array(tmp_path, array):
     write_png(tmp_path / "a.png", array)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), array)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def pam(*children: str) -> str:
+    return f"<PAMDataset><PAMRasterBand band='1'>{''.join(children)}</PAMRasterBand></PAMDataset>"
+
+
+STATISTICS = "<Metadata><MDI key='STATISTICS_MEAN'>97.5</MDI></Metadata>"
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
+@pytest.mark.parametrize(
+    ("ending", "text", "message"),
+    [
+        (".msk", "II*", "the mask of {0}, .* gdal_translate -mask"),
+        (".AUX.XML", pam("<NoDataValue> 7</NoDataValue>"), "declares 7 of {0} .*--nodata 7 says"),
+        (
+            ".aux.xml",
+            pam("<Metadata><MDI key='NODATA_VALUES'>1 2 3</MDI></Metadata>"),
+            "declares 1 2 3 of {0} .*: gdal_translate",
+        ),
+        (".aux.xml", "<PAMDataset>", "no XML .*; move it away"),
+    ],
+)
+def test_masks_beside_a_picture_are_not_passed_over(tmp_path, name, ending, text, message):
+    """Old: what they hide was known."""
+    path = save(tmp_path / name)
+    beside = tmp_path / (name + ending)
+    beside.write_text(text)
+    with pytest.raises(ImageError, match=message.format(name)) as caught:
+        open_picture(path, Asked())
+    assert str(caught.value).startswith(f"{beside}: ")
+    assert "\n" not in str(caught.value)
+    beside.rename(tmp_path / f"another{ending}")
+    (tmp_path / f"{name}.aux.xml").write_text(pam(STATISTICS))
+    assert open_picture(path, Asked()).known is None

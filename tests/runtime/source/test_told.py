@@ -251,6 +251,22 @@ def test_a_proposal_is_made_of_what_is_known_in_the_bands_that_are_asked_for(
         pass
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 7])
+def test_few_bits_need_a_scale(scene, write_raster, refused, mapped, reference, bits):
+    """Old: 15 of 15 was taken as 15 of 255, nearly black, exit 0."""
+    pre, post, first, second = scene(64, 96)
+    most = (1 << bits) - 1
+    few = (first // 16 * most // 15).astype(np.uint8)
+    write_raster(pre, few, nbits=bits)
+    assert refused(pre, post).startswith(
+        f"{pre}: uint8 of {bits} bits; expected uint8; --scale LO HI"
+    )
+    _, out = mapped(pre, post, scale=(0, most))
+    full = np.rint(few * (255 / most)).astype(np.uint8)
+    with rasterio.open(out / "damage.tif") as file:
+        np.testing.assert_array_equal(file.read(1), reference(full, second)[0])
+
+
 def test_one_value_gives_no_proposal(tmp_path, write_raster):
     path = write_raster(tmp_path / "a.tif", np.full((64, 96, 3), 2, np.uint16))
     empty = write_raster(tmp_path / "b.tif", np.full((64, 96, 3), 2, np.uint16), nodata=2)

@@ -247,3 +247,16 @@ def test_a_block_where_no_file_reaches_says_nothing_itself(tmp_path, write_raste
     path.write_bytes(content)
     assert "blocks of it lie where no file reaches" in refused(path, twin)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_mask_in_the_file_and_one_beside_it_are_refused(tmp_path, image, twin):
+    """Old: what the one in the file hides was known."""
+    halves = np.arange(SIZE * SIZE).reshape(SIZE, SIZE) % 2 == 0
+    for path, inside in ((image, "YES"), (twin, "NO")):
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=inside), rasterio.open(path, "r+") as file:
+            file.write_mask(halves)
+    read(image, twin)  # one each
+    beside = Path(shutil.copy(tmp_path / "b.tif.msk", tmp_path / "a.tif.MSK"))
+    assert refused(image, twin).startswith(
+        f"{image}: it has a mask in it and {beside.name} beside it"
+    )
