@@ -147,7 +147,7 @@ def main(args: argparse.Namespace) -> int:
 def _there_before(pairs: Sequence[Pair], job: Job, manifest: Manifest) -> list[Outcome]:
     """Of the pairs that need no work: their maps are there, or those of something else are."""
     from runtime.many.outbox import is_done, windows_without_result
-    from runtime.many.sources import Sources, differences, of_engine, stale_line
+    from runtime.many.sources import Sources, of_engine, stale
     from runtime.many.workers import STALE_ADVICE, Outcome
 
     there = []
@@ -157,11 +157,12 @@ def _there_before(pairs: Sequence[Pair], job: Job, manifest: Manifest) -> list[O
         if not is_done(job.out, pair.name):
             continue
         folder = job.out / pair.name
-        other = differences(folder, {**Sources.of(pair, job.options).note, "engine": engine})
+        sources = Sources.of(pair, job.options)
+        other = stale(folder, {**sources.note, "engine": engine})
         holes = windows_without_result(job.out, pair.name)
-        if job.redo and (other or holes):
+        if sources.one_image or (job.redo and (other or holes)):
             continue
-        why = f"{stale_line(folder, other)}; {STALE_ADVICE}" if other else None
+        why = f"{other.line}; {STALE_ADVICE}" if other else None
         there.append(Outcome(pair, why, 0 if why else holes))
         _tell(there[-1], "stale")
         if time.monotonic() - noted > _NOTE_EVERY:

@@ -164,7 +164,7 @@ class Inbox:
             moving.mkdir(exist_ok=True)
             write_bytes(moving / REASON, f"{reason}\n".encode(errors="replace"))
             for path in arrival.files:
-                if path.exists():  # else it is what is wrong
+                if os.path.lexists(path):  # else it is what is wrong
                     path.rename(moving / path.name)
             moving.rename(_free(self.folder / FAILED / arrival.name))
             sync(self.folder / FAILED)

@@ -30,8 +30,8 @@ from runtime.many.sources import (
     ChangedError,
     Sources,
     StaleError,
-    differences,
     of_engine,
+    stale,
 )
 from runtime.mapping import map_pair
 from runtime.options import SUMMARY, UNFINISHED, MapOptions
@@ -144,10 +144,15 @@ def map_once(
         try:
             _check_files(options)
             sources = Sources.of(pair, options)
+            if sources.one_image:
+                return (
+                    f"{pair.name}: {pair.pre} and {pair.post} are the same image; "
+                    "expected one before and one after the disaster"
+                )
             if is_done(outbox, pair.name):
-                other = differences(target, _whole_note(sources, engine))
+                other = stale(target, _whole_note(sources, engine))
                 if other and not redo:
-                    raise StaleError(pair.name, target, other)
+                    raise StaleError(pair.name, other)
                 if not other and not (redo and windows_without_result(outbox, pair.name)):
                     return None
             try:

@@ -27,7 +27,7 @@ from runtime.many.outbox import (
     windows_without_result,
 )
 from runtime.many.pairs import NAMES, Pair, can_name_a_folder
-from runtime.many.sources import ChangedError, StaleError, made_from
+from runtime.many.sources import ChangedError, StaleError, damaged, made_from
 from runtime.many.writers import is_being_written
 from runtime.options import SUMMARY, MapOptions
 
@@ -298,4 +298,9 @@ class Watch:
 
     def _is_of(self, name: str, role: str, file: Path, image: str | None) -> bool:
         """Are there maps of this name, made from this image, or from this beside it?"""
-        return is_done(self._outbox, name) and made_from(self._outbox / name, role, file, image)
+        folder = self._outbox / name
+        return (
+            is_done(self._outbox, name)
+            and made_from(folder, role, file, image)
+            and damaged(folder) is None
+        )

@@ -578,3 +578,16 @@ def test_no_memory_is_tried_again_and_then_told_with_the_pair(mapper, meddled, s
     row = mapper(lambda _: meddled(lambda: short(99)))(row_of(listing, "b"))
     assert row["reason"].startswith("b: there was not enough memory to map it (no room), 3 times")
     assert row["fatal"] == ""
+
+
+def test_a_damaged_summary_hides_no_holes(main, scenes, mapped, tmp_path, capsys):
+    listing = scenes(["a", "b"])
+    mapped(listing)
+    (tmp_path / "out" / "a" / "summary.json").write_text("{}")
+    (tmp_path / "out" / "b" / "damage.png").unlink()
+    assert main(listing, "--json") == 1
+    totals, lines = totals_of(capsys)
+    assert (totals["skipped"], totals["stale"]) == (0, 2)
+    assert "a are damaged: summary.json is no summary of a map, it has no pre; " in lines[0]
+    assert "b are damaged: damage.png is missing; choose another --out, " in lines[1]
+    assert set(failed_in(tmp_path / "out")) == {"a", "b"}

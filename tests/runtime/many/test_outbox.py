@@ -170,3 +170,18 @@ def test_an_option_file_that_is_gone_is_no_pairs_fault(engine, town, outbox, tmp
     options = MapOptions(footprints=tmp_path / "gone.gpkg")
     with pytest.raises(FileNotFoundError, match=r"gone\.gpkg"):
         map_once(engine, town, outbox, options)
+
+
+@pytest.mark.parametrize("as_what", ["copy", "hard link", "link"])
+def test_one_image_under_two_names_is_no_pair(engine, town, outbox, as_what):
+    content = town.pre.read_bytes()
+    town.post.unlink()
+    if as_what == "copy":
+        town.post.write_bytes(content)
+    elif as_what == "link":
+        town.post.symlink_to("pre.png")
+    else:
+        town.post.hardlink_to(town.pre)
+    why = map_once(engine, town, outbox, MapOptions())
+    assert why.startswith(f"town: {town.pre} and {town.post} are the same image; expected one ")
+    assert visible(outbox) == []

@@ -574,3 +574,28 @@ def test_times_of_the_future_and_steps_of_the_clock_do_not_matter(once, arrive, 
         os.utime(path, (4e9, 4e9))
     assert once() == 0
     assert (boxes[1] / "a").exists()
+
+
+@pytest.mark.parametrize("name", ["summary.json", "damage.png"])
+def test_maps_that_were_damaged_are_not_taken_for_done(once, arrive, boxes, name):
+    arrive("a")
+    assert once() == 0
+    whole = (boxes[1] / "a" / "damage.png").read_bytes()
+    (boxes[1] / "a" / name).write_bytes(b"")
+    arrive("a")
+    assert once() == 1
+    reason = (boxes[0] / "failed" / "a" / "reason.txt").read_text()
+    assert reason.startswith("a: this pair was mapped before: the maps in ")
+    assert f"are damaged: {name} is " in reason
+    arrive("a")
+    assert once("--redo") == 0
+    assert (boxes[1] / "a" / "damage.png").read_bytes() == whole
+
+
+def test_one_image_under_two_names_is_sent_away_with_its_link(once, arrive, boxes):
+    arrive("a", roles=("pre",))
+    (boxes[0] / "a_post.png").symlink_to("a_pre.png")
+    assert once() == 1
+    assert names_in(boxes[0] / "failed" / "a") == {"a_pre.png", "a_post.png", "reason.txt"}
+    assert "are the same image" in (boxes[0] / "failed" / "a" / "reason.txt").read_text()
+    assert names_in(boxes[1]) == {"health.json", ".lock"}
