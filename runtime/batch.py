@@ -96,7 +96,7 @@ def main(args: argparse.Namespace) -> int:
         check_device(manifest, args.engine, args.device)
     manifest.check_payload(args.engine)  # before Ray takes its seconds to start
     _check_ray()
-    from runtime.many.workers import Job, check_address, map_all
+    from runtime.many.workers import Job, check_address, map_all, payload_sha256
 
     if args.address:
         check_address(args.address)
@@ -104,6 +104,7 @@ def main(args: argparse.Namespace) -> int:
     out = args.out.absolute()  # workers have another working folder
     job = Job(
         args.engine.absolute(),
+        payload_sha256(manifest),
         out,
         options,
         args.workers,

@@ -521,6 +521,7 @@ def test_files_of_an_xbd_folder_that_belong_to_no_pair_are_named(
 def mapper(engine_folder, tmp_path, monkeypatch):
     """What Ray has in a worker process, with an engine in whose work something happens."""
     pytest.importorskip("ray")
+    from runtime.manifest import Manifest
     from runtime.many import workers
     from runtime.many.outbox import holding
     from runtime.options import MapOptions
@@ -528,7 +529,8 @@ def mapper(engine_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "_PAUSE", 0.0)
 
     def make(meddle):
-        job = workers.Job(engine_folder, tmp_path / "out", MapOptions(), 1, 1)
+        payload = workers.payload_sha256(Manifest.read(engine_folder))
+        job = workers.Job(engine_folder, payload, tmp_path / "out", MapOptions(), 1, 1)
         mapper = workers.Mapper(job)
         mapper._engine = meddle(mapper._engine)
         return mapper
@@ -591,3 +593,26 @@ def test_a_damaged_summary_hides_no_holes(main, scenes, mapped, tmp_path, capsys
     assert "a are damaged: summary.json is no summary of a map, it has no pre; " in lines[0]
     assert "b are damaged: damage.png is missing; choose another --out, " in lines[1]
     assert set(failed_in(tmp_path / "out")) == {"a", "b"}
+
+
+def test_an_engine_that_is_exchanged_in_the_run_ends_it_and_keeps_what_is_mapped(
+    scenes, start, make_engine, engine_folder, tmp_path
+):
+    names = [f"p{number:02}" for number in range(40)]
+    out = tmp_path / "out"
+    other = make_engine(tmp_path / "other", batch=(1, 1, 4))
+    process = start(scenes(names), "--json")
+    wait_for(lambda: out.exists() and folders(out))
+    [worker] = workers_of(process.pid)
+    os.kill(worker, signal.SIGSTOP)
+    engine_folder.rename(tmp_path / "first")
+    other.rename(engine_folder)
+    first = set(folders(out))
+    os.kill(worker, signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=100)
+    assert (process.returncode, stdout) == (1, "")
+    [line] = stderr.splitlines()
+    assert f"{engine_folder}: is another engine than when the run began; what was mapped" in line
+    assert folders(out) == first
+    assert_complete(out, first)
+    assert set(failed_in(out)) == set(names) - first
