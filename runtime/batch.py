@@ -84,9 +84,10 @@ def main(args: argparse.Namespace) -> int:
     from runtime.manifest import Manifest
     from runtime.many.listing import name_some
     from runtime.many.outbox import clear, holding
-    from runtime.many.pairs import find_pairs, not_taken
+    from runtime.many.pairs import check_text, find_pairs, not_taken
 
     start = time.monotonic()
+    check_text(args.engine.absolute(), args.out.absolute())
     pairs = find_pairs(args.pairs)
     ignored = not_taken(args.pairs) if args.pairs.is_dir() else []
     if ignored:
@@ -231,7 +232,7 @@ def _write_failed(path: Path, outcomes: Sequence[Outcome]) -> None:
     for outcome in failed:
         pair = outcome.pair
         table.writerow([pair.name, pair.pre, pair.post, outcome.reason])
-    write_bytes(path, text.getvalue().encode(errors="surrogateescape"))
+    write_bytes(path, text.getvalue().encode(errors="backslashreplace"))
 
 
 def _check_ray() -> None:

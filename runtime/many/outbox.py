@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 WORKING = ".working"
 MAPS = "maps"
+LEADS_NOWHERE = "is a link that leads nowhere"
 BEGUN_WITH = "sources.json"
 """Beside unfinished maps: the note of what they were begun with."""
 
@@ -55,6 +56,8 @@ def holding(outbox: Path) -> Iterator[None]:
 
     Raises ConfigError while another process holds it, OSError if it cannot be written.
     """
+    if outbox.is_symlink() and not outbox.exists():
+        raise ConfigError(f"{outbox}: {LEADS_NOWHERE}; expected a folder, or a new name")
     if outbox.exists() and not outbox.is_dir():
         raise ConfigError(f"{outbox}: is a file; expected a folder, or a new name")
     outbox.mkdir(parents=True, exist_ok=True)
@@ -134,6 +137,9 @@ def map_once(
     Raises StaleError for maps of something else, ChangedError when the images changed.
     """
     target = outbox / pair.name
+    if target.is_symlink() and not is_done(outbox, pair.name):
+        what = "is a link to what has no" if target.exists() else f"{LEADS_NOWHERE}, with no"
+        return f"{target}: {what} {SUMMARY}, not made by us; move it away"
     if not is_done(outbox, pair.name) and target.exists() and not _is_empty(target):
         return f"{target}: is there without {SUMMARY}, not made by us; move it away"
     place = outbox / WORKING / pair.name

@@ -616,3 +616,34 @@ def test_an_engine_that_is_exchanged_in_the_run_ends_it_and_keeps_what_is_mapped
     assert folders(out) == first
     assert_complete(out, first)
     assert set(failed_in(out)) == set(names) - first
+
+
+def test_names_that_are_not_utf8_are_refused_before_the_work(main, scenes, tmp_path):
+    listing = scenes(["a"])
+    odd = tmp_path / os.fsdecode(b"out\xff")
+    with pytest.raises(ConfigError, match=r"out\\udcff': its name is not UTF-8"):
+        main(listing, out=odd)
+    assert not odd.exists()
+
+
+def test_the_list_of_failures_can_always_be_read_again(tmp_path, scenes):
+    from runtime.many.pairs import find_pairs
+    from runtime.many.workers import Outcome
+
+    pairs = find_pairs(scenes(["a", "b\u00e4"]))
+    why = "roads\udcff.gpkg: gone"
+    batch._write_failed(tmp_path / "failed.csv", [Outcome(each, why, 0) for each in pairs])
+    assert find_pairs(tmp_path / "failed.csv") == pairs
+
+
+def test_a_terminal_that_cannot_show_a_name_ends_no_run(scenes, mapped, engine_folder, tmp_path):
+    listing = scenes(["a"])
+    mapped(listing)
+    out = (tmp_path / "out").rename(tmp_path / "\u00e4")
+    line = [sys.executable, "-m", "runtime.batch", "--engine", engine_folder, "--pairs", listing]
+    result = subprocess.run(
+        [*map(str, line), "--out", str(out)], cwd=REPOSITORY, capture_output=True, text=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.rstrip().endswith(r"/\xe4")
