@@ -84,9 +84,10 @@ def main(args: argparse.Namespace) -> int:
     from runtime.manifest import Manifest
     from runtime.many.listing import name_some
     from runtime.many.outbox import clear, holding
-    from runtime.many.pairs import find_pairs, not_taken
+    from runtime.many.pairs import check_text, find_pairs, not_taken
 
     start = time.monotonic()
+    check_text(args.engine.absolute(), args.out.absolute())
     pairs = find_pairs(args.pairs)
     ignored = not_taken(args.pairs) if args.pairs.is_dir() else []
     if ignored:
@@ -96,7 +97,7 @@ def main(args: argparse.Namespace) -> int:
         check_device(manifest, args.engine, args.device)
     manifest.check_payload(args.engine)  # before Ray takes its seconds to start
     _check_ray()
-    from runtime.many.workers import Job, check_address, map_all
+    from runtime.many.workers import Job, check_address, map_all, payload_sha256
 
     if args.address:
         check_address(args.address)
@@ -104,6 +105,7 @@ def main(args: argparse.Namespace) -> int:
     out = args.out.absolute()  # workers have another working folder
     job = Job(
         args.engine.absolute(),
+        payload_sha256(manifest),
         out,
         options,
         args.workers,
@@ -147,7 +149,7 @@ def main(args: argparse.Namespace) -> int:
 def _there_before(pairs: Sequence[Pair], job: Job, manifest: Manifest) -> list[Outcome]:
     """Of the pairs that need no work: their maps are there, or those of something else are."""
     from runtime.many.outbox import is_done, windows_without_result
-    from runtime.many.sources import Sources, differences, of_engine, stale_line
+    from runtime.many.sources import Sources, of_engine, stale
     from runtime.many.workers import STALE_ADVICE, Outcome
 
     there = []
@@ -157,11 +159,12 @@ def _there_before(pairs: Sequence[Pair], job: Job, manifest: Manifest) -> list[O
         if not is_done(job.out, pair.name):
             continue
         folder = job.out / pair.name
-        other = differences(folder, {**Sources.of(pair, job.options).note, "engine": engine})
+        sources = Sources.of(pair, job.options)
+        other = stale(folder, {**sources.note, "engine": engine})
         holes = windows_without_result(job.out, pair.name)
-        if job.redo and (other or holes):
+        if sources.one_image or (job.redo and (other or holes)):
             continue
-        why = f"{stale_line(folder, other)}; {STALE_ADVICE}" if other else None
+        why = f"{other.line}; {STALE_ADVICE}" if other else None
         there.append(Outcome(pair, why, 0 if why else holes))
         _tell(there[-1], "stale")
         if time.monotonic() - noted > _NOTE_EVERY:
@@ -229,7 +232,7 @@ def _write_failed(path: Path, outcomes: Sequence[Outcome]) -> None:
     for outcome in failed:
         pair = outcome.pair
         table.writerow([pair.name, pair.pre, pair.post, outcome.reason])
-    write_bytes(path, text.getvalue().encode(errors="surrogateescape"))
+    write_bytes(path, text.getvalue().encode(errors="backslashreplace"))
 
 
 def _check_ray() -> None:

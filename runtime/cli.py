@@ -8,6 +8,7 @@ A command is a module with ``parser()`` (cheap: no heavy import, so that
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -31,6 +32,8 @@ def run(
     """
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.error = _usage  # type: ignore[method-assign]
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that it cannot show ends no work
+        sys.stdout.reconfigure(errors="backslashreplace")
     args = parser.parse_intermixed_args(argv)  # options may stand between key=value pairs
     if args.debug:
         sys.exit(main(args) or 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ _COMES_BACK = {
     *(errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.ENODEV),
 }
 """What a person or the next remount puts right; a name that is wrong is not among them."""
+
+_MOST_SECONDS = 86_400
+"""A day: the clocks of the system cannot wait for any number."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -86,11 +90,15 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> int:
     options = map_options(args)
     for option, least in (("settle", 0.0), ("poll", 0.01), ("heartbeat", 0.01), ("stall", 0.01)):
-        if not getattr(args, option) >= least:
+        if not least <= getattr(args, option) <= _MOST_SECONDS:
             raise ConfigError(
-                f"--{option} is {getattr(args, option)}; expected {least} seconds or more"
+                f"--{option} is {getattr(args, option)}; expected {least} to {_MOST_SECONDS} "
+                "seconds"
             )
-    inbox_folder, outbox_folder = args.inbox.resolve(), args.outbox.resolve()
+    # Not Path.resolve: that raises for links in a circle, which the inbox has a line for.
+    inbox_folder, outbox_folder = (
+        Path(os.path.realpath(each)) for each in (args.inbox, args.outbox)
+    )
     if outbox_folder in {inbox_folder, inbox_folder / "done", inbox_folder / "failed"}:
         which = (
             "is the inbox" if outbox_folder == inbox_folder else "is a folder of the inbox's own"

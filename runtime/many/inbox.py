@@ -12,7 +12,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -87,9 +87,12 @@ class Inbox:
         self.settle = settle
         self.unmatched: dict[Path, float] = {}
         """What belongs to no image that a rule knows, and since when it is so."""
+        self.unreadable: dict[Path, float] = {}
+        """What has the name of an image whose partner is there, and is no file; since when."""
         self._seen: dict[Path, tuple[Stamp, float]] = {}
         self._ours = {DONE, FAILED}
-        if besides is not None and besides.resolve().parent == folder.resolve():
+        # Not Path.resolve, which raises for links in a circle.
+        if besides and Path(os.path.realpath(besides)).parent == Path(os.path.realpath(folder)):
             self._ours.add(besides.name)
         with contextlib.suppress(OSError):  # a disk that is read-only today; they are made later
             self._make_folders()
@@ -136,6 +139,8 @@ class Inbox:
                 arrival.stamps[path] = there[path]
                 arrival.since = max(arrival.since, known[path][1])
         taken = {path for each in arrivals.values() for path in each.stamps}
+        self.unreadable = {path: known[path][1] for path in _no_files_of_pairs(there)}
+        taken.update(self.unreadable)
         self.unmatched = {path: known[path][1] for path in sorted(there) if path not in taken}
         return sorted(arrivals.values(), key=lambda each: (each.since, each.name))
 
@@ -148,6 +153,11 @@ class Inbox:
         """What is complete and no pair's; hidden files are none of ours."""
         latest = time.monotonic() - self.settle
         return [path for path, since in self.unmatched.items() if since <= latest]
+
+    def stuck(self) -> list[Path]:
+        """What has been `unreadable` for as long as a file takes to be complete."""
+        latest = time.monotonic() - self.settle
+        return [path for path, since in self.unreadable.items() if since <= latest]
 
     def accept(self, arrival: Arrival) -> None:
         """To INBOX/done/."""
@@ -164,7 +174,7 @@ class Inbox:
             moving.mkdir(exist_ok=True)
             write_bytes(moving / REASON, f"{reason}\n".encode(errors="replace"))
             for path in arrival.files:
-                if path.exists():  # else it is what is wrong
+                if os.path.lexists(path):  # else it is what is wrong
                     path.rename(moving / path.name)
             moving.rename(_free(self.folder / FAILED / arrival.name))
             sync(self.folder / FAILED)
@@ -267,6 +277,14 @@ def _is_another(moved: Path, looked_at: Stamp) -> bool:
         return stamp(moved.stat())[:3] != looked_at[:3]  # moving it changed the last
     except OSError:  # a link that pointed to its neighbour
         return False
+
+
+def _no_files_of_pairs(there: Mapping[Path, Stamp]) -> list[Path]:
+    """Pipes, folders and links to nothing that are named as images of which both are there."""
+    named = {path: found for path in sorted(there) if (found := name_and_role(path.name))}
+    roles = set(named.values())
+    whole = {name for name, _ in roles if {(name, "pre"), (name, "post")} <= roles}
+    return [path for path, (name, _) in named.items() if there[path] == _NO_STAMP and name in whole]
 
 
 def _free_together(folder: Path, image: Path, others: Iterable[Path]) -> dict[Path, Path]:

@@ -30,8 +30,8 @@ from runtime.many.sources import (
     ChangedError,
     Sources,
     StaleError,
-    differences,
     of_engine,
+    stale,
 )
 from runtime.mapping import map_pair
 from runtime.options import SUMMARY, UNFINISHED, MapOptions
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 WORKING = ".working"
 MAPS = "maps"
+LEADS_NOWHERE = "is a link that leads nowhere"
 BEGUN_WITH = "sources.json"
 """Beside unfinished maps: the note of what they were begun with."""
 
@@ -55,6 +56,8 @@ def holding(outbox: Path) -> Iterator[None]:
 
     Raises ConfigError while another process holds it, OSError if it cannot be written.
     """
+    if outbox.is_symlink() and not outbox.exists():
+        raise ConfigError(f"{outbox}: {LEADS_NOWHERE}; expected a folder, or a new name")
     if outbox.exists() and not outbox.is_dir():
         raise ConfigError(f"{outbox}: is a file; expected a folder, or a new name")
     outbox.mkdir(parents=True, exist_ok=True)
@@ -134,6 +137,9 @@ def map_once(
     Raises StaleError for maps of something else, ChangedError when the images changed.
     """
     target = outbox / pair.name
+    if target.is_symlink() and not is_done(outbox, pair.name):
+        what = "is a link to what has no" if target.exists() else f"{LEADS_NOWHERE}, with no"
+        return f"{target}: {what} {SUMMARY}, not made by us; move it away"
     if not is_done(outbox, pair.name) and target.exists() and not _is_empty(target):
         return f"{target}: is there without {SUMMARY}, not made by us; move it away"
     place = outbox / WORKING / pair.name
@@ -144,10 +150,15 @@ def map_once(
         try:
             _check_files(options)
             sources = Sources.of(pair, options)
+            if sources.one_image:
+                return (
+                    f"{pair.name}: {pair.pre} and {pair.post} are the same image; "
+                    "expected one before and one after the disaster"
+                )
             if is_done(outbox, pair.name):
-                other = differences(target, _whole_note(sources, engine))
+                other = stale(target, _whole_note(sources, engine))
                 if other and not redo:
-                    raise StaleError(pair.name, target, other)
+                    raise StaleError(pair.name, other)
                 if not other and not (redo and windows_without_result(outbox, pair.name)):
                     return None
             try:

@@ -64,8 +64,22 @@ def find_pairs(path: Path) -> list[Pair]:
     if not pairs:
         raise ConfigError(f"{empty} folder with images/ or SPLIT/images/")
     _check_names(pairs, path)
+    for pair in pairs:
+        check_text(pair.pre, pair.post)
     _check_images(pairs, path)
     return pairs
+
+
+def check_text(*paths: Path) -> None:
+    """Raises ConfigError for a name that is not UTF-8: neither Ray nor failed.csv can have it."""
+    for path in paths:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(
+                f"{str(path)!a}: its name is not UTF-8; expected one that is: rename the "
+                "file or the folder"
+            ) from error
 
 
 def not_taken(folder: Path) -> list[Path]:
@@ -110,6 +124,10 @@ def _row(row: dict[str, str], path: Path, line: int) -> Pair:
     for column in ("pre", "post"):
         if not row[column]:
             raise ConfigError(f"{path}: line {line} has no {column}; expected the path of an image")
+        if "\0" in row[column]:
+            raise ConfigError(
+                f"{path}: line {line} has a zero byte in {column}; expected the path of an image"
+            )
     # Absolute, because another process with another working folder reads them.
     pre, post = (path.parent.absolute() / row[column] for column in ("pre", "post"))
     known = name_and_role(pre.name)
@@ -158,7 +176,8 @@ def _check_images(pairs: Iterable[Pair], path: Path) -> None:
     """A line that was copied and not changed gives a map of another town under this name."""
     known: dict[tuple[Path, Path], Pair] = {}
     for pair in pairs:
-        pre, post = pair.pre.resolve(), pair.post.resolve()
+        # Not Path.resolve: that raises for links in a circle, whose pair fails alone.
+        pre, post = (Path(os.path.realpath(each)) for each in (pair.pre, pair.post))
         if pre == post or _same_file(pre, post):
             raise ConfigError(
                 f"{path}: pair {pair.name} has one file as both images, {pair.pre}; "

@@ -11,7 +11,7 @@ import functools
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from runtime import records
 from runtime.errors import ToolkitError
 from runtime.files import sha256
+from runtime.identity import intact
 from runtime.manifest import Manifest
 from runtime.many.pairs import Pair
 from runtime.options import SUMMARY, MapOptions
@@ -31,6 +32,8 @@ Stamp = tuple[int, int, int, int]
 """Bytes, nanoseconds of the last change of content, inode, and of the last change of any kind."""
 
 _ROLES = {"pre": "image before", "post": "image after"}
+_ALWAYS = ("pre", "post", "height", "width", "engine")
+"""Keys of a summary, in every release."""
 _UNSAID = {"resume", "restart"}  # they say nothing of the maps
 _SHAPEFILE = {".shp", ".shx", ".dbf", ".prj", ".cpg"}
 
@@ -48,17 +51,53 @@ class ChangedError(ToolkitError):
 class StaleError(ToolkitError):
     """Maps of this name are there, and not of what would be mapped now."""
 
-    def __init__(self, name: str, folder: Path, other: list[str]) -> None:
-        super().__init__(stale_line(folder, other))
+    def __init__(self, name: str, stale: Stale) -> None:
+        super().__init__(stale.line)
         self.name = name
-        self.of_other_images = any(each in _ROLES.values() for each in other)
+        self.of_other_images = stale.of_other_images
 
 
-def stale_line(folder: Path, other: Sequence[str]) -> str:
-    """`other`: see `differences`."""
+@dataclass(frozen=True)
+class Stale:
+    """Maps that are not those that a pair would get now. `line`: why, for a person."""
+
+    line: str
+    of_other_images: bool
+
+
+def stale(folder: Path, now: Mapping[str, Any]) -> Stale | None:
+    """None if the maps in `folder` are whole and of `now`, a whole note."""
+    other = differences(folder, now)
+    of_other_images = any(each in _ROLES.values() for each in other)
     if not (folder / SOURCES).exists():
-        return f"the maps in {folder} have no {SOURCES}, nobody knows of which images they are"
-    return f"the maps in {folder} were made with another {', another '.join(other)}"
+        why = f"have no {SOURCES}, nobody knows of which images they are"
+    elif damage := damaged(folder):
+        why = f"are damaged: {damage}"
+    elif other:
+        why = f"were made with another {', another '.join(other)}"
+    else:
+        return None
+    return Stale(f"the maps in {folder} {why}", of_other_images)
+
+
+def damaged(folder: Path) -> str | None:
+    """What of the maps is not as it was written; None if all is.
+
+    Maps of an earlier release do not list their files: those are believed.
+    """
+    summary = _content(folder / SUMMARY)
+    missing = [key for key in _ALWAYS if key not in summary]
+    if "files" in summary and not isinstance(summary.get("failed_tiles"), list):
+        missing.append("failed_tiles")
+    if missing:
+        return f"{SUMMARY} is no summary of a map, it has no {missing[0]}"
+    listed = summary.get("files", {})
+    if not isinstance(listed, dict):
+        return f"{SUMMARY} lists no files"
+    for name in listed:
+        if not intact(folder, summary, [name]):
+            return f"{name} is {'altered' if (folder / name).exists() else 'missing'}"
+    return None
 
 
 def stamp(status: os.stat_result) -> Stamp:
@@ -80,6 +119,12 @@ class Sources:
         stamps = _stamps(pair, options)
         images = {"pre": _image(pair.pre), "post": _image(pair.post)}
         return cls(pair, options, {**images, "options": _options(options)}, stamps)
+
+    @property
+    def one_image(self) -> bool:
+        """Are both images the same bytes, whatever they are called?"""
+        first, second = (self.note[role]["sha256"] for role in _ROLES)
+        return bool(first and first == second)
 
     def check(self) -> None:
         """Raises ChangedError if what was mapped since is not certainly what was noted."""

@@ -26,8 +26,8 @@ from runtime.many.outbox import (
     os_reason,
     windows_without_result,
 )
-from runtime.many.pairs import NAMES, Pair, can_name_a_folder
-from runtime.many.sources import ChangedError, StaleError, made_from
+from runtime.many.pairs import NAMES, Pair, can_name_a_folder, name_and_role
+from runtime.many.sources import ChangedError, StaleError, damaged, made_from
 from runtime.many.writers import is_being_written
 from runtime.options import SUMMARY, MapOptions
 
@@ -78,6 +78,7 @@ class Watch:
         self._not_well = 0
         self._troubled: dict[str, _Trouble] = {}
         self._told_of: set[Path] = set()
+        self._told_unreadable: set[Path] = set()
         self._written: set[Path] = set()
 
     def forever(self, poll: float) -> int:
@@ -94,6 +95,7 @@ class Watch:
                         break
                     self._deal_with(arrival)
                     delay = PATIENCE[0]
+                self._tell_unreadable(self._inbox.stuck())
                 self._tell_ignored(self._inbox.ignored())
                 self._stop.wait(poll)
             except (OSError, EngineError, BackendError, MemoryError) as error:
@@ -143,13 +145,28 @@ class Watch:
         for name in sorted(names):
             self._warn(f"{shown(name)}: still changes, left in the inbox")
             self._not_well += 1
-        for arrival in self._look():
-            if not arrival.has_both:
+        arrivals = self._look()
+        stuck = self._tell_unreadable(list(self._inbox.unreadable))
+        self._not_well += len(stuck - set(names))
+        for arrival in arrivals:
+            if not arrival.has_both and arrival.name not in stuck:
                 there = ", ".join(shown(path.name) for path in arrival.files)
                 self._warn(
                     f"{shown(arrival.name)}: an image is missing, left in the inbox: {there}"
                 )
         self._tell_ignored(list(self._inbox.unmatched))
+
+    def _tell_unreadable(self, paths: Iterable[Path]) -> set[str]:
+        """The names of the pairs; each file is told of once, while it is there."""
+        stuck = {path: found[0] for path in paths if (found := name_and_role(path.name))}
+        self._told_unreadable &= set(stuck)
+        for path in sorted(stuck.keys() - self._told_unreadable):
+            self._told_unreadable.add(path)
+            self._warn(
+                f"{shown(stuck[path])}: {shown(path.name)} is a link that leads nowhere, a pipe or "
+                "a folder, left in the inbox; expected an image"
+            )
+        return set(stuck.values())
 
     def _tidy(self) -> None:
         (self._outbox / WORKING).mkdir(exist_ok=True)  # the disk may have been changed
@@ -170,7 +187,7 @@ class Watch:
             self._told_of.update(fresh)
             self._warn(
                 f"{name_some(fresh, 'file')} in {self._inbox.folder} belong to no pair, ignored; "
-                "expected NAME_pre.EXT and NAME_post.EXT (png, jpg, jpeg, tif, tiff)"
+                "expected NAME_pre.EXT and NAME_post.EXT (png, jpg, jpeg, tif, tiff), both files"
             )
 
     def _next(self, arrivals: list[Arrival]) -> list[Arrival]:
@@ -298,4 +315,9 @@ class Watch:
 
     def _is_of(self, name: str, role: str, file: Path, image: str | None) -> bool:
         """Are there maps of this name, made from this image, or from this beside it?"""
-        return is_done(self._outbox, name) and made_from(self._outbox / name, role, file, image)
+        folder = self._outbox / name
+        return (
+            is_done(self._outbox, name)
+            and made_from(folder, role, file, image)
+            and damaged(folder) is None
+        )

@@ -46,10 +46,11 @@ class Job:
 
     `address`: of a Ray cluster, whose machines see the same folders; None starts Ray here.
     `device`: number of a GPU here; on a cluster, among those that Ray gives to a worker.
-    `redo`: see `outbox.map_once`.
+    `redo`: see `outbox.map_once`. `payload`: sha256 of the files of the engine, in order.
     """
 
     engine: Path
+    payload: tuple[str, ...]
     out: Path
     options: MapOptions
     workers: int
@@ -71,6 +72,10 @@ class Outcome:
     holes: int
 
 
+def payload_sha256(manifest: Manifest) -> tuple[str, ...]:
+    return tuple(entry.sha256 for entry in manifest.payload)
+
+
 class Mapper:
     """The actor: Ray makes one in each worker process and hands it row after row.
 
@@ -88,7 +93,15 @@ class Mapper:
                 if times > ATTEMPTS * job.workers:
                     self._refused = f"{job.engine}: the worker processes died when they loaded it"
                 else:
-                    self._engine = load_engine(job.engine, job.threads, job.device)
+                    engine = load_engine(job.engine, job.threads, job.device)
+                    if payload_sha256(engine.manifest) == job.payload:
+                        self._engine = engine
+                    else:
+                        engine.close()
+                        self._refused = (
+                            f"{job.engine}: is another engine than when the run began; what was "
+                            "mapped is kept; run the command again, with the engine that is meant"
+                        )
         except (ToolkitError, OSError) as error:
             self._refused = self._line(error)
 

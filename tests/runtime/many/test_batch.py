@@ -509,6 +509,7 @@ def test_files_of_an_xbd_folder_that_belong_to_no_pair_are_named(
     (images / "a_during.png").touch()
     (images / "new\nline.txt").touch()
     mapped(tmp_path / "xbd")
+    capsys.readouterr()  # what mapping told of the world file
     assert main(tmp_path / "xbd", "--json") == 0
     totals, [line] = totals_of(capsys)
     assert totals["ignored"] == 2
@@ -521,6 +522,7 @@ def test_files_of_an_xbd_folder_that_belong_to_no_pair_are_named(
 def mapper(engine_folder, tmp_path, monkeypatch):
     """What Ray has in a worker process, with an engine in whose work something happens."""
     pytest.importorskip("ray")
+    from runtime.manifest import Manifest
     from runtime.many import workers
     from runtime.many.outbox import holding
     from runtime.options import MapOptions
@@ -528,7 +530,8 @@ def mapper(engine_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "_PAUSE", 0.0)
 
     def make(meddle):
-        job = workers.Job(engine_folder, tmp_path / "out", MapOptions(), 1, 1)
+        payload = workers.payload_sha256(Manifest.read(engine_folder))
+        job = workers.Job(engine_folder, payload, tmp_path / "out", MapOptions(), 1, 1)
         mapper = workers.Mapper(job)
         mapper._engine = meddle(mapper._engine)
         return mapper
@@ -578,3 +581,70 @@ def test_no_memory_is_tried_again_and_then_told_with_the_pair(mapper, meddled, s
     row = mapper(lambda _: meddled(lambda: short(99)))(row_of(listing, "b"))
     assert row["reason"].startswith("b: there was not enough memory to map it (no room), 3 times")
     assert row["fatal"] == ""
+
+
+def test_a_damaged_summary_hides_no_holes(main, scenes, mapped, tmp_path, capsys):
+    listing = scenes(["a", "b"])
+    mapped(listing)
+    (tmp_path / "out" / "a" / "summary.json").write_text("{}")
+    (tmp_path / "out" / "b" / "damage.png").unlink()
+    assert main(listing, "--json") == 1
+    totals, lines = totals_of(capsys)
+    assert (totals["skipped"], totals["stale"]) == (0, 2)
+    assert "a are damaged: summary.json is no summary of a map, it has no pre; " in lines[0]
+    assert "b are damaged: damage.png is missing; choose another --out, " in lines[1]
+    assert set(failed_in(tmp_path / "out")) == {"a", "b"}
+
+
+def test_an_engine_that_is_exchanged_in_the_run_ends_it_and_keeps_what_is_mapped(
+    scenes, start, make_engine, engine_folder, tmp_path
+):
+    names = [f"p{number:02}" for number in range(40)]
+    out = tmp_path / "out"
+    other = make_engine(tmp_path / "other", batch=(1, 1, 4))
+    process = start(scenes(names), "--json")
+    wait_for(lambda: out.exists() and folders(out))
+    [worker] = workers_of(process.pid)
+    os.kill(worker, signal.SIGSTOP)
+    engine_folder.rename(tmp_path / "first")
+    other.rename(engine_folder)
+    first = set(folders(out))
+    os.kill(worker, signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=100)
+    assert (process.returncode, stdout) == (1, "")
+    [line] = stderr.splitlines()
+    assert f"{engine_folder}: is another engine than when the run began; what was mapped" in line
+    assert folders(out) == first
+    assert_complete(out, first)
+    assert set(failed_in(out)) == set(names) - first
+
+
+def test_names_that_are_not_utf8_are_refused_before_the_work(main, scenes, tmp_path):
+    listing = scenes(["a"])
+    odd = tmp_path / os.fsdecode(b"out\xff")
+    with pytest.raises(ConfigError, match=r"out\\udcff': its name is not UTF-8"):
+        main(listing, out=odd)
+    assert not odd.exists()
+
+
+def test_the_list_of_failures_can_always_be_read_again(tmp_path, scenes):
+    from runtime.many.pairs import find_pairs
+    from runtime.many.workers import Outcome
+
+    pairs = find_pairs(scenes(["a", "b\u00e4"]))
+    why = "roads\udcff.gpkg: gone"
+    batch._write_failed(tmp_path / "failed.csv", [Outcome(each, why, 0) for each in pairs])
+    assert find_pairs(tmp_path / "failed.csv") == pairs
+
+
+def test_a_terminal_that_cannot_show_a_name_ends_no_run(scenes, mapped, engine_folder, tmp_path):
+    listing = scenes(["a"])
+    mapped(listing)
+    out = (tmp_path / "out").rename(tmp_path / "\u00e4")
+    line = [sys.executable, "-m", "runtime.batch", "--engine", engine_folder, "--pairs", listing]
+    result = subprocess.run(
+        [*map(str, line), "--out", str(out)], cwd=REPOSITORY, capture_output=True, text=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.rstrip().endswith(r"/\xe4")

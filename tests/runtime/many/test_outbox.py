@@ -170,3 +170,44 @@ def test_an_option_file_that_is_gone_is_no_pairs_fault(engine, town, outbox, tmp
     options = MapOptions(footprints=tmp_path / "gone.gpkg")
     with pytest.raises(FileNotFoundError, match=r"gone\.gpkg"):
         map_once(engine, town, outbox, options)
+
+
+@pytest.mark.parametrize("as_what", ["copy", "hard link", "link"])
+def test_one_image_under_two_names_is_no_pair(engine, town, outbox, as_what):
+    content = town.pre.read_bytes()
+    town.post.unlink()
+    if as_what == "copy":
+        town.post.write_bytes(content)
+    elif as_what == "link":
+        town.post.symlink_to("pre.png")
+    else:
+        town.post.hardlink_to(town.pre)
+    why = map_once(engine, town, outbox, MapOptions())
+    assert why.startswith(f"town: {town.pre} and {town.post} are the same image; expected one ")
+    assert visible(outbox) == []
+
+
+def test_a_link_in_the_way_of_maps_is_named_and_left(engine, town, outbox, tmp_path):
+    target = outbox / "town"
+    target.symlink_to(tmp_path / "gone")
+    why = map_once(engine, town, outbox, MapOptions())
+    assert why.startswith(f"{target}: is a link that leads nowhere, with no summary.json, not made")
+    (tmp_path / "gone").mkdir()
+    why = map_once(engine, town, outbox, MapOptions())
+    assert why.startswith(f"{target}: is a link to what has no summary.json, not made by us; move")
+    assert target.is_symlink()
+    assert list((tmp_path / "gone").iterdir()) == []
+
+
+@pytest.mark.parametrize("points_to", ["gone", "loop"])
+def test_an_outbox_that_is_a_link_to_nothing_is_refused(tmp_path, points_to):
+    (tmp_path / "loop").symlink_to(points_to)
+    with pytest.raises(ConfigError, match="loop: is a link that leads nowhere; expected a folder"):
+        holding(tmp_path / "loop").__enter__()
+
+
+def test_an_image_that_is_a_link_in_a_circle_is_the_pairs_fault(engine, town, outbox):
+    town.post.unlink()
+    town.post.symlink_to("post.png")
+    assert "post.png: " in map_once(engine, town, outbox, MapOptions())
+    assert visible(outbox) == []

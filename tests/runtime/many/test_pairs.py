@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,23 @@ def test_a_list_without_end_is_refused_unread(tmp_path):
         file.truncate(MOST_BYTES + 1)
     with pytest.raises(ConfigError, match=f"bytes; expected at most {MOST_BYTES}"):
         find_pairs(tmp_path / "a.csv")
+
+
+def test_links_in_a_circle_stop_no_list(listed, tmp_path):
+    (tmp_path / "a_pre.png").symlink_to("a_pre.png")
+    pairs = listed("pre,post\na_pre.png,a_post.png\nb_pre.png,b_post.png\n")
+    assert [each.name for each in pairs] == ["a", "b"]
+
+
+def test_a_zero_byte_is_refused_with_its_line(listed):
+    expected = r"pairs\.csv: (line 3 has a zero byte in post|not a CSV file in UTF-8 \(line cont)"
+    with pytest.raises(ConfigError, match=expected):
+        listed("pre,post\na,b\nc,d\0\n")
+
+
+def test_a_path_that_is_not_utf8_is_refused_and_named(tmp_path):
+    images = tmp_path / os.fsdecode(b"town\xff") / "images"
+    images.mkdir(parents=True)
+    (images / "a_pre_disaster.png").touch()
+    with pytest.raises(ConfigError, match=r"town\\udcff/images/a_pre_.*: its name is not UTF-8"):
+        find_pairs(images.parent)

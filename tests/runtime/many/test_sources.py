@@ -9,9 +9,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.files import write_json
+from runtime.identity import of_files
 from runtime.manifest import Manifest
 from runtime.many.pairs import Pair
-from runtime.many.sources import SOURCES, ChangedError, Sources, differences, made_from, of_engine
+from runtime.many.sources import (
+    SOURCES,
+    ChangedError,
+    Sources,
+    differences,
+    made_from,
+    of_engine,
+    stale,
+)
 from runtime.options import MapOptions
 from runtime.source.sidecars import beside, renamed, sidecars
 
@@ -239,3 +248,46 @@ def test_what_nobody_can_tell_is_another(town, note, maps, text):
         (folder / SOURCES).write_text(text)
     assert differences(folder, now)[:2] == ["image before", "image after"]
     assert not made_from(folder, "pre", town.pre)
+
+
+@pytest.fixture
+def finished(maps, note, town, tmp_path):
+    """A folder of maps as `map_pair` leaves it, with one file of the maps."""
+    folder = maps(note(town, MapOptions()))
+    (folder / "damage.png").write_text("pixels")
+    summary = {"pre": "a", "post": "b", "height": 1, "width": 1, "engine": {}, "failed_tiles": []}
+    write_json(folder / "summary.json", {**summary, "files": of_files([folder / "damage.png"])})
+    return folder
+
+
+DAMAGE = {
+    "no summary": lambda folder: (folder / "summary.json").write_bytes(b""),
+    "cut": lambda folder: (folder / "summary.json").write_text('{"pre": "a", '),
+    "no key": lambda folder: (folder / "summary.json").write_text("{}"),
+    "zeros": lambda folder: (folder / "summary.json").write_bytes(bytes(400)),
+    "no tiles": lambda folder: (folder / "summary.json").write_text(
+        (folder / "summary.json").read_text().replace("failed_tiles", "failed_files")
+    ),
+    "gone": lambda folder: (folder / "damage.png").unlink(),
+    "altered": lambda folder: (folder / "damage.png").write_text("PIXELS"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_maps_that_are_not_as_they_were_written_are_stale(finished, note, town, damage):
+    now = note(town, MapOptions())
+    assert stale(finished, now) is None
+    DAMAGE[damage](finished)
+    found = stale(finished, now)
+    assert not found.of_other_images
+    expected = {"gone": "damage.png is missing", "altered": "damage.png is altered"}
+    assert found.line.startswith(f"the maps in {finished} are damaged: ")
+    assert expected.get(damage, "summary.json is no summary of a map") in found.line
+
+
+def test_maps_of_a_release_that_listed_no_files_are_believed(finished, note, town):
+    content = json.loads((finished / "summary.json").read_text())
+    del content["files"], content["failed_tiles"]
+    write_json(finished / "summary.json", content)
+    (finished / "damage.png").unlink()
+    assert stale(finished, note(town, MapOptions())) is None

@@ -301,7 +301,7 @@ def test_a_second_watch_on_the_outbox_is_refused(start, once, boxes):
 
 
 def test_options_that_cannot_be_used_are_refused(once, boxes, tmp_path):
-    with pytest.raises(ConfigError, match=r"--settle is -1.0; expected 0.0 seconds or more"):
+    with pytest.raises(ConfigError, match=r"--settle is -1.0; expected 0.0 to 86400 seconds"):
         once("--settle", -1)
     with pytest.raises(ConfigError, match="--heartbeat is nan"):
         once("--heartbeat", "nan")

@@ -574,3 +574,78 @@ def test_times_of_the_future_and_steps_of_the_clock_do_not_matter(once, arrive, 
         os.utime(path, (4e9, 4e9))
     assert once() == 0
     assert (boxes[1] / "a").exists()
+
+
+@pytest.mark.parametrize("name", ["summary.json", "damage.png"])
+def test_maps_that_were_damaged_are_not_taken_for_done(once, arrive, boxes, name):
+    arrive("a")
+    assert once() == 0
+    whole = (boxes[1] / "a" / "damage.png").read_bytes()
+    (boxes[1] / "a" / name).write_bytes(b"")
+    arrive("a")
+    assert once() == 1
+    reason = (boxes[0] / "failed" / "a" / "reason.txt").read_text()
+    assert reason.startswith("a: this pair was mapped before: the maps in ")
+    assert f"are damaged: {name} is " in reason
+    arrive("a")
+    assert once("--redo") == 0
+    assert (boxes[1] / "a" / "damage.png").read_bytes() == whole
+
+
+def test_one_image_under_two_names_is_sent_away_with_its_link(once, arrive, boxes):
+    arrive("a", roles=("pre",))
+    (boxes[0] / "a_post.png").symlink_to("a_pre.png")
+    assert once() == 1
+    assert names_in(boxes[0] / "failed" / "a") == {"a_pre.png", "a_post.png", "reason.txt"}
+    assert "are the same image" in (boxes[0] / "failed" / "a" / "reason.txt").read_text()
+    assert names_in(boxes[1]) == {"health.json", ".lock"}
+
+
+def in_the_way(path, what):
+    if what == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(path.name if what == "circle" else "nothing.png")
+
+
+@pytest.mark.parametrize("what", ["pipe", "circle", "dangling"])
+def test_a_partner_that_is_there_and_no_file_is_told_in_one_line(once, arrive, boxes, capsys, what):
+    arrive("a", roles=("pre",))
+    in_the_way(boxes[0] / "a_post.png", what)
+    arrive("b", roles=("pre",))
+    assert once() == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "a: a_post.png is a link that leads nowhere, a pipe or a folder, left in the inbox; "
+        "expected an image",
+        "b: an image is missing, left in the inbox: b_pre.png",
+    ]
+    assert health(boxes[1])["ignored"] == 0
+    assert {"a_pre.png", "a_post.png", "b_pre.png"} < names_in(boxes[0])
+
+
+def test_a_watch_tells_of_a_partner_that_is_no_file_and_maps_it_when_it_is_one(runs, arrive, boxes):
+    arrive("a", roles=("pre",))
+    in_the_way(boxes[0] / "a_post.png", "dangling")
+
+    def condition():
+        if health(boxes[1]).get("waiting") == 1 and (boxes[0] / "a_post.png").is_symlink():
+            time.sleep(0.1)
+            (boxes[0] / "a_post.png").unlink()
+            arrive("a", roles=("post",))
+        return "a_post.png" in names_in(boxes[0] / "done")
+
+    assert len(runs(condition)) == 1
+
+
+@pytest.mark.parametrize("option", ["settle", "poll", "heartbeat", "stall"])
+@pytest.mark.parametrize("value", ["inf", "1e300", "nan", "86401"])
+def test_times_that_no_clock_can_wait_for_are_refused(once, option, value):
+    with pytest.raises(ConfigError, match=rf"--{option} is .*; expected 0\.\d+ to 86400 seconds"):
+        once(f"--{option}", value)
+
+
+@pytest.mark.parametrize("which", ["inbox", "outbox"])
+def test_a_folder_that_is_a_link_in_a_circle_is_refused(once, boxes, tmp_path, which):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ConfigError, match=r"loop: (not a folder|is a link that leads nowhere); "):
+        once(**{which: tmp_path / "loop"})
