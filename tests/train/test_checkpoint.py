@@ -162,9 +162,7 @@ def test_a_weight_without_a_name_is_refused(small_checkpoint: Path, tmp_path: Pa
     content = torch.load(small_checkpoint, weights_only=True)
     content["model_state"][5] = torch.zeros(1)
     torch.save(content, tmp_path / "altered.pt")
-    with pytest.raises(
-        CheckpointError, match=r"altered.pt: 5 is a key of type int, expected a nam"
-    ):
+    with pytest.raises(CheckpointError, match="altered.pt: 5 is a key of type int"):
         load_checkpoint(tmp_path / "altered.pt")
 
 
