@@ -26,18 +26,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     from calibration.calibrate import calibrate
+    from runtime.files import check_writable
+    from train.progress import progress
 
-    artefact = calibrate(
-        args.checkpoint,
-        args.data,
-        args.split,
-        args.tiles,
-        args.method,
-        lambda tiles: tqdm(tiles, desc="calibrate"),
-    )
+    check_writable(args.out)
+    with progress("calibrate", "tile") as bar:
+        artefact = calibrate(args.checkpoint, args.data, args.split, args.tiles, args.method, bar)
     artefact.write(args.out)
     cli.note(
         f"{args.out}: {len(artefact.ranges)} ranges ({args.method}) from {len(artefact.tiles)} "

@@ -49,21 +49,22 @@ def main(args: argparse.Namespace) -> None:
 
     if args.size and any(side < STRIDE or side % STRIDE for side in args.size):
         raise ConfigError(f"--size {args.size[0]} {args.size[1]}: expected multiples of {STRIDE}")
-    from tqdm import tqdm
-
     from calibration.gate import Reference
     from calibration.ranking import Subject, rank
     from calibration.scenes import cut_scenes
     from calibration.tiles import choose
-    from runtime.files import sha256
+    from runtime.files import check_writable, sha256
     from train.checkpoint import load_checkpoint
     from train.evaluate import labelled_tiles
     from train.inference import predict_maps
     from train.model.decode import check_threshold
     from train.model.inference_form import inference_form
+    from train.progress import progress
     from train.quantisation.artefact import preprocessing_of, read_artefact
 
     check_threshold(args.threshold)
+    if args.plot is not None:
+        check_writable(args.plot)
     artefact = read_artefact(args.calibration)
     network = load_checkpoint(args.checkpoint).network()
     config = network.config
@@ -77,7 +78,8 @@ def main(args: argparse.Namespace) -> None:
     activations = "unsigned" if args.unsigned else "signed"
     form = inference_form(network)
     subject = Subject(form, config, artefact.ranges, activations, args.threshold)
-    harms = rank(subject, reference, lambda units: tqdm(units, desc="units", unit="unit"))
+    with progress("units", "unit") as bar:
+        harms = rank(subject, reference, bar)
     if args.plot:
         from calibration.ranking_plot import plot
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tqdm import tqdm
-
 from calibration.gate import Comparison, Reference
 from calibration.ranking import Harm, Subject, rank, spare
 from calibration.scenes import cut_scenes
@@ -15,6 +13,7 @@ from runtime import cli
 from runtime.errors import ExportError
 from train.inference import predict_maps
 from train.model.inference_form import inference_form
+from train.progress import progress
 from train.xbd import Tile, find_tiles
 
 
@@ -43,7 +42,8 @@ class Gate:
         cli.note(f"accuracy gate: {broken}; ranking the units that INT8 hurts")
         subject = self._subject()
         if not self._harms:
-            self._harms = rank(subject, self.reference, lambda u: tqdm(u, desc="sensitivity"))
+            with progress("sensitivity", "unit") as bar:
+                self._harms = rank(subject, self.reference, bar)
         more = spare(subject, self.reference, self._harms, proof.limits, spared)
         cli.note(f"left in floating point: {', '.join(more)}")
         return more

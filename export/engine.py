@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,7 +26,8 @@ from export.verify import Pair, engine_runner, graph_runner, parity_pairs, prove
 from runtime import cli, manifest
 from runtime.damage import CLASS_NAMES
 from runtime.engine import load_engine
-from runtime.files import replacing_folder
+from runtime.errors import ToolkitError
+from runtime.files import check_writable, replacing_folder
 from runtime.host import platform_name
 from train.inference import Runner
 
@@ -57,15 +60,25 @@ def build_engine(request: EngineRequest, out: Path) -> manifest.Manifest:
         ExportError: the compiler refused the graph or compiled it in another precision, or
             the engine disagrees with PyTorch, or loses more accuracy than it may.
     """
+    check_writable(out)
     pairs, where = parity_pairs(request.options, request.proof)
     gate = open_gate(request)
-    with replacing_folder(out) as folder:
+    with replacing_folder(out) as folder, _named(folder, out):
         while True:
             complete, spared = _attempt(request, folder, gate, pairs, where)
             if spared is None:
                 return complete
             request = request.sparing(spared)
             _empty(folder)
+
+
+@contextlib.contextmanager
+def _named(temporary: Path, out: Path) -> Iterator[None]:
+    """An error within names the folder that was asked for: the temporary one is gone by then."""
+    try:
+        yield
+    except ToolkitError as error:
+        raise type(error)(str(error).replace(str(temporary), str(out))) from error
 
 
 def _attempt(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from calibration.calibrate import calibrate
 from calibration.tiles import content_hashes
 from runtime import cli
@@ -15,6 +13,7 @@ from runtime.files import sha256
 from runtime.manifest import Precision
 from train.checkpoint import load_checkpoint, newest_checkpoint
 from train.model import DualHRNet
+from train.progress import progress
 from train.quantisation.artefact import Artefact, preprocessing_of, read_artefact
 from train.xbd import find_tiles
 
@@ -83,14 +82,8 @@ def _observe(checkpoint: Path, ranges: Ranges) -> Artefact:
         f"no --calibration given: observing {ranges.method} ranges on {ranges.tiles} tiles of "
         f"{ranges.data / split}"
     )
-    return calibrate(
-        checkpoint,
-        ranges.data,
-        split,
-        ranges.tiles,
-        ranges.method,
-        lambda tiles: tqdm(tiles, desc="calibrate"),
-    )
+    with progress("calibrate", "tile") as bar:
+        return calibrate(checkpoint, ranges.data, split, ranges.tiles, ranges.method, bar)
 
 
 def _check_tiles(artefact: Artefact, data: Path) -> None:

@@ -30,8 +30,9 @@ def main(args: argparse.Namespace) -> None:
     from export.request import Proof
     from export.source import Ranges, open_source
     from export.verify import graph_runner, parity_pairs, prove
-    from runtime.files import replacing
+    from runtime.files import check_writable, replacing
 
+    check_writable(args.out)
     source = open_source(args.checkpoint, options.precision, Ranges(args.calibration))
     cli.note(f"exporting {source.checkpoint} ({source.parameters / 1e6:.1f} M parameters)")
     model = export_onnx(deploy_graph(source.network, options, source.calibration), options)

@@ -71,7 +71,7 @@ def prepare_opencv() -> None:
 
 def note(message: str) -> None:
     """Progress for a person: stderr, so that stdout stays for results."""
-    print(message, file=sys.stderr, flush=True)
+    print("\n".join(map(_printable, message.split("\n"))), file=sys.stderr, flush=True)
 
 
 def _usage(message: str) -> NoReturn:
@@ -81,5 +81,10 @@ def _usage(message: str) -> NoReturn:
 
 def _report(message: str, code: int) -> int:
     line = " ".join(message.split())
-    print(f"error: {line}", file=sys.stderr)
+    print(f"error: {_printable(line)}", file=sys.stderr)
     return code
+
+
+def _printable(line: str) -> str:
+    """A file's name, or a name in a file, may hold what a terminal takes for an order."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)

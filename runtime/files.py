@@ -21,6 +21,21 @@ from typing import Any
 _UMASK = threading.Lock()
 
 
+def check_writable(path: Path) -> None:
+    """OSError unless something can be made at `path`, before the work whose result it is to hold.
+
+    Nothing is left behind, also no folder.
+    """
+    path = Path(path).absolute()
+    folder = next(each for each in path.parents if each.exists())
+    try:
+        with tempfile.TemporaryDirectory(prefix=".", suffix=".partial", dir=folder):
+            pass
+    except OSError as error:
+        what = f"nothing can be written in {folder} ({error.strerror}); choose another place"
+        raise OSError(error.errno, what, str(path)) from error
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it becomes `path`, on error it goes.

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -16,7 +17,7 @@ from runtime.damage import CLASS_NAMES
 from runtime.errors import DataError, ToolkitError
 from train.config import DataConfig
 from train.masks import MaskCache
-from train.xbd import Tile
+from train.xbd import Tile, label_outside
 
 
 @dataclass(frozen=True, eq=False)  # an array in it has no single truth value
@@ -34,6 +35,8 @@ class TileFacts:
     """Fingerprint of both images' pixels, whatever the files are named or how they are stored."""
     alike: bool
     """Whether the image after is the one before."""
+    outside: Path | None = None
+    """A label of footprints that all lie outside of the tile."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,14 @@ def check_tiles(
     ranks_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     with ThreadPoolExecutor(max(1, host.physical_cores() // ranks_here)) as threads:
         results = threads.map(check, tiles)
-        bar = tqdm(
+        with tqdm(
             results,
             desc="check tiles",
             total=len(tiles),
             leave=False,
             disable=None if show_progress else True,
-        )
-        return _in_order(bar)
+        ) as bar:
+            return _in_order(bar)
 
 
 def merge(parts: Sequence[Checked]) -> Checked:
@@ -110,6 +113,7 @@ def _check(tile: Tile, masks: MaskCache, side: int) -> TileFacts | str:
         height, width = pre.shape[:2]
         require_side(tile, height, width, side)
         building, damage = masks.targets(tile, height, width)
+        outside = label_outside(tile, building, damage)
     except ToolkitError as error:
         return " ".join(str(error).split())
     except OSError as error:
@@ -129,4 +133,5 @@ def _check(tile: Tile, masks: MaskCache, side: int) -> TileFacts | str:
         int(np.count_nonzero(building)),
         digest.hexdigest(),
         np.array_equal(pre, post),
+        outside,
     )

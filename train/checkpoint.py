@@ -127,10 +127,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
     content = {"epoch": 0, "step": 0, "metrics": {}, **content}
     for key, kind in _KINDS.items():
         value = content.get(key)
-        if not isinstance(value, kind):
+        if not isinstance(value, kind) or isinstance(value, bool):
             raise CheckpointError(
                 f"{path}: its {key} is a {type(value).__name__}; it was altered since this "
                 "toolkit wrote it, take the original"
+            )
+    for key in ("epoch", "step"):
+        if content[key] < 0:
+            raise CheckpointError(
+                f"{path}: its {key} is {content[key]}, expected 0 or more; it was altered since "
+                "this toolkit wrote it, take the original"
             )
     try:
         model = ModelConfig.model_validate(content["model"])

@@ -23,6 +23,9 @@ from train.yaml_text import parse_yaml
 _LARGEST_STEP = 1e30
 """Of a rate or a weight decay. Far beyond use; much more does not fit into an FP32 number."""
 
+_LARGEST_COUNT = 1_000_000
+"""Of pairs in a batch and of batches to a step; far beyond use."""
+
 _SHOWN = 200
 """Characters of a wrong value that a message repeats."""
 
@@ -34,13 +37,15 @@ class _Section(BaseModel):
 class DataConfig(_Section):
     train_split: str = "train"
     val_split: str = "test"
-    crop: int = Field(512, ge=64, multiple_of=STRIDE, description="side of a training crop, pixels")
+    crop: int = Field(
+        512, ge=64, le=16384, multiple_of=STRIDE, description="side of a training crop, pixels"
+    )
     window: tuple[int, int] | None = Field(
         None,
         description="range of the side cut out of a tile, pixels, before it is resized to `crop`; "
         "without it, `crop` pixels are cut and not resized",
     )
-    crops_per_tile: int = Field(1, ge=1, description="crops taken of each tile an epoch")
+    crops_per_tile: int = Field(1, ge=1, le=10_000, description="crops taken of each tile an epoch")
     sampling: Literal["uniform", "balanced"] = Field(
         "uniform", description="balanced: tiles drawn by the rarest damage class they hold"
     )
@@ -73,7 +78,9 @@ class AugmentLevel(_Section):
     photometry: float = Field(0.2, ge=0, le=1, description="brightness and contrast, each image")
     colour: float = Field(0, ge=0, le=0.5, description="hue and saturation, each image")
     degrade: float = Field(0, ge=0, le=1, description="chance of blur or noise, each image")
-    shift: int = Field(0, ge=0, description="extra misregistration of the post image, pixels")
+    shift: int = Field(
+        0, ge=0, le=1024, description="extra misregistration of the post image, pixels"
+    )
 
     @model_validator(mode="after")
     def _scale_is_a_range(self) -> AugmentLevel:
@@ -93,7 +100,7 @@ class AugmentConfig(_Section):
 class Phase(_Section):
     """Consecutive epochs under one rule for the learning rate and one augmentation level."""
 
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, le=1_000_000)
     rate: float | tuple[float, float] = Field(description="learning rate, or its start and end")
     shape: Literal["linear", "cosine"] = Field("linear", description="from start to end")
     augment: Literal["light", "medium", "full"] = "full"
@@ -113,8 +120,10 @@ class Phase(_Section):
 class OptimConfig(_Section):
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
-    batch_size: int = Field(4, ge=1, description="pairs a rank and forward pass")
-    accumulate: int = Field(1, ge=1, description="forward passes to one optimiser step")
+    batch_size: int = Field(4, ge=1, le=_LARGEST_COUNT, description="pairs a rank and forward pass")
+    accumulate: int = Field(
+        1, ge=1, le=_LARGEST_COUNT, description="forward passes to one optimiser step"
+    )
     weight_decay: float = Field(1e-4, ge=0, le=_LARGEST_STEP)
     clip_norm: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no limit")
     ema: float | None = Field(
@@ -205,7 +214,7 @@ class TrainConfig(_Section):
     loss: LossConfig = LossConfig()
     distill: DistillConfig | None = None
     qat: QatConfig | None = None
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=1 << 63)
 
     @field_validator("qat")
     @classmethod
@@ -223,6 +232,18 @@ class TrainConfig(_Section):
         if qat and optim and optim.compile:
             raise ValueError("its rounding takes compilers very long; set optim.compile=false")
         return qat
+
+    @model_validator(mode="after")
+    def _something_is_learnt(self) -> TrainConfig:
+        loss = self.loss
+        building = loss.building_weight * sum(loss.building.model_dump().values())
+        damage = loss.damage_weight * sum(loss.damage.model_dump().values())
+        if self.distill is None and building == damage == 0:
+            raise ValueError(
+                "loss: its weights leave nothing to learn from; expected building_weight or "
+                "damage_weight above 0, and a share of that loss too"
+            )
+        return self
 
     @property
     def epochs(self) -> int:

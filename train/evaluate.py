@@ -11,7 +11,7 @@ import functools
 import json
 import operator
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,8 @@ class Evaluation:
     tiles: int
     pixels: Counts
     footprints: FootprintCounts
+    outside: tuple[str, ...] = ()
+    """Labels whose footprints all lie outside of their tile."""
 
     @staticmethod
     def of_tile(
@@ -64,6 +66,7 @@ class Evaluation:
             self.tiles + other.tiles,
             self.pixels + other.pixels,
             self.footprints + other.footprints,
+            self.outside + other.outside,
         )
 
     @property
@@ -79,6 +82,7 @@ class Evaluation:
             "tiles": self.tiles,
             **self.pixels.as_dict(),
             "absent": list(self.absent),
+            "outside": list(self.outside),
             "buildings": self.footprints.as_dict(),
         }
 
@@ -100,20 +104,26 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     if args.out is not None and args.out.is_dir():
         raise ConfigError(f"--out {args.out}: is a folder; expected the name of a file")
-    from tqdm import tqdm
-
-    from runtime.files import write_json
+    from runtime.files import check_writable, write_json
     from train.checkpoint import load_checkpoint
     from train.distributed import pick_device
     from train.model.decode import check_threshold
+    from train.progress import progress
 
     check_threshold(args.threshold)
+    if args.out is not None:
+        check_writable(args.out)
     device = pick_device(args.device)
     tiles = labelled_tiles(args.data, args.split)
     network = load_checkpoint(args.checkpoint).network().to(device)
-    progress = tqdm(tiles, desc=f"evaluate {args.split}", unit="tile")
-    disasters = evaluate(network, progress, args.threshold)
+    with progress(f"evaluate {args.split}", "tile") as bar:
+        disasters = evaluate(network, bar(tiles), args.threshold)
     whole = functools.reduce(operator.add, disasters.values())
+    if whole.outside:
+        cli.note(
+            f"note: {len(whole.outside)} of {whole.tiles} tiles with a label whose footprints all "
+            f"lie outside of the tile, first {whole.outside[0]}; is it the right label?"
+        )
     record = {
         "checkpoint": str(args.checkpoint),
         "data": str(args.data),
@@ -174,9 +184,17 @@ def evaluate(
 ) -> dict[str, Evaluation]:
     """Everything there is to count over labelled tiles, by disaster in order of name."""
     return by_disaster(
-        (tile, Evaluation.of_tile(damage, tile.targets(*damage.shape), tile.buildings[1]))
-        for tile, damage in damage_maps(network, tiles, threshold)
+        (tile, _of_tile(tile, damage)) for tile, damage in damage_maps(network, tiles, threshold)
     )
+
+
+def _of_tile(tile: Tile, damage: np.ndarray) -> Evaluation:
+    from train.xbd import label_outside
+
+    targets = tile.targets(*damage.shape)
+    one = Evaluation.of_tile(damage, targets, tile.buildings[1])
+    label = label_outside(tile, *targets)
+    return replace(one, outside=(str(label),)) if label else one
 
 
 def by_disaster(tiles: Iterable[tuple[Tile, Evaluation]]) -> dict[str, Evaluation]:

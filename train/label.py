@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ _FARTHEST = 1_000_000
 """Pixels. No tile reaches there, and filling a polygon that does takes seconds."""
 _POLYGON = re.compile(r"\s*(?:MULTI)?POLYGON\b", re.IGNORECASE)
 """GEOS follows nested collections by recursion, and has no limit before the stack's."""
+STEM = re.compile(r"(?P<tile>(?P<disaster>.+)_\d+)_(?P<when>pre|post)_disaster")
+"""Of the name of an image or a label of xBD."""
 _SHOWN = 80
 """Characters of a value that a message repeats."""
 
@@ -34,22 +36,43 @@ class Footprint:
     """1..4, IGNORE for un-classified, None in a pre-disaster label."""
 
 
-def read_label(path: Path, *, damage: bool) -> list[Footprint]:
+def read_label(path: Path, *, damage: bool, size: tuple[int, int] | None = None) -> list[Footprint]:
     """The `xy` footprints of a label file.
 
+    Args:
+        size: height and width of the image that it labels, pixels.
     Raises:
         DataError: not JSON, a key that is missing, twice or of another type, an unparsable or
-            empty WKT, or an unknown subtype; the message names the file and the building.
+            empty WKT, or an unknown subtype; the message names the file and the building. Or its
+            metadata name another tile, or another size.
     """
     content = _object(f"{path}: its content", _parse(path))
     if "metadata" in content:
-        _object(f"{path}: metadata", content["metadata"])
+        _check_metadata(path, _object(f"{path}: metadata", content["metadata"]), size)
     if "features" not in content or "xy" not in _object(f"{path}: features", content["features"]):
         raise DataError(f"{path}: no features.xy; expected an xBD label")
     features = content["features"]["xy"]
     if not isinstance(features, list):
         raise DataError(f"{path}: features.xy is {_shown(features)}; expected a list of buildings")
     return [_building(path, index, feature, damage) for index, feature in enumerate(features)]
+
+
+def _check_metadata(path: Path, metadata: dict[str, Any], size: tuple[int, int] | None) -> None:
+    """Is it the label of this tile, and of the image as it is? What it does not say, passes."""
+    given, here = metadata.get("img_name"), STEM.fullmatch(path.stem)
+    named = STEM.fullmatch(PurePath(given).stem) if isinstance(given, str) else None
+    if named and here and named["tile"] != here["tile"]:
+        raise DataError(
+            f"{path}: is the label of another tile, its metadata.img_name is {_shown(given)}; "
+            f"expected one of {here['tile']}"
+        )
+    for key, pixels in zip(("height", "width"), size or (), strict=False):
+        said = metadata.get(key)
+        if said is not None and said != pixels:
+            raise DataError(
+                f"{path}: its metadata.{key} is {_shown(said)}, its image has a {key} of {pixels} "
+                "pixels; expected the image that was labelled, in its own size"
+            )
 
 
 def _parse(path: Path) -> Any:
@@ -105,8 +128,11 @@ def _polygon(name: str, wkt: Any) -> BaseGeometry:
             polygon = shapely.from_wkt(wkt)
     except (shapely.errors.ShapelyError, ValueError) as error:
         raise DataError(f"{name} has an unparsable WKT ({_line(reason(error))})") from error
-    if polygon is None or polygon.is_empty:
+    # A part or a hole without a corner outlines nothing, and OpenCV refuses it.
+    parts = [] if polygon is None else [p for p in shapely.get_parts(polygon) if not p.is_empty]
+    if not parts:
         raise DataError(f"{name} is not a polygon (it is empty); expected POLYGON ((x y, ...))")
+    polygon = parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
     if not (abs(shapely.get_coordinates(polygon)) <= _FARTHEST).all():
         raise DataError(
             f"{name} has a corner not within {_FARTHEST} pixels; expected x and y in pixels"

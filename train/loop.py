@@ -93,7 +93,7 @@ def train(
     used = fingerprint(train_tiles, val_tiles)
     loader, sampler = build_loader(train_tiles, config, masks, world)
     learner = build_learner(config, world, resumed=before is not None)
-    progress = restore(before, learner, used) if before else Progress()
+    progress = restore(before, learner, used, sampler.steps) if before else Progress()
     with on_sigterm() as interrupt:
         journal = Journal(out / "tensorboard", progress.step + 1) if world.leads else None
         run = Run(

@@ -13,8 +13,9 @@ from runtime import files
 from runtime.damage import IGNORE
 from train.xbd import Tile
 
-FORMAT = "masks/1"
-"""To be raised when the rasterisation or the packing changes: old files are then not found."""
+FORMAT = "masks/2"
+"""To be raised when the rasterisation, what is checked before it, or the packing changes: old
+files are then not found."""
 
 # A pixel is one byte: the damage target in the low three bits, the building target above.
 _IGNORE_CODE = 5
@@ -24,7 +25,7 @@ _UNPACK_DAMAGE[_UNPACK_DAMAGE == _IGNORE_CODE] = IGNORE
 
 
 class MaskCache:
-    """Targets by the content of their labels: a changed label has another file.
+    """Targets by the tile and the content of its labels: a changed label has another file.
 
     Processes may share `folder`: a file appears whole, and all write the same.
     """
@@ -46,7 +47,7 @@ class MaskCache:
 
 
 def _key(tile: Tile, height: int, width: int) -> str:
-    digest = hashlib.sha256(f"{FORMAT} {height}x{width}".encode())
+    digest = hashlib.sha256(f"{FORMAT} {tile.name} {height}x{width}".encode())
     for label in tile.labels:
         content = label.read_bytes()
         digest.update(f" {len(content)} ".encode() + content)

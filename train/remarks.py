@@ -18,8 +18,9 @@ def remarks(
             f"training and validation both use split {train_split}: the score says nothing about "
             "other places"
         )
-        return lines + _repeated(train_split, train)
+        return lines + _outside(train_split, train) + _repeated(train_split, train)
     lines += _absent(val_split, val, "counts as F1 0, which brings the score near 0")
+    lines += _outside(train_split, train) + _outside(val_split, val)
     lines += _repeated(train_split, train) + _repeated(val_split, val)
     return lines + _shared(train_split, train, val_split, val)
 
@@ -33,6 +34,16 @@ def _absent(split: str, facts: Sequence[TileFacts], consequence: str) -> list[st
         return []
     names = ", ".join(absent)
     return [f"split {split}: no pixel of {names}, which {consequence}"]
+
+
+def _outside(split: str, facts: Sequence[TileFacts]) -> list[str]:
+    labels = [fact.outside for fact in facts if fact.outside]
+    if not labels:
+        return []
+    return [
+        f"split {split}: {_tiles(len(labels))} with a label whose footprints all lie outside "
+        f"of the tile, first {labels[0]}; is it the right label?"
+    ]
 
 
 def _repeated(split: str, facts: Sequence[TileFacts]) -> list[str]:

@@ -17,6 +17,12 @@ from train.checkpoint import Checkpoint, load_checkpoint
 from train.config import TrainConfig
 from train.distributed import World
 from train.learner import Learner
+from train.resume_checks import (
+    fault_of_moments,
+    fault_of_optimizer,
+    fault_of_place,
+    fault_of_types,
+)
 
 FREE = (("data", "workers"), ("data", "cache"), ("data", "masks"), ("optim", "save_every"))
 """Keys that may change between a run's parts: no figure depends on them."""
@@ -90,21 +96,28 @@ def find_run(path: Path, config: TrainConfig, world: World) -> Checkpoint | None
         raise CheckpointError(f"{path}: holds weights alone; a run resumes from its last.pt")
     if missing := sorted(_NEEDED - saved.keys()):
         raise CheckpointError(f"{path}: has no {', '.join(missing)} to resume with; {_ALTERED}")
+    if fault := fault_of_types(saved):
+        raise CheckpointError(f"{path}: {fault}; {_ALTERED}")
     if saved["world_size"] != world.size:
         raise CheckpointError(
             f"{path}: written by {saved['world_size']} processes, this run has {world.size}; "
             f"start it with as many, or train anew from it with init={path}"
         )
-    _same_config(path, checkpoint.config or {}, config)
+    try:
+        _same_config(path, checkpoint.config or {}, config)
+    except RecursionError as error:
+        raise CheckpointError(f"{path}: its config is nested too deeply; {_ALTERED}") from error
     return checkpoint
 
 
-def restore(checkpoint: Checkpoint, learner: Learner, tiles: str) -> Progress:
+def restore(checkpoint: Checkpoint, learner: Learner, tiles: str, steps: int) -> Progress:
     """Put `learner` where the run was.
 
+    Args:
+        steps: batches an epoch.
     Raises:
         CheckpointError: the tiles or the number format are not the run's, or the processes
-            read different checkpoints.
+            read different checkpoints; or it was altered.
     """
     saved, world, path = checkpoint.resume, learner.world, checkpoint.path
     assert saved is not None
@@ -124,8 +137,20 @@ def restore(checkpoint: Checkpoint, learner: Learner, tiles: str) -> Progress:
             f"{path}: the run was started with another content of qat.calibration; restore that "
             "file, or start another run from the checkpoint that the new one belongs to"
         )
+    progress = Progress(checkpoint.epoch, saved["batches"], checkpoint.step, saved["best_score"])
+    fault = fault_of_place(
+        *astuple(progress),
+        epochs=learner.config.epochs,
+        steps=steps,
+        window=learner.config.optim.accumulate,
+    )
     try:
+        fault = fault or fault_of_optimizer(checkpoint.optimizer_state, learner.optimizer)
+        if fault:
+            raise CheckpointError(f"{path}: {fault}; {_ALTERED}")
         learner.restore(checkpoint.model_state, checkpoint.optimizer_state, saved["learner"])
+        if fault := fault_of_moments(learner.optimizer):
+            raise CheckpointError(f"{path}: {fault}; {_ALTERED}")
         states = saved["random_states"][world.rank]
         torch.set_rng_state(states["cpu"])
         if world.device.type == "cuda":
@@ -134,7 +159,6 @@ def restore(checkpoint: Checkpoint, learner: Learner, tiles: str) -> Progress:
         raise CheckpointError(
             f"{path}: its state cannot be resumed ({reason(error)[:120]}); {_ALTERED}"
         ) from error
-    progress = Progress(checkpoint.epoch, saved["batches"], checkpoint.step, saved["best_score"])
     if len({astuple(each) for each in world.gather(progress)}) > 1:
         raise CheckpointError(
             f"{path}: is not the same for all processes; --out has to be on storage that all "

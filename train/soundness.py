@@ -15,7 +15,8 @@ from torch import Tensor
 
 from runtime.errors import CheckpointError
 
-VARIANCE = "running_var"
+VARIANCE = ("running_var", "exp_avg_sq")
+"""Ends of the names of what a root is drawn of: batch norm's, and the optimiser's."""
 
 
 def check_weights(where: object, weights: Mapping[str, Any], advice: str) -> None:
@@ -34,8 +35,10 @@ def check_weights(where: object, weights: Mapping[str, Any], advice: str) -> Non
         raise CheckpointError(f"{where}: {name} {fault}{count}; {advice}")
 
 
-def fault_of(name: str, value: Any) -> str | None:
+def fault_of(name: object, value: Any) -> str | None:
     """Why this is no weight, to follow its name; None if it is one."""
+    if not isinstance(name, str):
+        return f"is a key of type {type(name).__name__}, expected a name"
     return storage_fault(value) or _value_fault(name, value)
 
 
@@ -69,17 +72,21 @@ def _dtype(tensor: Tensor) -> str:
 
 
 def tensors_in(content: Any, name: str = "") -> dict[str, Tensor]:
-    """Every tensor inside nested dicts, lists and tuples, by its place: `state.0.exp_avg`."""
-    if isinstance(content, Tensor):
-        return {name: content}
-    if isinstance(content, Mapping):
-        items = [(str(key), each) for key, each in content.items()]
-    elif isinstance(content, list | tuple):
-        items = [(str(index), each) for index, each in enumerate(content)]
-    else:
-        return {}
-    return {
-        place: tensor
-        for key, each in items
-        for place, tensor in tensors_in(each, f"{name}.{key}" if name else key).items()
-    }
+    """Every tensor inside nested dicts, lists and tuples, by its place: `state.0.exp_avg`.
+
+    A container that is there twice, or within itself, is looked into once.
+    """
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    waiting = [(name, content)]  # no recursion: a file may nest deeper than Python follows
+    while waiting:
+        place, each = waiting.pop()
+        if isinstance(each, Tensor):
+            found[place] = each
+            continue
+        if not isinstance(each, Mapping | list | tuple) or id(each) in seen:
+            continue
+        seen.add(id(each))
+        items = list(each.items() if isinstance(each, Mapping) else enumerate(each))
+        waiting += [(f"{place}.{key}" if place else str(key), item) for key, item in items[::-1]]
+    return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -79,8 +78,9 @@ def _run(write: partial[None], splits: list[str], workers: int) -> None:
     with ProcessPoolExecutor(min(workers, len(splits)), fresh, _one_thread) as pool:
         written = pool.map(write, range(len(splits)), splits, chunksize=4)
         try:
-            for _ in tqdm(written, total=len(splits), unit="tile", file=sys.stderr):
-                pass
+            with tqdm(written, total=len(splits), unit="tile", disable=None) as bar:
+                for _ in bar:
+                    pass
         except BrokenProcessPool as error:
             raise ToolkitError(
                 "a process that draws tiles was killed, for memory as a rule; nothing was written, "

@@ -37,23 +37,22 @@ def main(args: argparse.Namespace) -> None:
         raise ConfigError(f"--limit {args.limit}: expected at least 1")
     if args.out.exists() and not args.out.is_dir():
         raise ConfigError(f"--out {args.out}: is a file; expected a folder, or a new name")
-    from tqdm import tqdm
-
     from runtime.output.png import write_png
     from train.checkpoint import load_checkpoint
     from train.distributed import pick_device
     from train.evaluate import damage_maps, labelled_tiles
     from train.model.decode import check_threshold
     from train.panels import panel
+    from train.progress import progress
 
     check_threshold(args.threshold)
     device = pick_device(args.device)
     tiles = spread(labelled_tiles(args.data, args.split), args.limit)
     network = load_checkpoint(args.checkpoint).network().to(device)
-    progress = tqdm(tiles, desc=f"draw {args.split}", unit="tile")
-    for tile, damage in damage_maps(network, progress, args.threshold):
-        _, truth = tile.targets(*damage.shape)
-        write_png(args.out / f"{tile.name}.png", panel(*tile.images(), truth, damage))
+    with progress(f"draw {args.split}", "tile") as bar:
+        for tile, damage in damage_maps(network, bar(tiles), args.threshold):
+            _, truth = tile.targets(*damage.shape)
+            write_png(args.out / f"{tile.name}.png", panel(*tile.images(), truth, damage))
     cli.note(f"{args.out}: {len(tiles)} tiles of {args.split}")
 
 

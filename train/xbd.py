@@ -17,9 +17,8 @@ import shapely
 from runtime.damage import IGNORE
 from runtime.errors import DataError
 from runtime.source.picture import read_pair
-from train.label import Footprint, read_label
+from train.label import STEM, Footprint, read_label
 
-_STEM = re.compile(r"(?P<disaster>.+)_(?P<number>\d+)_(?P<when>pre|post)_disaster")
 _IMAGE = re.compile(r"\.(?:png|jpe?g|tiff?)", re.IGNORECASE)
 """All that `runtime.source.picture` reads, so that none is passed over in silence."""
 _LABEL = re.compile(r"\.json", re.IGNORECASE)
@@ -59,8 +58,16 @@ class Tile:
         return read_label(before, damage=False), read_label(after, damage=True)
 
     def targets(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """Building target (0, 1; pre footprints) and damage target (0..4, 255), uint8 [H, W]."""
-        before, after = self.buildings
+        """Building target (0, 1; pre footprints) and damage target (0..4, 255), uint8 [H, W].
+
+        Args:
+            height, width: of the images, pixels.
+        Raises:
+            DataError: a label is none, or is that of another tile or of another size.
+        """
+        size = (height, width)
+        before = read_label(self.labels[0], damage=False, size=size)
+        after = read_label(self.labels[1], damage=True, size=size)
         building = rasterise(before, height, width, lambda _: 1)
         damage = rasterise(after, height, width, lambda b: IGNORE if b.damage is None else b.damage)
         return building, damage
@@ -130,6 +137,21 @@ def splits(root: Path) -> list[str]:
     return sorted(p.parent.name for p in Path(root).glob("*/labels") if any(p.glob("*.json")))
 
 
+def label_outside(tile: Tile, building: np.ndarray, damage: np.ndarray) -> Path | None:
+    """A label of footprints that all lie outside of the tile, where one of the two is so.
+
+    building, damage: `tile.targets`.
+    """
+    if building.any() and damage.any():
+        return None
+    for label, target, footprints in zip(
+        tile.labels, (building, damage), tile.buildings, strict=True
+    ):
+        if footprints and not target.any():
+            return label
+    return None
+
+
 def rasterise(
     buildings: Iterable[Footprint], height: int, width: int, value: Callable[[Footprint], int]
 ) -> np.ndarray:
@@ -158,14 +180,14 @@ def _by_key(
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.name.startswith(".") or not wanted.fullmatch(path.suffix):
             continue
-        match = _STEM.fullmatch(path.stem)
+        match = STEM.fullmatch(path.stem)
         if match is None:
             problems.append(
                 f"{path}: not an xBD name; "
                 "expected <disaster>_<number>_pre_disaster or _post_disaster"
             )
             continue
-        name, when = f"{match['disaster']}_{match['number']}", match["when"]
+        name, when = match["tile"], match["when"]
         first = found.setdefault((name, when), path)
         if first != path:
             twice.add(name)

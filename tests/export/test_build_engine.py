@@ -286,3 +286,22 @@ def test_parity_pairs_come_from_the_data_cut_to_size(synthetic: Path) -> None:
     pairs, source = parity_pairs(DeployOptions(64, 128), Proof(parity_pairs=1))
     assert source.startswith("1 synthetic scene ")
     assert pairs[0][0].shape == (64, 128, 3)
+
+
+def test_a_refused_engine_is_named_as_it_was_asked_for(
+    small_checkpoint: Path, tmp_path: Path, error_line: Callable
+) -> None:
+    content = torch.load(small_checkpoint, weights_only=True)
+    for name, tensor in content["model_state"].items():
+        if tensor.is_floating_point() and "running" not in name:
+            tensor.mul_(1e30)
+    torch.save(content, tmp_path / "huge.pt")
+    out = tmp_path / "engine"
+    line = error_line(
+        "export.build_engine", "--fp32", "--checkpoint", tmp_path / "huge.pt", "--target",
+        "onnxruntime", "--size", 64, 64, "--out", out,
+    )  # fmt: skip
+    assert f"{out}/model.onnx: its weights" in line
+    assert line.endswith(f"--out {out}")
+    assert ".partial" not in line
+    assert not out.exists()

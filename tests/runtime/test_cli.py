@@ -85,3 +85,18 @@ except SystemExit as end:
     assert "--min-area" in result.stdout
     assert "loaded [] code 0" in result.stdout
     assert seconds < 2  # 0.1 s alone; the machine may be busy
+
+
+def test_what_a_terminal_takes_for_an_order_is_shown(capsys):
+    def main(args):
+        cli.note("a tensor x\x1b[31m, caf\u00e9\n  and more")
+        raise ConfigError("a file \x1b]0;title\x07 of \x9b31m")
+
+    with pytest.raises(SystemExit):
+        cli.run(argparse.ArgumentParser(), main, [])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        r"a tensor x\x1b[31m, café",
+        "  and more",
+        r"error: a file \x1b]0;title\x07 of \x9b31m",
+    ]

@@ -163,3 +163,13 @@ def test_temporary_files_are_synced_before_they_are_named(tmp_path, monkeypatch)
     monkeypatch.setattr(files.os, "fsync", lambda _: synced.append((tmp_path / "a").exists()))
     files.write_bytes(tmp_path / "a", b"x")
     assert synced[0] is False
+
+
+def test_a_place_is_tried_and_nothing_left_there(tmp_path):
+    files.check_writable(tmp_path / "new" / "deep" / "out.json")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "out.json", Path("/proc/x/out.json")):
+        with pytest.raises(OSError, match="nothing can be written in") as caught:
+            files.check_writable(place)
+        assert caught.value.filename == str(place)

@@ -156,3 +156,22 @@ def test_a_full_disk_leaves_the_previous_checkpoint(small_checkpoint: Path, tmp_
     assert "last.pt: cannot be written" in result.stderr
     assert path.read_bytes() == small_checkpoint.read_bytes()
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_weight_without_a_name_is_refused(small_checkpoint: Path, tmp_path: Path) -> None:
+    content = torch.load(small_checkpoint, weights_only=True)
+    content["model_state"][5] = torch.zeros(1)
+    torch.save(content, tmp_path / "altered.pt")
+    with pytest.raises(CheckpointError, match="altered.pt: 5 is a key of type int"):
+        load_checkpoint(tmp_path / "altered.pt")
+
+
+@pytest.mark.parametrize(
+    "fields", [{"width": 10**9}, {"modules": (10**6, 1, 1)}, {"blocks": 10**7}]
+)
+def test_a_network_beyond_all_use_is_refused(small_checkpoint, tmp_path, fields) -> None:
+    content = torch.load(small_checkpoint, weights_only=True)
+    content["model"].update(fields)
+    torch.save(content, tmp_path / "altered.pt")
+    with pytest.raises(CheckpointError, match=f"altered.pt: {next(iter(fields))}.*less than or"):
+        load_checkpoint(tmp_path / "altered.pt")

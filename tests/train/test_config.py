@@ -51,6 +51,19 @@ def test_overrides_are_typed() -> None:
         ("optim.precision=int8", "optim.precision: Input should be 'auto', 'fp32'"),
         ("optim.ema=1", "optim.ema: Input should be less than 1"),
         ("loss.class_weights=[1,0,0,0,0]", "loss: Value error, class_weights"),
+        ("model.width=100000000", "model.width: Input should be less than or equal to 256"),
+        ("model.modules=[1000000,1,1]", "model.modules.0: Input should be less than or equal to"),
+        ("model.blocks=10000000", "model.blocks: Input should be less than or equal to 16"),
+        ("model.bottlenecks=10000000", "model.bottlenecks: Input should be less than or equal"),
+        ("model.projection=10000000", "model.projection: Input should be less than or equal"),
+        ("model.head_widths=[0,1]", "model.head_widths.0: Input should be greater than or equal"),
+        ("model.head_widths=[8,10000000]", "model.head_widths.1: Input should be less than or"),
+        ("schedule.0.epochs=100000000000000", "schedule.0.epochs: Input should be less than or"),
+        ("seed=100000000000000000000000", "seed: Input should be less than 9223372036854775808"),
+        ("data.crops_per_tile=10000000000000", "data.crops_per_tile: Input should be less than"),
+        ("data.crop=3200000", "data.crop: Input should be less than or equal to"),
+        ("optim.batch_size=1000000000", "optim.batch_size: Input should be less than or equal to"),
+        ("optim.accumulate=1000000000", "optim.accumulate: Input should be less than or equal to"),
         ("distill.weight=1", "distill.checkpoint: Field required"),
         ("epochs", "expected key=value"),
     ],
@@ -76,3 +89,18 @@ def test_command_reports_an_unknown_key_in_one_line(error_line: Callable, tmp_pa
     line = error_line("train", "--config", config, "--data", tmp_path, "--out", tmp_path / "run")
     assert "model.depth: unknown key" in line
     assert not (tmp_path / "run").exists()
+
+
+NOTHING = [
+    ["loss.building_weight=0", "loss.damage_weight=0"],
+    ["loss.building_weight=0", "loss.damage={cross_entropy: 0}"],
+    ["loss.building={cross_entropy: 0, dice: 0}", "loss.damage={cross_entropy: 0}"],
+]
+
+
+@pytest.mark.parametrize("overrides", NOTHING)
+def test_a_loss_of_nothing_is_refused_unless_a_teacher_has_one(overrides: list[str]) -> None:
+    with pytest.raises(ConfigError, match="loss: its weights leave nothing to learn from"):
+        load_config(CONFIGS / "demo.yaml", overrides)
+    load_config(CONFIGS / "demo.yaml", [*overrides, "distill={checkpoint: teacher.pt}"])
+    load_config(CONFIGS / "demo.yaml", overrides[:1])

@@ -6,6 +6,7 @@ import functools
 import json
 import operator
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -218,3 +219,39 @@ def test_the_gpu_gives_the_score_of_the_processor(small_checkpoint, tiles, whole
     network = load_checkpoint(small_checkpoint).network().to("cuda")
     found = functools.reduce(operator.add, evaluate(network, tiles).values())
     assert found.pixels.score == pytest.approx(whole.pixels.score, abs=0.01)
+
+
+def test_an_error_begins_its_line_where_stderr_is_no_terminal(
+    small_checkpoint, synthetic, tmp_path, command
+) -> None:
+    shutil.copytree(synthetic, tmp_path / "data")
+    label = next((tmp_path / "data" / "test" / "labels").glob("*_post_disaster.json"))
+    label.write_text("{}")
+    result = command(
+        "train.evaluate", "--checkpoint", small_checkpoint, "--data", tmp_path / "data"
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: {label}: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_place_that_cannot_be_written_is_found_first(
+    small_checkpoint, synthetic, error_line
+) -> None:
+    given = ("--checkpoint", small_checkpoint, "--data", synthetic)
+    for module in ("train.evaluate", "calibration"):
+        line = error_line(module, *given, "--out", "/proc/x/y.json")
+        assert "/proc/x/y.json: nothing can be written in /proc" in line
+
+
+def test_labels_whose_footprints_lie_outside_are_noted(small_checkpoint, tile_set, command) -> None:
+    far = "POLYGON ((900000 0, 900001 1, 900002 2, 900000 0))"
+    root = tile_set([("a", far, "destroyed")])
+    result = command(
+        "train.evaluate", "--checkpoint", small_checkpoint, "--data", root, "--split", "train",
+        "--json",
+    )  # fmt: skip
+    (label,) = (root / "train" / "labels").glob("*_pre_disaster.json")
+    assert "1 of 1 tiles with a label whose footprints all lie outside" in result.stderr
+    assert f"first {label};" in result.stderr
+    assert json.loads(result.stdout)["outside"] == [str(label)]

@@ -377,3 +377,17 @@ def test_the_command_prints_json_alone_on_stdout(tmp_path: Path, command: Callab
     )
     network = load_checkpoint(tmp_path / "imported.pt").network()
     assert account["parameters"] == sum(p.numel() for p in network.parameters())
+
+
+def test_a_container_that_holds_itself_is_looked_into_once(tmp_path: Path) -> None:
+    content: dict[str, object] = {"conv1.weight": torch.zeros(4, 3, 3, 3)}
+    content["model"] = content
+    torch.save(content, tmp_path / "self.pth")
+    assert list(read_state(tmp_path / "self.pth")) == ["conv1.weight"]
+
+
+def test_a_width_that_no_memory_holds_is_refused(tmp_path: Path) -> None:
+    names = ("conv1.weight", "stage2.0.branches.0.0.conv1.weight")
+    state = {name: torch.zeros(1).expand(10**9, 3, 3, 3) for name in names}
+    with pytest.raises(CheckpointError, match="wide.pth: width: Input should be less than or"):
+        hrnet.convert(tmp_path / "wide.pth", state, 0)

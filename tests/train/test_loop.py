@@ -339,3 +339,57 @@ def test_an_empty_split_is_an_error(data: Path, tmp_path: Path, error_line: Call
     shutil.copytree(data / "test", root / "test")
     (root / "train" / "images").mkdir(parents=True)
     assert "holds no tile" in error_line("train", *_arguments(root, tmp_path / "run"))
+
+
+def _of_resume(**fields: object) -> Callable:
+    return lambda content: content["resume"].update(fields)
+
+
+def _of_optimizer(change: Callable) -> Callable:
+    return lambda content: change(content["optimizer_state"])
+
+
+ALTERED = {
+    "epoch -3": (lambda c: c.update(epoch=-3), "its epoch is -3, expected 0 or more"),
+    "epoch true": (lambda c: c.update(epoch=True), "its epoch is a bool"),
+    "epoch large": (lambda c: c.update(epoch=10**18), "its epoch is 1000000000000000000, expected"),
+    "epoch of another step": (lambda c: c.update(epoch=1), "its step is 12, expected 6 after 1"),
+    "step -5": (lambda c: c.update(step=-5), "its step is -5, expected 0 or more"),
+    "batches text": (_of_resume(batches="x"), "its batches is a str"),
+    "batches many": (_of_resume(batches=10**6), "its batches are 1000000, expected 0 to 6"),
+    "batches -1": (_of_resume(batches=-1), "its batches are -1, expected 0 to 6"),
+    "score nan": (_of_resume(best_score=float("nan")), "its best_score is nan, expected 0 to 1"),
+    "score text": (_of_resume(best_score="x"), "its best_score is a str"),
+    "learner": (_of_resume(learner=5), "its learner is a int"),
+    "betas": (
+        _of_optimizer(lambda o: o["param_groups"][0].update(betas=(5, 5))),
+        "its optimiser's betas is (5, 5), expected (0.9, 0.999)",
+    ),
+    "no lr": (_of_optimizer(lambda o: o["param_groups"][0].pop("lr")), "its optimiser has no lr"),
+    "variance": (
+        _of_optimizer(lambda o: o["state"][0]["exp_avg_sq"].sub_(9)),
+        "optimizer.state.0.exp_avg_sq is a variance below 0",
+    ),
+    "moment's shape": (
+        _of_optimizer(lambda o: o["state"][0].update(exp_avg=torch.zeros(3))),
+        "its optimiser's exp_avg is (3,), expected (",
+    ),
+    "no moment": (
+        _of_optimizer(lambda o: o["state"][0].pop("exp_avg")),
+        "its optimiser holds step, exp_avg_sq of a parameter",
+    ),
+    "moment's step": (
+        _of_optimizer(lambda o: o["state"][0].update(step=torch.tensor(-7.0))),
+        "its optimiser's step is -7, expected 1 or more",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALTERED)
+def test_an_altered_run_is_not_gone_on_with(name, trained, data, tmp_path, error_line) -> None:
+    change, message = ALTERED[name]
+    content = torch.load(trained / "last.pt", weights_only=True)
+    change(content)
+    torch.save(content, tmp_path / "last.pt")
+    line = error_line("train", *_arguments(data, tmp_path, "--resume", f"data.masks={trained}/m"))
+    assert f"{tmp_path / 'last.pt'}: {message}" in line

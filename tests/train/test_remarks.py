@@ -26,7 +26,12 @@ EVERY = [
 
 @pytest.fixture
 def data(synthetic: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(synthetic, tmp_path / "data")
+    shutil.copytree(synthetic, tmp_path / "data")
+    for label in (tmp_path / "data").glob("*/labels/*.json"):
+        content = json.loads(label.read_text())
+        del content["metadata"]["img_name"]  # which says so of a tile under another's name
+        label.write_text(json.dumps(content))
+    return tmp_path / "data"
 
 
 def _facts(data: Path, split: str, tmp_path: Path) -> list[TileFacts]:
@@ -167,3 +172,18 @@ def test_jpegs_are_tiles_too_and_not_passed_over(tile_set: Callable) -> None:
         path.unlink()
     (tile,) = find_tiles(root, "train")
     assert tile.images()[0].shape == (64, 64, 3)
+
+
+def test_a_label_whose_footprints_all_lie_outside_is_named(
+    tile_set: Callable, tmp_path: Path
+) -> None:
+    far = SQUARE.replace("10", "900").replace("20", "920")
+    facts = _facts(tile_set([("a", far, "destroyed")]), "train", tmp_path)
+    label = facts[0].tile.pre_label
+    (line,) = [each for each in remarks("train", facts, "train", facts) if "outside" in each]
+    assert (
+        f"1 tile with a label whose footprints all lie outside of the tile, first {label}" in line
+    )
+    for buildings in ([], [("a", far, "destroyed"), ("b", SQUARE, "destroyed")]):
+        facts = _facts(tile_set(buildings), "train", tmp_path)
+        assert facts[0].outside is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,8 @@ import pytest
 
 from runtime.damage import IGNORE
 from runtime.errors import DataError
-from train.xbd import find_tiles, read_label, splits, survey
+from train.masks import MaskCache
+from train.xbd import find_tiles, label_outside, read_label, splits, survey
 
 SQUARE = "POLYGON ((10 10, 20 10, 20 20, 10 20, 10 10))"
 OTHER = "POLYGON ((30.6 30.4, 40.5 30.4, 40.5 39.5, 30.6 39.5, 30.6 30.4))"
@@ -212,3 +214,87 @@ def test_json_labels_of_real_tiles_all_parse(xbd_sample: Path) -> None:
         for tile in find_tiles(xbd_sample, split):
             features = json.loads(tile.post_label.read_text())["features"]["xy"]
             assert len(tile.buildings[1]) == len(features)
+
+
+CORNER = "POLYGON ((1 1, 9 1, 9 9, 1 9, 1 1))"
+
+
+def _say(label: Path, **metadata: object) -> None:
+    content = json.loads(label.read_text())
+    content["metadata"] = metadata
+    label.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(("which", "key"), [(0, "width"), (1, "height")])
+def test_a_label_of_an_image_of_another_size_is_refused(tile_set, tmp_path, which, key) -> None:
+    (tile,) = find_tiles(tile_set([("a", CORNER, "destroyed")]), "train")
+    label = tile.labels[which]
+    _say(label, **{"width": 64, "height": 64})
+    tile.targets(64, 64)
+    _say(label, **{"width": 64, "height": 64, key: 128})
+    for targets in (tile.targets, partial(MaskCache(tmp_path / "masks").targets, tile)):
+        with pytest.raises(DataError) as caught:
+            targets(64, 64)
+        assert str(caught.value).startswith(
+            f"{label}: its metadata.{key} is 128, its image has a {key} of 64 pixels"
+        )
+
+
+@pytest.mark.parametrize(
+    "name", ["town-flood_00000001_pre_disaster.png", "x/a_1_post_disaster.tif"]
+)
+def test_a_label_of_another_tile_is_refused(tile_set, name) -> None:
+    (tile,) = find_tiles(tile_set([("a", CORNER, "destroyed")]), "train")
+    _say(tile.pre_label, img_name=name)
+    with pytest.raises(DataError, match="is the label of another tile, its metadata.img_name is"):
+        tile.targets(64, 64)
+
+
+@pytest.mark.parametrize("name", ["town-flood_00000000_post_disaster.tif", "scene 7.png", None, 3])
+def test_a_label_that_names_its_tile_or_none_is_read(tile_set, name) -> None:
+    (tile,) = find_tiles(tile_set([("a", CORNER, "destroyed")]), "train")
+    _say(tile.pre_label, img_name=name)
+    assert tile.targets(64, 64)[0].any()
+
+
+def test_masks_of_one_tile_do_not_vouch_for_another(tile_set, tmp_path) -> None:
+    (tile,) = find_tiles(tile_set([("a", CORNER, "destroyed")]), "train")
+    for label in tile.labels:
+        _say(label, img_name=f"{label.stem}.png")
+    masks = MaskCache(tmp_path / "masks")
+    masks.targets(tile, 64, 64)
+    for path in (tile.pre, tile.post, *tile.labels):
+        path.rename(path.with_name(path.name.replace("00000000", "00000001")))
+    (other,) = find_tiles(tmp_path / "tiles", "train")
+    with pytest.raises(DataError, match="is the label of another tile"):
+        masks.targets(other, 64, 64)
+
+
+def test_labels_of_real_and_of_synthetic_tiles_are_of_their_images(synthetic, xbd_sample) -> None:
+    for root, split in ((synthetic, "train"), (xbd_sample, "train"), (xbd_sample, "tier3")):
+        for tile in find_tiles(root, split):
+            building, damage = tile.targets(*tile.images()[0].shape[:2])
+            assert label_outside(tile, building, damage) is None
+
+
+@pytest.mark.parametrize(
+    "wkt",
+    [
+        "MULTIPOLYGON (((1 1, 9 1, 9 9, 1 9, 1 1)), EMPTY)",
+        "MULTIPOLYGON (EMPTY, ((1 1, 9 1, 9 9, 1 9, 1 1)))",
+        "POLYGON ((1 1, 9 1, 9 9, 1 9, 1 1), EMPTY)",
+    ],
+)
+def test_empty_parts_outline_nothing(tile_set, wkt) -> None:
+    (plain,) = find_tiles(tile_set([("a", CORNER, "destroyed")]), "train")
+    wanted = plain.targets(64, 64)
+    (tile,) = find_tiles(tile_set([("a", wkt, "destroyed")]), "train")
+    for found, mask in zip(tile.targets(64, 64), wanted, strict=True):
+        assert np.array_equal(found, mask)
+
+
+@pytest.mark.parametrize("wkt", ["MULTIPOLYGON (EMPTY, EMPTY)", "POLYGON EMPTY", "POLYGON (EMPTY)"])
+def test_a_footprint_without_a_corner_is_refused(tile_set, wkt) -> None:
+    (tile,) = find_tiles(tile_set([("a", wkt, "destroyed")]), "train")
+    with pytest.raises(DataError, match="building a is not a polygon|unparsable"):
+        tile.targets(64, 64)

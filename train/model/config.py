@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# Several times the largest network in use. Without limits, a wrong digit, or a file that was
+# altered, takes hours or all memory before anything is found to be wrong.
+_WIDEST, _DEEPEST, _CHANNELS = 256, 16, 4096
+_Count = Annotated[int, Field(ge=1, le=_DEEPEST)]
+_Hidden = Annotated[int, Field(ge=1, le=_CHANNELS)]
 
 
 class ModelConfig(BaseModel):
@@ -27,15 +33,17 @@ class ModelConfig(BaseModel):
         description="dual: a backbone for each image; siamese: one backbone, for one image after "
         "the other; single: one backbone for both images as six channels",
     )
-    width: int = Field(48, ge=4, description="channels of the stride-4 branch; W48 means 48")
-    stem_width: int = Field(
-        64, ge=4, description="channels of the stem; layer1 puts out 4x as many"
+    width: int = Field(
+        48, ge=4, le=_WIDEST, description="channels of the stride-4 branch; W48 means 48"
     )
-    bottlenecks: int = Field(4, ge=1, description="bottleneck blocks in layer1")
-    modules: tuple[int, int, int] = Field(
+    stem_width: int = Field(
+        64, ge=4, le=_WIDEST, description="channels of the stem; layer1 puts out 4x as many"
+    )
+    bottlenecks: int = Field(4, ge=1, le=_DEEPEST, description="bottleneck blocks in layer1")
+    modules: tuple[_Count, _Count, _Count] = Field(
         (1, 4, 3), description="exchange modules in stages 2, 3 and 4"
     )
-    blocks: int = Field(4, ge=1, description="basic blocks a branch in every module")
+    blocks: int = Field(4, ge=1, le=_DEEPEST, description="basic blocks a branch in every module")
     exchange_stages: tuple[Literal[2, 3, 4], ...] = Field(
         (2, 3, 4),
         description="stages before which the two streams exchange features; a single stream has "
@@ -47,8 +55,12 @@ class ModelConfig(BaseModel):
         "squeeze-excitation plus a residual one, or a convolution with batch norm and ReLU",
     )
     squeeze_excitation: bool = Field(True, description="the gate of se-residual fusion")
-    projection: int = Field(512, ge=8, description="channels the fused branches are projected to")
-    head_widths: tuple[int, int] = Field((256, 128), description="hidden channels of each head")
+    projection: int = Field(
+        512, ge=8, le=_CHANNELS, description="channels the fused branches are projected to"
+    )
+    head_widths: tuple[_Hidden, _Hidden] = Field(
+        (256, 128), description="hidden channels of each head"
+    )
     bn_momentum: float = Field(0.1, gt=0, le=1)
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
@@ -69,8 +81,6 @@ class ModelConfig(BaseModel):
 
     @model_validator(mode="after")
     def _every_option_has_an_effect(self) -> ModelConfig:
-        if min(self.modules) < 1:
-            raise ValueError(f"modules {self.modules}: every stage needs at least one module")
         if self.architecture == "si-analytics":
             options = ("streams", "exchange_stages", "fusion", "squeeze_excitation")
             self._leave_out("architecture si-analytics", options)
