@@ -74,7 +74,9 @@ def read_label(content: bytes, folder: Path) -> None:
 
 
 def labels(folder: Path) -> Iterator[bytes]:
-    shapes = {"xy": shapely.box(1, 2, 9, 8), "lng_lat": shapely.box(10.01, 49.92, 10.09, 49.98)}
+    pixels = shapely.box(1, 2, 901, 802)
+    place = shapely.transform(pixels, lambda points: points * (4e-6, -4e-6) + (10, 50))
+    shapes = {"xy": pixels, "lng_lat": place}
     yield json.dumps({"features": {
         name: [{"properties": {"uid": "a", "subtype": "no-damage"}, "wkt": shape.wkt}]
         for name, shape in shapes.items()

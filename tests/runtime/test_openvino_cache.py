@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime import host, load_engine, summary
+from runtime import host, load_engine
 from runtime.backends import openvino_cache
 from runtime.errors import AlteredPayloadError
+from runtime.output import summary
 
 openvino = pytest.importorskip("openvino")
 

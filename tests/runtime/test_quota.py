@@ -143,9 +143,11 @@ def test_onnxruntime_gets_as_many_threads_as_the_quota_allows(cores, engine_fold
 def test_opencv_gets_as_many_threads_as_the_quota_allows(cores, tree, python):
     cores("100000")
     code = """
+import os
 import sys
 from pathlib import Path
 from runtime import cli, quota
+os.environ.pop("OPENCV_FOR_THREADS_NUM", None)  # of a command that ran in the tests' process
 quota._PROCESS = Path(sys.argv[1])
 cli.prepare_opencv()
 import cv2
