@@ -21,21 +21,9 @@ from runtime.many.outbox import holding
 from runtime.many.watching import Watch
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
+from tests.runtime.many.waiting import health, wait_for
 
 UNLIMITED = resource.RLIM_INFINITY
-
-
-def wait_for(condition, timeout=60):
-    end = time.monotonic() + timeout
-    while not (value := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-    return value
-
-
-def health(outbox: Path) -> dict:
-    path = outbox / "health.json"
-    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def folders(outbox: Path) -> set[str]:

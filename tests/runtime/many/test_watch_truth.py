@@ -26,19 +26,7 @@ from runtime.many.watching import Watch
 from runtime.many.writers import is_being_written
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
-
-
-def wait_for(condition, timeout=60):
-    end = time.monotonic() + timeout
-    while not (value := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-    return value
-
-
-def health(outbox: Path) -> dict:
-    path = outbox / "health.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+from tests.runtime.many.waiting import health, wait_for
 
 
 def names_in(folder: Path) -> set[str]:
