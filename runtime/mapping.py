@@ -10,6 +10,7 @@ import contextlib
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -86,8 +87,10 @@ def map_pair(
             totals = _write_buildings(counted, work, pair, footprints, options.min_area)
         _check_known(work, counts, pair)
         _check_unchanged(pixels, identity.of_pixels(engine, pre, post, options, halo), work)
-        write_maps(work, pair.georeference)
-        write_overlay(pair.post, work, work.ready / "overlay.png")
+        with ThreadPoolExecutor(1) as pool:  # while the maps are compressed
+            drawn = pool.submit(write_overlay, pair.post, work, work.ready / "overlay.png")
+            write_maps(work, pair.georeference)
+            drawn.result()
         content = {
             "pre": str(pre),
             "post": str(post),
