@@ -7,6 +7,7 @@ stored, the maps are written.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -118,8 +119,9 @@ def _check_out(out: Path, inputs: Iterable[Path | None]) -> None:
     """Raises ConfigError for a folder that libraries cannot name, or where inputs would be lost."""
     if not str(out).isprintable():
         raise ConfigError(f"--out {str(out)!r}: expected a name of printable characters in UTF-8")
+    folder = os.path.realpath(out)
     for path in inputs:
-        if path and path.name in OUTPUTS and path.parent.resolve() == out.resolve():
+        if path and path.name in OUTPUTS and os.path.realpath(path.parent) == folder:
             raise ConfigError(
                 f"--out {out}: a map written there would replace {path.name}, which is given; "
                 "choose another folder"
