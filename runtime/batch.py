@@ -126,7 +126,9 @@ def main(args: argparse.Namespace) -> int:
                 outcomes.append(outcome)
         except BaseException as error:
             with contextlib.suppress(OSError):  # what ended the run is what has to be told
-                _write_failed(out / FAILED, [*there, *outcomes, *_untried(todo, outcomes, error)])
+                _write_failed(
+                    out / FAILED, [*there, *outcomes, *_untried(todo, outcomes, job, error)]
+                )
             raise
         failed = [each for each in outcomes if each.reason is not None]
         _write_failed(out / FAILED, [*there, *outcomes])
@@ -207,13 +209,16 @@ def _forget(path: Path, given: Path, pairs: Sequence[Pair]) -> None:
 
 
 def _untried(
-    todo: Sequence[Pair], outcomes: Sequence[Outcome], error: BaseException
+    todo: Sequence[Pair], outcomes: Sequence[Outcome], job: Job, error: BaseException
 ) -> list[Outcome]:
-    """What the run did not come to."""
+    """What the run did not come to; a worker that died may have mapped a pair and not said so."""
     from runtime.errors import reason
+    from runtime.many.outbox import is_done
     from runtime.many.workers import Outcome
 
     known = {each.pair.name for each in outcomes}
+    if not job.redo:  # else what is there may be what was to be replaced
+        known |= {pair.name for pair in todo if is_done(job.out, pair.name)}
     why = f"not tried, the run ended: {reason(error)}"
     return [Outcome(pair, why, 0) for pair in todo if pair.name not in known]
 

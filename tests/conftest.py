@@ -13,11 +13,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from benchmarks.plausible import plausible_network
 from train.checkpoint import Checkpoint, save_checkpoint
 from train.model import DualHRNet, ModelConfig
 from train.quantisation.artefact import Artefact, read_artefact
+
+if os.environ.get("CI"):  # the same examples each time; elsewhere new ones
+    settings.register_profile("ci", derandomize=True)
+    settings.load_profile("ci")
 
 # Tests that import these libraries themselves send nothing.
 sys.modules["openvino_telemetry"] = None

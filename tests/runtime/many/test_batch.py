@@ -319,7 +319,7 @@ def test_what_cannot_be_used_is_refused_before_ray_starts(main, scenes, tmp_path
     listing = scenes(["a"])
     with pytest.raises(ConfigError, match="--workers is 0; expected 1 or more"):
         main(listing, "--workers", 0)
-    with pytest.raises(ConfigError, match="--threads is 0; expected 1 or more"):
+    with pytest.raises(ConfigError, match="--threads is 0; expected 1 to 512"):
         main(listing, "--threads", 0)
     with pytest.raises(ConfigError, match="none.gpkg: does not exist; expected a vector file"):
         main(listing, "--footprints", tmp_path / "none.gpkg")
