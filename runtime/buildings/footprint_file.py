@@ -128,9 +128,9 @@ def _quietly() -> Iterator[None]:
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    """UnicodeError: of names that are not UTF-8."""
+    """ValueError: of names that are not UTF-8, and of features that a header promises."""
     errors, inner = library("pyogrio.errors"), library("pyogrio._err")
-    return errors.DataSourceError, errors.DataLayerError, inner.CPLE_BaseError, UnicodeError
+    return errors.DataSourceError, errors.DataLayerError, inner.CPLE_BaseError, ValueError
 
 
 def _unreadable(path: Path, error: Exception) -> ConfigError:
