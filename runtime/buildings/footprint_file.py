@@ -123,7 +123,7 @@ def open_footprints(
 def _quietly() -> Iterator[None]:
     """GDAL's own account of odd content would reach the terminal as Python's warnings."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.simplefilter("ignore")
         yield
 
 

@@ -208,3 +208,16 @@ def test_a_header_that_promises_more_features_than_there_are_is_one_line(tmp_pat
     (place,) = [at for at in range(200) if content[at : at + 8] == (3).to_bytes(8, "little")]
     path.write_bytes(content[:place] + (100_000).to_bytes(8, "little") + content[place + 8 :])
     assert "cannot be read as footprints" in refused(path)
+
+
+def test_measured_polygons_are_read_without_a_word(tmp_path, recwarn):
+    path = tmp_path / "a.gpkg"
+    write(
+        str(path), geometry=shapely.to_wkb(np.array([shapely.Polygon(SQUARE)])),
+        geometry_type="Polygon", field_data=[], fields=[], driver="GPKG", crs="EPSG:4326",
+    )  # fmt: skip
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE gpkg_geometry_columns SET m = 1")
+    recwarn.clear()
+    assert opened(path) == 1
+    assert not recwarn.list
