@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
@@ -23,7 +22,7 @@ from rasterio.warp import reproject, transform
 from runtime.source.contract import Known, Mask, Pixels
 from runtime.source.georeference import Georeference
 from runtime.source.raster import Raster
-from runtime.source.seen import Seen
+from runtime.source.seen import Seen, shrunk
 
 BLOCK = (256, 512)
 """Pixels, height and width, of what is warped at a time."""
@@ -111,8 +110,7 @@ class Aligned:
     def reduced(
         self, top: int, left: int, height: int, width: int, shape: tuple[int, int]
     ) -> Pixels:
-        pixels, _ = self.read(top, left, height, width)
-        return np.asarray(cv2.resize(pixels, shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        return shrunk(self.read(top, left, height, width)[0], shape)
 
     def close(self) -> None:
         """The image is closed by who opened it."""

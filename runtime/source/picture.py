@@ -22,7 +22,7 @@ from runtime.source import scale as scales
 from runtime.source.contract import Asked, Known, Mask, Pixels, Scale
 from runtime.source.georeference import Georeference
 from runtime.source.huffman import erased
-from runtime.source.seen import Seen
+from runtime.source.seen import Seen, shrunk
 
 _EXPECTED = "expected 8-bit RGB (three bands)"
 
@@ -69,8 +69,7 @@ class Picture:
     def reduced(
         self, top: int, left: int, height: int, width: int, shape: tuple[int, int]
     ) -> Pixels:
-        pixels, _ = self.read(top, left, height, width)
-        return np.asarray(cv2.resize(pixels, shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        return shrunk(self.read(top, left, height, width)[0], shape)
 
     def close(self) -> None:
         """There is nothing to close."""

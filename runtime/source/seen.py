@@ -95,3 +95,8 @@ class Seen:
         edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
         outside = same & np.isin(labels, np.setdiff1d(edge, 0))
         return float(value), float(outside.sum() / max(1, self._seen.sum()))
+
+
+def shrunk(pixels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """To be looked at: each pixel is the mean of those that it stands for."""
+    return np.asarray(cv2.resize(pixels, shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
