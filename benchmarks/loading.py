@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from train.sampling import Draw
     from train.xbd import Tile
 
-CONFIG = Path(__file__).parents[1] / "train" / "configs" / "w48.yaml"
+CONFIG = Path("w48")
 
 DECODING, CACHED, UNCACHED = "decoding alone", "with the mask cache", "without it"
 

@@ -22,7 +22,7 @@ from runtime.manifest import STRIDE
 if TYPE_CHECKING:
     import torch
 
-W48 = Path(__file__).parents[1] / "train" / "configs" / "w48.yaml"
+W48 = Path("w48")
 GIB = 2**30
 
 STEPS = 2
@@ -55,7 +55,7 @@ class Measurement:
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m benchmarks.training_memory", description=__doc__)
-    p.add_argument("--config", type=Path, default=W48, metavar="YAML", help="default: w48.yaml")
+    p.add_argument("--config", type=Path, default=W48, metavar="YAML", help="default: w48")
     p.add_argument("--size", type=int, default=512, metavar="S", help="side of an image, pixels")
     p.add_argument("--batch", type=int, default=1, metavar="N", help="pairs a step")
     p.add_argument("--variant", choices=VARIANTS, help="only this one, in this very process")

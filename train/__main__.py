@@ -10,7 +10,7 @@ from runtime import cli
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m train", description=__doc__)
-    p.add_argument("--config", required=True, type=Path, help="YAML, see train/configs/")
+    p.add_argument("--config", required=True, type=Path, help="YAML file, or the name of a shipped one: w18 to w64, demo, sample, ablation/se, ...")
     p.add_argument("--data", required=True, type=Path, help="xBD data set")
     p.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of this run")
     p.add_argument(
