@@ -78,13 +78,14 @@ def make(
     releases or of the lowest that `pyproject.toml` allows. Needs uv for the lowest."""
     venv, work = place / "venv", place / "work"
     work.mkdir(parents=True)
-    call([interpreter, "-m", "venv", venv], work)
-    python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if torch:
+    uv, python = shutil.which("uv"), venv / "bin" / "python"
+    quick = bool(uv) and not torch
+    call([uv, "venv", "-q", "-p", interpreter, venv] if quick else
+         [interpreter, "-m", "venv", venv], work)  # fmt: skip
+    if torch:  # by pip, which is told on some machines where a small build lies
         call([python, "-m", "pip", "install", "--quiet", TORCH], work)
     pinned = work / "constraints.txt"
     pinned.write_text(f"{TORCH}\n" if torch else "")
-    uv = shutil.which("uv")
     pip = [uv, "pip", "install", "--quiet", "--python", python] if uv else []
     if lowest:
         if not pip:

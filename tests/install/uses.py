@@ -81,13 +81,17 @@ def trains(env: Environment, subject: Subject) -> str:
 def builds(*targets: str) -> Use:
     """FP32 and INT8 engines for `targets`, each proved by the builder, then one map each."""
 
+    # ONNX Runtime leaves a convolution in FP32 whose result is not rounded.
+    mixed = ("--allow-mixed", "pre", "post", "exchange", "heads")
+
     def use(env: Environment, subject: Subject) -> str:
         data = ("--checkpoint", subject.checkpoint, "--data", subject.data, "--split", "test")
         for target in targets:
             for precision in ("fp32", "int8"):
+                more = mixed if (precision, target) == ("int8", "onnxruntime") else ()
                 out = env.work / f"{target}-{precision}"
                 env("-m", "export.build_engine", f"--{precision}", "--target", target,
-                    "--size", SIDE, SIDE, *data, "--gate-tiles", 0, "--out", out)  # fmt: skip
+                    "--size", SIDE, SIDE, *data, "--gate-tiles", 0, *more, "--out", out)  # fmt: skip
                 env("-m", "runtime.predict", "--engine", out, *subject.pair(),
                     "--out", env.work / f"map-{target}-{precision}")  # fmt: skip
         return f"FP32 and INT8 engines for {' and '.join(targets)}, a map by each"
