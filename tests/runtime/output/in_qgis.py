@@ -16,6 +16,7 @@ from qgis.core import (
     QgsLayerTreeModel,
     QgsMapRendererParallelJob,
     QgsMapSettings,
+    QgsProviderRegistry,
     QgsRasterBandStats,
     QgsRasterLayer,
     QgsRectangle,
@@ -71,10 +72,11 @@ def about_raster(layer) -> dict:
 
 
 def about_vector(layer) -> dict:
-    renderer = layer.renderer()
+    renderer, registry = layer.renderer(), QgsProviderRegistry.instance()
     found = {
         "geometry": QgsWkbTypes.displayString(layer.wkbType()),
         "fields": {each.name(): each.displayName() for each in layer.fields()},
+        "tables": [each.name() for each in registry.querySublayers(layer.source())],
         "counts": Counter(each["damage"] for each in layer.getFeatures()),
     }
     if renderer.type() == "categorizedSymbol":
