@@ -58,7 +58,7 @@ def main(args: argparse.Namespace) -> None:
     if given is None:
         runner.run(synthesise(layout, args.quick))
     demo, tiles = given or _open(layout, args)
-    for step in (demo.train(), demo.export(), demo.calibrate()):
+    for step in (demo.train(), demo.calibrate()):
         runner.run(step)
     built = _build(demo, runner)
     ran = [plan for plan in built if _ran(layout.engine(plan))]
@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> None:
     if len(ran) > 1:
         runner.run(demo.compare_labels(ran))
     runner.run(demo.time(built))
-    for step in demo.more(ran) if args.full else ():
+    for step in demo.more(ran) if demo.full else ():
         runner.run(step)
     shown = _shown(tiles)
     runner.run(demo.map_pair(shown))
@@ -153,7 +153,16 @@ def _open(layout: Layout, args: argparse.Namespace) -> tuple[Demo, list[Tile]]:
             f"--data {data}: {tiles[0].name} is {height}x{width} (height x width); the network "
             f"takes multiples of {STRIDE}: cut the tiles to that"
         )
-    demo = Demo(layout, data, split, (height, width), len(tiles), args.data is None, args.quick)
+    demo = Demo(
+        layout,
+        data,
+        split,
+        (height, width),
+        len(tiles),
+        synthetic=args.data is None,
+        quick=args.quick,
+        full=args.full,
+    )
     return demo, tiles
 
 
