@@ -42,7 +42,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--full",
         action="store_true",
-        help="also measure the score on worse images, other libraries, and smaller windows",
+        help="learn for longer, and also measure the score on worse images, other libraries, and "
+        "smaller windows",
     )
     p.add_argument("--quick", action="store_true", help="pass through the steps, learn nothing")
     return p

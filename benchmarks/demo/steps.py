@@ -19,7 +19,7 @@ TILES, SIZE = 250, 256
 """Of the synthetic data set; SIZE in pixels."""
 CROP = 192
 """Pixels, of what is learned from a synthetic tile in an epoch: little worse than all of it, in
-not much more than half the time."""
+not much more than half the time. With `--full` it is all of it."""
 BRIEF_SECONDS = 1
 """For each latency, where not everything is to be measured."""
 CALIBRATION_TILES = 16
@@ -73,7 +73,7 @@ class Demo:
             crop = min(QUICK_SIZE, *self.size)
             phases = f"[{{epochs: {QUICK_EPOCHS}, rate: 0.003}}]"
             overrides += [f"schedule={phases}", f"data.crop={crop}"]
-        elif self.synthetic:
+        elif self.synthetic and not self.full:
             overrides.append(f"data.crop={CROP}")
         return _step(
             "train",
