@@ -33,7 +33,8 @@ class Environment:
 
     def __call__(self, *arguments: object, timeout: int = 1800) -> str:
         """Standard output of `python ARGUMENTS`, run in `work`."""
-        return call([self.python, *arguments], self.work, self.more, timeout)
+        more = {"XDG_CACHE_HOME": str(self.work / "cache"), **self.more}
+        return call([self.python, *arguments], self.work, more, timeout)
 
     def versions(self) -> dict[str, str]:
         """Of every distribution that is installed there."""
@@ -51,8 +52,7 @@ def call(
     """Without any variable that would lead to this installation."""
     hidden = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
     environ = {name: value for name, value in os.environ.items() if name not in hidden}
-    environ |= {"PYTHONNOUSERSITE": "1", "OMP_NUM_THREADS": "2"}
-    environ |= {"XDG_CACHE_HOME": str(cwd / "cache"), **(more or {})}
+    environ |= {"PYTHONNOUSERSITE": "1", "OMP_NUM_THREADS": "2", **(more or {})}
     result = subprocess.run(
         list(map(str, line)), cwd=cwd, env=environ, timeout=timeout, capture_output=True, text=True
     )

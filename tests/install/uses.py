@@ -91,7 +91,8 @@ def builds(*targets: str) -> Use:
                 more = mixed if (precision, target) == ("int8", "onnxruntime") else ()
                 out = env.work / f"{target}-{precision}"
                 env("-m", "export.build_engine", f"--{precision}", "--target", target,
-                    "--size", SIDE, SIDE, *data, "--gate-tiles", 0, *more, "--out", out)  # fmt: skip
+                    "--size", SIDE, SIDE, *data, "--gate-tiles", 0, *more,
+                    "--out", out)  # fmt: skip
                 env("-m", "runtime.predict", "--engine", out, *subject.pair(),
                     "--out", env.work / f"map-{target}-{precision}")  # fmt: skip
         return f"FP32 and INT8 engines for {' and '.join(targets)}, a map by each"
