@@ -129,8 +129,7 @@ def times_and_reports(env: Environment, subject: Subject) -> str:
     env("-m", "pytest", suites, "--quiet", "--engine", engine, "--rounds", 3,
         "-p", "no:cacheprovider", "--benchmark-json", latency)  # fmt: skip
     page = env.work / "report.html"
-    env("-m", "benchmarks.report", "--engine", engine, "--data", subject.data, "--split", "test",
-        "--figures", latency, "--out", page)  # fmt: skip
+    env("-m", "benchmarks.report", "--engine", engine, "--figures", latency, "--out", page)
     figures = len(json.loads(latency.read_text())["benchmarks"])
     return f"{figures} figures of an engine, and a report of {page.stat().st_size // 1024} KiB"
 
