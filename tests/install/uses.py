@@ -129,7 +129,10 @@ def times_and_reports(env: Environment, subject: Subject) -> str:
     env("-m", "pytest", suites, "--quiet", "--engine", engine, "--rounds", 3,
         "-p", "no:cacheprovider", "--benchmark-json", latency)  # fmt: skip
     page = env.work / "report.html"
-    env("-m", "benchmarks.report", "--engine", engine, "--figures", latency, "--out", page)
+    tiles = env.work / "tiles"
+    env("-m", "train.synthesize", "--out", tiles, "--tiles", 4, "--size", 256)
+    env("-m", "benchmarks.report", "--engine", engine, "--data", tiles, "--split", "test",
+        "--figures", latency, "--out", page)  # fmt: skip
     figures = len(json.loads(latency.read_text())["benchmarks"])
     return f"{figures} figures of an engine, and a report of {page.stat().st_size // 1024} KiB"
 
