@@ -5,55 +5,30 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Iterator
-from pathlib import Path
 
 from docs.generate.markdown import NOTICE, line, prose, table
-
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("runtime", "export", "calibration", "train", "benchmarks")
+from runtime import cli
+from runtime.console import GROUPS
 
 WIDTH = 44
 """Characters in a line of usage: what a telephone shows without scrolling."""
 
 TITLE = """# Commands
 
-Each command is a module with one parser: {both}.
-`--help` shows what stands here. Options may be given in any order. Results go to stdout, progress
-and errors to stderr; the exit codes are those of [Errors](errors.md#exit-codes). Every command also
-takes `--debug`, which shows the traceback of an error.
+Each command is a module with one parser: `dual-hrnet NAME`, or `python -m MODULE`. `--help` shows
+what stands here. Options may be given in any order. Results go to stdout, progress and errors to
+stderr; the exit codes are those of [Errors](errors.md#exit-codes). Every command also takes
+`--debug`, which shows the traceback of an error.
 """
 
 
 def page() -> str:
-    groups = command_groups()
-    named = any(name != module for group in groups.values() for name, module in group.items())
-    both = "`dual-hrnet NAME`, or `python -m MODULE`" if named else "`python -m MODULE`"
-    lines = [NOTICE, "", TITLE.format(both=both)]
-    for title, group in groups.items():
+    lines = [NOTICE, "", TITLE]
+    for title, group in GROUPS.items():
         lines += [f"## {title}", ""]
         for name, module in group.items():
-            lines += _command(name, module)
+            lines += _command(name, module.removesuffix(".__main__"))
     return "\n".join(lines).rstrip() + "\n"
-
-
-def command_groups() -> dict[str, dict[str, str]]:
-    """Title to {name of the command: module as ``python -m`` takes it}."""
-    try:
-        console = importlib.import_module("runtime.console")
-    except ModuleNotFoundError:
-        return {each: {name: name for name in modules(each)} for each in PACKAGES}
-    return {
-        title: {name: module.removesuffix(".__main__") for name, module in group.items()}
-        for title, group in console.GROUPS.items()
-    }
-
-
-def modules(package: str) -> Iterator[str]:
-    """Those that are commands: they have a parser, and run by ``python -m``."""
-    for path in sorted((ROOT / package).rglob("*.py")):
-        source = path.read_text(encoding="utf-8")
-        if "def parser(" in source and 'if __name__ == "__main__":' in source:
-            yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
 
 
 def parser_of(module: str) -> argparse.ArgumentParser:
@@ -65,19 +40,16 @@ def parser_of(module: str) -> argparse.ArgumentParser:
     if not hasattr(found, "parser"):
         found = importlib.import_module(f"{module}.__main__")
     parser: argparse.ArgumentParser = found.parser()
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    cli.add_debug(parser)
     return parser
 
 
 def _command(name: str, module: str) -> list[str]:
     parser = parser_of(module)
     run = f"python -m {module}"
-    lines = [f"### {run}" if name == module else f"### dual-hrnet {name}", ""]
-    if name != module:
-        anchor = run.replace(" ", "-").replace(".", "")
-        lines += [f'<a id="{anchor}"></a>The same: `{run}`', ""]
+    lines = [f"### dual-hrnet {name}", "", f'<a id="{module}"></a>The same: `{run}`', ""]
     lines += [prose(parser.description or ""), ""]
-    lines += ["```text", *_usage(run if name == module else f"dual-hrnet {name}", parser), "```", ""]
+    lines += ["```text", *_usage(f"dual-hrnet {name}", parser), "```", ""]
     for group in parser._action_groups:
         actions = [each for each in group._group_actions if each.help != argparse.SUPPRESS]
         actions = [each for each in actions if each.dest not in ("help", "debug")]

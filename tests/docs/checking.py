@@ -14,7 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from docs.generate.commands import command_groups, parser_of
+from docs.generate.commands import parser_of
+from runtime.console import COMMANDS
 from tests.docs.pages import ROOT
 from train.config import load_config
 
@@ -67,22 +68,17 @@ def check_span(text: str) -> None:
 
 def _named(words: list[str]) -> str | None:
     if words[:2] == ["python", "-m"] and len(words) > 2:
-        return None if words[2] in {*MODULES, "pip", "pytest"} else words[2]
+        return None if words[2] in {*MODULES, "MODULE", "pip", "pytest"} else words[2]
     if words[:1] == ["dual-hrnet"] and len(words) > 1:
         return None if words[1].startswith("-") or words[1] == "NAME" else _module_of(words[1])
-    return words[0] if words and words[0] in _modules() else None
+    modules = {each.removesuffix(".__main__") for each in COMMANDS.values()}
+    return words[0] if words and words[0] in modules else None
 
 
 def _module_of(name: str) -> str:
-    for group in command_groups().values():
-        if name in group:
-            return group[name]
-    raise Wrong(f"dual-hrnet has no command {name!r}")
-
-
-@functools.cache
-def _modules() -> frozenset[str]:
-    return frozenset(each for group in command_groups().values() for each in group.values())
+    if name not in COMMANDS:
+        raise Wrong(f"dual-hrnet has no command {name!r}")
+    return COMMANDS[name].removesuffix(".__main__")
 
 
 def _python(words: list[str]) -> None:
@@ -153,6 +149,7 @@ def _parsed(
         raise Wrong(f"{parser.prog}: {message}")
 
     parser.error = refuse  # type: ignore[method-assign]
+    parser.allow_abbrev = False  # the next release may have two that begin so
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             return (parser.parse_intermixed_args if intermixed else parser.parse_args)(words)

@@ -22,6 +22,9 @@ command_not_found_handle() { note "$@"; }
 cd() { note cd "$@"; }
 source() { note source "$@"; }
 .() { note source "$@"; }
+for each in python pip pytest dual-hrnet; do
+  eval ".venv/bin/$each() { note $each \"\$@\"; }"
+done
 exec() { note "$@"; }
 kill() { note kill "$@"; }
 exit() { note exit "$@"; }
