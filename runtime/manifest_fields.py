@@ -1,4 +1,4 @@
-"""The objects inside `manifest.json`. The reference page and the JSON schema are made from these."""
+"""The objects inside `manifest.json`; its reference page and JSON schema are made from these."""
 
 from __future__ import annotations
 

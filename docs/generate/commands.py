@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 from collections.abc import Iterator
 
 from docs.generate.markdown import NOTICE, line, prose, table
@@ -65,20 +66,29 @@ def _command(name: str, module: str) -> list[str]:
 
 
 def _row(action: argparse.Action, parser: argparse.ArgumentParser) -> tuple[str, str]:
-    names = [f"`{_spelled(action, parser, each)}`" for each in action.option_strings or [""]]
+    names = [_code(action, parser, each) for each in action.option_strings or [""]]
     formatter = parser._get_formatter()
     text = line(formatter._expand_help(action)) if action.help else ""
     notes = []
     if action.required and action.option_strings:
         notes.append("required")
-    if action.choices and action.metavar:
+    if action.choices:
         notes.append(f"one of {', '.join(f'`{each}`' for each in action.choices)}")
-    if isinstance(action, argparse._AppendAction) and "given" not in text:
+    if isinstance(action, argparse._AppendAction) and not re.search("given|twice", text):
         notes.append("may be given several times")
     if "default" not in text and (default := _default(action)):
         notes.append(default)
     more = "; ".join(notes)
     return ", ".join(names), f"{text} ({more})" if text and more else text or more or "–"
+
+
+def _code(action: argparse.Action, parser: argparse.ArgumentParser, option: str) -> str:
+    """In two parts where it is long: a part is not broken, so that it can be read and copied."""
+    value = _spelled(action, parser, option).removeprefix(option).strip()
+    if action.choices and not action.metavar:
+        value = action.dest.upper()
+    whole = f"{option} {value}".strip()
+    return f"`{whole}`" if len(whole) <= 20 or not option else f"`{option}` `{value}`"
 
 
 def _default(action: argparse.Action) -> str:

@@ -10,8 +10,8 @@ from runtime import errors
 
 TITLE = """# Errors
 
-Every error that the toolkit raises on purpose is a `runtime.errors.ToolkitError`. Its message is one
-line: what is wrong, what was expected, and what to do. A command prints it on stderr after
+Every error that the toolkit raises on purpose is a `runtime.errors.ToolkitError`. Its message is
+one line: what is wrong, what was expected, and what to do. A command prints it on stderr after
 `error: `, without a traceback (`--debug` shows it), and ends with its exit code.
 
 ## Exit codes
@@ -19,7 +19,9 @@ line: what is wrong, what was expected, and what to do. A command prints it on s
 | code | meaning |
 |---|---|
 | 0 | all of it was done |
-| 1 | an error below, a library that is not installed, or what the operating system refused (a full disk, no permission); of `predict` and `batch` also: a part could not be computed and is nodata; of `compare`: a regression |
+| 1 | an error below, a library that is not installed, or what the operating system refused \
+(a full disk, no permission); of `predict` and `batch` also: a part could not be computed and is \
+nodata; of `compare`: a regression |
 | 2 | a wrong option, or a `ConfigError` |
 | 130 | interrupted (Ctrl-C) |
 

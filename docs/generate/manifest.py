@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import itertools
 import json
 import types
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -49,11 +50,17 @@ What `build_engine` measured before the folder appeared. It is free of form for 
 
 | key | type | meaning |
 |---|---|---|
-| `status` | string | `ran`: the engine itself was executed and compared; `compiled, not run`: an engine for a GPU, of which the ONNX graph was |
-| `parity` | object | against PyTorch FP32: `what` was compared, on which `pairs`, `label_agreement` (share of the pixels), `pixels`, `class_f1` of each class that occurs, and `max_building_difference` and `max_confidence_difference` (0 to 255) |
-| `precision` | object | of the compiled layers: number of `convolutions`, `flops_by_precision`, and the `mixed` ones that `--allow-mixed` or the gate permitted |
+| `status` | string | `ran`: the engine itself was executed and compared; \
+`compiled, not run`: an engine for a GPU, of which the ONNX graph was |
+| `parity` | object | against PyTorch FP32: `what` was compared, on which `pairs`, \
+`label_agreement` (share of the pixels), `pixels`, `class_f1` of each class that occurs, and \
+`max_building_difference` and `max_confidence_difference` (0 to 255) |
+| `precision` | object | of the compiled layers: number of `convolutions`, `flops_by_precision`, \
+and the `mixed` ones that `--allow-mixed` or the gate permitted |
 | `high_precision` | array of string | units of the network that INT8 left in floating point |
-| `gate` | object or null | accuracy against FP32 on labelled scenes: `scenes`, and the figures of `reference` (FP32) and `candidate` (this engine); null: not measured, for FP32 or without labels |
+| `gate` | object or null | accuracy against FP32 on labelled scenes: \
+`scenes`, and the figures of `reference` (FP32) and `candidate` (this engine); \
+null: not measured, for FP32 or without labels |
 | `chosen` | string | of `--best` only: the candidate that won, and its time |
 | `rejected` | array of string | of `--best` only: why each of the others lost |
 """
@@ -113,7 +120,7 @@ def field_texts(kind: Any) -> dict[str, str]:
     (definition,) = ast.parse(inspect.cleandoc(inspect.getsource(kind))).body
     assert isinstance(definition, ast.ClassDef)
     texts = {}
-    for field, text in zip(definition.body, definition.body[1:], strict=False):
+    for field, text in itertools.pairwise(definition.body):
         if (
             isinstance(field, ast.AnnAssign)
             and isinstance(field.target, ast.Name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ def anchors(page: Path) -> set[str]:
     """Of the headings, as GitHub makes them."""
     tokens = _MARKDOWN.parse(page.read_text(encoding="utf-8"))
     found: set[str] = set()
-    for token, inside in zip(tokens, tokens[1:], strict=False):
+    for token, inside in itertools.pairwise(tokens):
         if token.type == "heading_open":
             text = "".join(child.content for child in inside.children or ())
             name = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")

@@ -107,7 +107,7 @@ def test_every_fault_is_told_and_fails_the_build(small):
         "'none.png', but the target is not found",
         "'#none', but there is no such anchor",
         "does not contain an anchor '#none'",
-        "not included in the \"nav\"",
+        'not included in the "nav"',
         "'gone.md' is included in the 'nav'",
         "Could not find cross-reference target 'runtime.engine.Nothing'",
     ):
