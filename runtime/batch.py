@@ -241,7 +241,7 @@ def _check_ray() -> None:
         if importlib.util.find_spec(package) is None:
             raise ConfigError(
                 f"{package} is not installed, batches run on Ray Data; "
-                'pip install "dual-hrnet-edge[ray]"'
+                f"{cli.install('ray')}"
             )
 
 

@@ -53,7 +53,7 @@ _dual_hrnet() {{
     shift answer
     answer=("${{(@)answer//:/\\\\:}}")
     answer=("${{(@)answer/$'\\t'/:}}")
-    (( $#answer )) && _describe -o dual-hrnet answer
+    (( $#answer )) && _describe dual-hrnet answer
 }}
 if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
     _dual_hrnet "$@"
@@ -64,15 +64,19 @@ fi
     "fish": f"""\
 function __dual_hrnet
     set -l before (commandline -opc)
-    set -l word (commandline -ct)
-    set -l answer ($before[1] {console.ASK} $before[2..] "$word" 2>/dev/null)
+    set -l typed (commandline -ct)
+    set -l option (string match -r -- '^--[^=]*=' "$typed"; or echo '')
+    set -l word (string sub -s (math 1 + (string length -- "$option")) -- "$typed")
+    set -l answer ($before[1] {console.ASK} $before[2..] "$typed" 2>/dev/null)
     switch "$answer[1]"
         case {FILES}
-            __fish_complete_path "$word"
+            set answer (__fish_complete_path "$word")
         case {FOLDERS}
-            __fish_complete_directories "$word" ''
+            set answer (__fish_complete_directories "$word" '')
+        case '*'
+            set -e answer[1]
     end
-    printf '%s\\n' $answer[2..]
+    printf '%s\n' $option$answer
 end
 complete -c dual-hrnet -f -a '(__dual_hrnet)'
 """,
@@ -179,3 +183,7 @@ def _values(action: argparse.Action) -> tuple[str, list[Word]]:
     if action.type is not Path:
         return WORDS, []
     return FOLDERS if action.metavar == "DIR" else FILES, []
+
+
+if __name__ == "__main__":
+    cli.run(parser(), main)
