@@ -240,8 +240,7 @@ def _check_ray() -> None:
     for package in ("ray", "pyarrow", "pandas"):
         if importlib.util.find_spec(package) is None:
             raise ConfigError(
-                f"{package} is not installed, batches run on Ray Data; "
-                f"{cli.install('ray')}"
+                f"{package} is not installed, batches run on Ray Data; {cli.install('ray')}"
             )
 
 

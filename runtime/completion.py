@@ -1,8 +1,8 @@
 """Print what a shell needs to complete the options of dual-hrnet.
 
 The shell asks the command's own parser at each Tab, so nothing is listed twice or goes stale;
-of the libraries for it, shtab has no fish and writes options into the script, and argcomplete
-would have to be installed on every device.
+of the libraries for it, shtab writes the options into the script, where an update leaves them
+behind, and argcomplete would have to be installed on every device.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _dual_hrnet() {{
         {FOLDERS}) compopt -o dirnames ;;
     esac
     for line in "${{answer[@]:1}}"; do
-        line=${{line%%$'\t'*}}
+        line=${{line%%$'\\t'*}}
         [[ $line == "$word"* ]] && COMPREPLY+=("$line")
     done
 }}
@@ -76,7 +76,7 @@ function __dual_hrnet
         case '*'
             set -e answer[1]
     end
-    printf '%s\n' $option$answer
+    printf '%s\\n' $option$answer
 end
 complete -c dual-hrnet -f -a '(__dual_hrnet)'
 """,

@@ -14,14 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from runtime import completion
+from runtime import cli, completion, console
+from runtime.completion import FILES, FOLDERS, WORDS, candidates
 
 REPOSITORY = Path(__file__).parents[2]
 
 SHELLS = {
     "bash": (
         ["bash", "--norc", "--noprofile", "-i"],
-        """source ./completion; shown() { printf '<%s>' "$READLINE_LINE"; }; bind -x '"\\C-t": shown'""",
+        "source ./completion; shown() { printf '<%s>' \"$READLINE_LINE\"; }; "
+        "bind -x '\"\\C-t\": shown'",
     ),
     "zsh": (
         ["zsh", "-f", "-i"],
@@ -115,3 +117,57 @@ def completed(request, tmp_path):
 )
 def test_a_tab_completes(completed, typed, expected):
     assert completed(f"dual-hrnet {typed}") == f"dual-hrnet {expected}"
+
+
+@pytest.mark.parametrize("name", console.COMMANDS)
+def test_the_options_are_those_of_the_help(name):
+    parser = console.parser_of(console.load(name), name)
+    cli.add_debug(parser)
+    shown = re.findall(r"^  (?:-h, )?(--[\w-]+)", parser.format_help(), re.MULTILINE)
+    kind, found = candidates([name, "--"])
+    assert kind == WORDS
+    assert sorted(each for each, _ in found) == sorted(shown)
+    assert all(meaning for _, meaning in found)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("predict|", FILES),
+        ("predict|--engine|", FOLDERS),
+        ("predict|--engine|e|", FILES),
+        ("predict|--bands|1|2|", WORDS),  # a number, not yet PRE
+        ("predict|--bands|1|2|3|", FILES),
+        ("predict|--engine|=|", FOLDERS),  # as bash has --engine=
+        ("predict|--engine|=|e|", FILES),
+        ("predict|--engine=", FOLDERS),
+        ("predict|--align|", FILES),
+        ("pareto|--checkpoint|a|b|", FILES),
+        ("compare|a.json|", FILES),
+        ("train|--data|d|x=1|", WORDS),
+        ("nothing|", WORDS),
+    ],
+)
+def test_what_may_stand_at_the_cursor(words, expected):
+    assert candidates(words.split("|"))[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("import-weights|--source|", ["si-analytics", "hrnet"]),
+        ("pareto|--precision|fp32|", ["fp32", "fp16", "int8"]),
+        ("completion|", ["bash", "zsh", "fish"]),
+        ("predict|--bands|1|", []),
+        ("nothing|", []),
+    ],
+)
+def test_choices_are_those_of_the_parser(words, expected):
+    assert [each for each, _ in candidates(words.split("|"))[1]] == expected
+
+
+def test_when_nothing_more_may_stand_there_options_do():
+    found = [each for each, _ in candidates(["predict", "a.png", "b.png", ""])[1]]
+    assert "--engine" in found
+    assert "predict" in [each for each, _ in candidates([""])[1]]
+    assert "predict" in [each for each, _ in candidates([])[1]]
