@@ -110,7 +110,10 @@ def _spelled(action: argparse.Action, parser: argparse.ArgumentParser, option: s
 
 
 def _usage(program: str, parser: argparse.ArgumentParser) -> Iterator[str]:
-    """Wrapped between options, the same on every version of Python."""
+    """The parser's own line, or one wrapped alike on every version of Python."""
+    if parser.usage:
+        yield from (parser.usage % {"prog": program}).splitlines()
+        return
     indent = " " * 4
     text = program
     for part in _parts(parser):
