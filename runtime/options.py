@@ -23,21 +23,22 @@ RASTER_EXTRA = install("raster")
 
 @dataclass(frozen=True)
 class MapOptions:
-    """How a pair is mapped. All but the first are for rasters with a place on the ground.
+    """How a pair is mapped. A value that cannot be meant is a ConfigError.
 
-    min_area: pixels; smaller buildings are left out of the polygons and counts.
-    align: warp the second image onto the grid of the first.
-    scale: of images that are not 8-bit, the values that become 0 and 255: two numbers for both
-        images, or two for the first and two for the second.
-    bands: those that are red, green and blue, from 1.
-    nodata: pixels that have this value in all three bands are no data: one number for both images,
-        or one for each, None for one without.
-    halo: pixels along a window's inner edges that are not kept; None: see
-        `raster.scene.default_halo`.
-    resume: go on with the unfinished map in the output folder.
-    restart: throw it away.
-    footprints: a vector file of buildings to grade, in place of those that are found.
-    label: an xBD label that says where both images lie.
+    Attributes:
+        min_area: pixels; smaller buildings are left out of the polygons and counts.
+        align: warp the second image onto the grid of the first (rasters with a place).
+        scale: of images that are not 8-bit, the values that become 0 and 255: two numbers for
+            both images, or two for the first and two for the second.
+        bands: those that are red, green and blue, counted from 1.
+        nodata: pixels that have this value in all three bands are no data: one number for both
+            images, or one for each, None for one without.
+        halo: pixels along a window's inner edges that are not kept; None: 64, at least an eighth
+            and at most a quarter of the engine's size.
+        resume: go on with the unfinished map in the output folder.
+        restart: throw it away.
+        footprints: a vector file of buildings to grade, in place of those that are found.
+        label: an xBD label that says where both images lie.
     """
 
     min_area: int = 1

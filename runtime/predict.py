@@ -17,8 +17,8 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m runtime.predict",
         usage="%(prog)s --engine DIR PRE POST [option ...]",
         description="Map the building damage of one pair of images. Writes damage, confidence "
-        "and buildings, overlay.png and summary.json: GeoTIFF and GeoPackage where the images "
-        "have coordinates, PNG and GeoJSON where not.",
+        "and buildings, overlay.png and summary.json: GeoTIFF and GeoPackage, styled for QGIS, "
+        "where the images have coordinates, PNG and GeoJSON where not.",
     )
     parser.add_argument("pre", type=Path, metavar="PRE", help="image before the disaster")
     parser.add_argument("post", type=Path, metavar="POST", help="image after the disaster")
