@@ -2,16 +2,13 @@
 
 python examples/camera_loop.py runtime/example/engine examples/pairs.csv --frames 50
 
-Pairs stand in for a camera. With --video, the frames after the disaster are what OpenCV reads from
-a camera (0), a file or an address; the image before is that of the first pair.
+Pairs stand in for a camera; --video names what OpenCV opens: a camera (0), a file, an address.
 """
 
 import argparse
 import contextlib
-import itertools
 import json
 import queue
-import sys
 import threading
 import time
 from pathlib import Path
@@ -36,16 +33,16 @@ seen, begun, latencies = [], [], []  # seconds on one clock
 
 
 def frames():
-    """Pre and post, uint8 [H, W, 3] RGB."""
+    """Pre and post, uint8 [H, W, 3] RGB; a video's frames are after what the first pair shows."""
     if args.video is None:
-        yield from itertools.cycle(pairs)
+        yield from pairs * args.frames  # as many as are asked for, or more
     camera = cv2.VideoCapture(int(args.video) if args.video.isdecimal() else args.video)
     while (read := camera.read())[0]:
         yield pairs[0][0], cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)
 
 
 def camera():
-    for pair in itertools.islice(frames(), args.frames):
+    for _, pair in zip(range(args.frames), frames(), strict=False):
         seen.append(time.perf_counter())
         with contextlib.suppress(queue.Empty):
             newest.get_nowait()  # it waits still, and this frame is newer
@@ -67,7 +64,7 @@ with load_engine(args.engine) as engine:
         latencies.append(1e3 * (time.perf_counter() - begun[len(latencies)]))
         destroyed = int((result.damage == 4).sum())
 if not latencies:
-    sys.exit("no frame came; expected pairs, or a --video that OpenCV can open")
+    raise SystemExit("no frame came; expected pairs, or a --video that OpenCV can open")
 counts = {"seen": len(seen), "mapped": len(latencies), "dropped": len(seen) - len(latencies)}
 percentiles = {f"p{p}": np.percentile(latencies, p).round(2) for p in (50, 95, 99, 100)}
 print(json.dumps({**counts, "latency_ms": percentiles, "destroyed_px_in_last": destroyed}))
