@@ -18,6 +18,8 @@ IGNORE = 255
 NODATA = 255
 """In an output: a pixel that was not computed. Never to be read as "no damage"."""
 
+NODATA_NAME = "not computed"
+
 CLASS_NAMES = ("background", "no-damage", "minor-damage", "major-damage", "destroyed")
 DAMAGE_CLASSES = (NO_DAMAGE, MINOR_DAMAGE, MAJOR_DAMAGE, DESTROYED)
 

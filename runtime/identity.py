@@ -84,15 +84,27 @@ def intact(out: Path, summary: Mapping[str, Any], names: Iterable[str] | None = 
         return False
 
 
-def forget(out: Path) -> None:
-    """Remove the summary of an earlier map and the files that it lists."""
+_LEFT_BESIDE = (".aux.xml", ".ovr", "-wal", "-shm", "-journal")
+"""What a GIS adds to a layer: statistics, overviews, a GeoPackage's changes. They are of that
+layer alone: beside another of its name they would change what is seen of it."""
+
+
+def forget(out: Path, new: Iterable[str]) -> None:
+    """Remove the summary of an earlier map, the files that it lists, and what a GIS left beside.
+
+    new: names of the files that are to take their place.
+    """
     path = out / SUMMARY
     try:
         content = records.load_json(path)
     except (OSError, records.RecordError):
         content = None
     path.unlink(missing_ok=True)
-    listed = content.get("files") if isinstance(content, dict) else None
-    for name in listed if isinstance(listed, dict) else ():
-        if Path(name).name == name:  # of ours
-            (out / name).unlink(missing_ok=True)
+    found = content.get("files") if isinstance(content, dict) else None
+    listed = found if isinstance(found, dict) else {}
+    ours = [name for name in listed if Path(name).name == name]
+    for name in (*ours, *new):
+        for ending in _LEFT_BESIDE:
+            (out / f"{name}{ending}").unlink(missing_ok=True)
+    for name in ours:
+        (out / name).unlink(missing_ok=True)

@@ -285,7 +285,7 @@ def _publish(work: Unfinished, out: Path, content: dict[str, Any]) -> dict[str, 
     """Into `out`, the summary last: while it is missing the maps are not complete."""
     ready = sorted(work.ready.iterdir())
     content = {**content, "files": identity.of_files(ready)}
-    identity.forget(out)
+    identity.forget(out, [path.name for path in ready])
     for path in ready:
         files.sync(path)
         path.replace(out / path.name)

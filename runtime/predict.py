@@ -18,8 +18,8 @@ def parser() -> argparse.ArgumentParser:
         description="Map building damage from one pair of images. Of pictures of the engine's "
         "size, writes damage.png (class values), building.png and confidence.png (probability x "
         "255), overlay.png, buildings.geojson and summary.json; of rasters with coordinates, "
-        "damage.tif and confidence.tif (cloud-optimised), buildings.gpkg and .geojson, and "
-        "summary.json.",
+        "damage.tif and confidence.tif (cloud-optimised, each with a style for QGIS beside it), "
+        "buildings.gpkg and .geojson, overlay.png and summary.json.",
     )
     parser.add_argument("pre", type=Path, metavar="PRE", help="image before the disaster")
     parser.add_argument("post", type=Path, metavar="POST", help="image after the disaster")

@@ -12,6 +12,7 @@ from runtime.damage import (
     DAMAGE_CLASSES,
     IGNORE,
     NODATA,
+    NODATA_NAME,
     UNCLASSIFIED,
 )
 from runtime.output.overlay import NODATA_COLOUR, overlay
@@ -82,7 +83,7 @@ def _entries(truth: np.ndarray, prediction: np.ndarray) -> list[tuple[str, tuple
     if (truth == IGNORE).any():
         entries.append((UNCLASSIFIED, UNCLASSIFIED_COLOUR))
     if (prediction == NODATA).any():
-        entries.append(("not computed", NODATA_COLOUR))
+        entries.append((NODATA_NAME, NODATA_COLOUR))
     return entries
 
 

@@ -14,15 +14,12 @@ from numpy.typing import NDArray
 from runtime.buildings.footprint_file import FootprintFile, elsewhere
 from runtime.buildings.spans import Spans, spans_by_shape
 from runtime.buildings.votes import building_pixels, count_votes, judge
-from runtime.damage import BACKGROUND, CLASS_NAMES, DAMAGE_CLASSES, NODATA
+from runtime.damage import BACKGROUND, CLASS_NAMES, DAMAGE_CLASSES, NODATA, NODATA_NAME
 from runtime.libraries import library
 from runtime.source.georeference import Georeference
 
 UNKNOWN = "unknown"
 """Of a footprint in which the network saw no building: gone, hidden, or misplaced."""
-
-NOT_COMPUTED = "not computed"
-"""Of a footprint without a computed pixel: NODATA, or outside the scene."""
 
 BATCH = 2_000
 """Footprints whose pixels are found at a time."""
@@ -41,7 +38,8 @@ class GradedFootprint:
     source_fid: the feature's number in its file.
     geometry: shapely (multi)polygon in the scene's CRS; None if it has no place there.
     damage_class: as of a `buildings.Building`, by the votes of its pixels of damage 1..4;
-        NODATA if there are none: then `damage` is UNKNOWN or NOT_COMPUTED.
+        NODATA if there are none: then `damage` is UNKNOWN, or NODATA_NAME if no pixel of it was
+        computed or lies in the scene.
     confidence: NaN where the class is NODATA.
     area_px: its pixels in the scene: those with their centre in it, or, if there are none, the
         one under its centroid.
@@ -140,7 +138,7 @@ def _graded(
     return GradedFootprint(
         source_fid=fid,
         geometry=geometry,
-        damage=CLASS_NAMES[damage_class] if buildings else UNKNOWN if computed else NOT_COMPUTED,
+        damage=CLASS_NAMES[damage_class] if buildings else UNKNOWN if computed else NODATA_NAME,
         damage_class=damage_class,
         confidence=confidence,
         area_px=area,

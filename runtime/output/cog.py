@@ -12,7 +12,8 @@ import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from runtime.damage import CLASS_COLOURS, CLASS_NAMES, NODATA
+from runtime.damage import BACKGROUND, CLASS_COLOURS, CLASS_NAMES, NODATA, NODATA_NAME
+from runtime.output.overlay import NODATA_COLOUR
 from runtime.scene.inference import NOT_COMPUTED
 from runtime.scene.unfinished import Read
 from runtime.source.georeference import Georeference
@@ -29,13 +30,18 @@ GDAL's own threads (NUM_THREADS) take twice the time that two maps at once do wi
 
 
 def write_damage(raw: Path, out: Path, size: tuple[int, int], place: Georeference) -> None:
-    """`raw` holds damage of [height, width]; classes keep their names and colours."""
-    colours = [(*colour, 255 if value else 0) for value, colour in enumerate(CLASS_COLOURS)]
-    entries = "".join(f'<Entry c1="{r}" c2="{g}" c3="{b}" c4="{a}"/>' for r, g, b, a in colours)
+    """`raw` holds damage of [height, width]; classes keep their names and colours.
+
+    GDAL writes the names into `out`.aux.xml, a TIFF has no field for them.
+    """
+    # As many as a TIFF has; what is no class is never black, which is background.
+    colours = [*CLASS_COLOURS, *[NODATA_COLOUR] * (NODATA + 1 - len(CLASS_COLOURS))]
+    entries = "".join(f'<Entry c1="{r}" c2="{g}" c3="{b}" c4="255"/>' for r, g, b in colours)
     names = "".join(f"<Category>{escape(name)}</Category>" for name in CLASS_NAMES)
     about = (
         f"<NoDataValue>{NODATA}</NoDataValue><ColorInterp>Palette</ColorInterp>"
         f"<ColorTable>{entries}</ColorTable><CategoryNames>{names}</CategoryNames>"
+        f"{_attribute_table()}"
     )
     _translate(raw, out, size, place, about, "NEAREST")
 
@@ -47,6 +53,32 @@ def write_confidence(raw: Path, out: Path, size: tuple[int, int], place: Georefe
         f"<Scale>{1 / 255!r}</Scale>"
     )
     _translate(raw, out, size, place, about, "AVERAGE")
+
+
+def _attribute_table() -> str:
+    """One row a class and one for NODATA, which category names, one a value from 0, cannot name."""
+    fields = [  # name, GDAL's type (integer 0, text 2) and use of it
+        ("Value", 0, 5), ("Class", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8),
+        ("Alpha", 0, 9),
+    ]  # fmt: skip
+    classes = enumerate(zip(CLASS_NAMES, CLASS_COLOURS, strict=True))
+    rows = [
+        (value, escape(name), *colour, 0 if value == BACKGROUND else 255)
+        for value, (name, colour) in [*classes, (NODATA, (NODATA_NAME, NODATA_COLOUR))]
+    ]
+    columns = "".join(
+        f'<FieldDefn index="{index}"><Name>{name}</Name><Type>{kind}</Type><Usage>{use}</Usage>'
+        "</FieldDefn>"
+        for index, (name, kind, use) in enumerate(fields)
+    )
+    cells = "".join(
+        f'<Row index="{index}">{"".join(f"<F>{cell}</F>" for cell in row)}</Row>'
+        for index, row in enumerate(rows)
+    )
+    return (
+        f'<GDALRasterAttributeTable tableType="thematic">{columns}{cells}'
+        "</GDALRasterAttributeTable>"
+    )
 
 
 def _translate(

@@ -18,6 +18,9 @@ GEOMETRY_COLUMN = "geom"
 TIME = "1970-01-01T00:00:00.000Z"
 """Of every table's last change: the same buildings make the same bytes, whenever it is."""
 
+VERSION = "1.2"
+"""Of the format: GDAL's own choice is the newest, of which an older GIS warns."""
+
 ROWS_AT_ONCE = 10_000
 """Opening a GeoPackage to append to it takes about as long as writing some thousand rows."""
 
@@ -50,7 +53,10 @@ class Layer:
         raw, errors = library("pyogrio.raw"), library("pyogrio.errors")
         library("pyogrio").set_gdal_config_options({"OGR_CURRENT_DATE": TIME})
         names = list(self._columns[0])
-        options = {"GEOMETRY_NAME": GEOMETRY_COLUMN}
+        new = {} if self._written else {
+            "dataset_options": {"VERSION": VERSION},
+            "layer_options": {"GEOMETRY_NAME": GEOMETRY_COLUMN},
+        }  # fmt: skip
         try:
             raw.write(
                 str(self.path),
@@ -64,7 +70,7 @@ class Layer:
                 driver="GPKG",
                 crs=self._crs_wkt,
                 append=self._written,
-                layer_options=None if self._written else options,
+                **new,
             )
         except (errors.DataSourceError, errors.DataLayerError) as error:
             why = reason(error)

@@ -13,7 +13,8 @@ from runtime.scene.unfinished import Read, Unfinished
 from runtime.source.georeference import Georeference
 
 OUTPUTS = {
-    "damage.tif", "confidence.tif", "damage.png", "building.png", "confidence.png", "overlay.png",
+    "damage.tif", "damage.tif.aux.xml", "damage.qml", "confidence.tif", "confidence.qml",
+    "damage.png", "building.png", "confidence.png", "overlay.png",
     "buildings.gpkg", "buildings.geojson", "summary.json",
 }  # fmt: skip
 """Every file that a folder of maps may hold."""
@@ -40,10 +41,14 @@ def _write(name: str, work: Unfinished, place: Georeference | None) -> None:
     if place is None:
         write_png(path, np.asarray(work.whole(name)))
         return
-    from runtime.output import cog
+    from runtime.output import cog, raster_style
 
-    write = {"damage": cog.write_damage, "confidence": cog.write_confidence}[name]
+    write, style = {
+        "damage": (cog.write_damage, raster_style.damage_style),
+        "confidence": (cog.write_confidence, raster_style.confidence_style),
+    }[name]
     write(work.folder / name, path, work.size, place)
+    path.with_suffix(".qml").write_text(style(), encoding="utf-8")
 
 
 def reader(path: Path) -> Read:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.damage import BACKGROUND, CLASS_COLOURS, CLASS_NAMES, DAMAGE_CLASSES
+from runtime.damage import BACKGROUND, CLASS_COLOURS, CLASS_NAMES, DAMAGE_CLASSES, NODATA_NAME
 
 NODATA_COLOUR = (255, 0, 255)
 """Magenta: no class has it and no landscape does, so it is never read as "no damage"."""
@@ -50,7 +50,7 @@ def with_legend(picture: NDArray[np.uint8], damage: NDArray[np.uint8]) -> NDArra
     """
     entries = [(CLASS_NAMES[each], CLASS_COLOURS[each]) for each in DAMAGE_CLASSES]
     if (damage > DAMAGE_CLASSES[-1]).any():
-        entries.append(("not computed", NODATA_COLOUR))
+        entries.append((NODATA_NAME, NODATA_COLOUR))
     column = 3 * _MARGIN + _SWATCH + max(_text_width(name) for name, _ in entries)
     columns = min(picture.shape[1] // column, len(entries))
     if columns == 0:

@@ -1,16 +1,42 @@
-"""The colours of the damage scale, stored in a GeoPackage as QGIS's default for its layer."""
+"""Colours and the names of fields, stored in a GeoPackage as QGIS's default for its layer."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
-from runtime.damage import CLASS_COLOURS, CLASS_NAMES, DAMAGE_CLASSES, NODATA
+from runtime.buildings.footprints import UNKNOWN
+from runtime.damage import CLASS_COLOURS, CLASS_NAMES, DAMAGE_CLASSES, NODATA_NAME
 from runtime.output.overlay import NODATA_COLOUR
+from runtime.output.qml import document
+from runtime.output.tables import SHARES
 
 STYLE_NAME = "damage"
+
+OF_BUILDINGS = tuple(CLASS_NAMES[each] for each in DAMAGE_CLASSES)
+"""The values of `damage` in a layer of buildings."""
+OF_FOOTPRINTS = (*OF_BUILDINGS, UNKNOWN, NODATA_NAME)
+
+_COLOURS = {
+    **{CLASS_NAMES[each]: CLASS_COLOURS[each] for each in DAMAGE_CLASSES},
+    UNKNOWN: (150, 150, 150),
+    NODATA_NAME: NODATA_COLOUR,
+}
+
+_ALIASES = {
+    "damage": "Damage",
+    "damage_class": "Damage class",
+    "confidence": "Confidence (0 to 1)",
+    "area_m2": "Area (m²)",
+    "area_px": "Area (pixels)",
+    **{field: f"Share of {name}" for field, name in SHARES.items()},
+    "share_not_computed": f"Share {NODATA_NAME}",
+    "source_fid": "Number of the footprint",
+}
+"""What QGIS calls the fields; it passes over those that a layer has not."""
 
 _TABLE = """
 CREATE TABLE layer_styles (
@@ -44,37 +70,37 @@ VALUES ('', '', ?, ?, ?, ?, '', 1, 'Damage classes', '', ?)
 """
 
 
-def add_style(package: Path, layer: str, geometry_column: str, time: str) -> None:
+def add_style(
+    package: Path, layer: str, geometry_column: str, time: str, values: Iterable[str]
+) -> None:
     """Make the damage colours the default style of a layer in a GeoPackage without styles.
 
-    time: ISO 8601, of the tables' last change.
+    time: ISO 8601, of the tables' last change. values: OF_BUILDINGS or OF_FOOTPRINTS.
     """
     with contextlib.closing(sqlite3.connect(package)) as database, database:
         database.execute(_TABLE)
         database.execute(_CONTENTS, (time,))
-        database.execute(_STYLE, (layer, geometry_column, STYLE_NAME, qml(), time))
+        database.execute(_STYLE, (layer, geometry_column, STYLE_NAME, style(values), time))
 
 
-def qml() -> str:
-    """A QGIS style, as XML: one filled symbol a damage class, chosen by `damage_class`."""
-    root = ElementTree.Element("qgis", version="3.22.0", styleCategories="Symbology")
-    renderer = ElementTree.SubElement(
-        root, "renderer-v2", type="categorizedSymbol", attr="damage_class", symbollevels="0",
+def style(values: Iterable[str]) -> str:
+    """A QGIS style, as XML: one filled symbol a value of `damage`, and names for the fields."""
+    renderer = ElementTree.Element(
+        "renderer-v2", type="categorizedSymbol", attr="damage", symbollevels="0",
         enableorderby="0", forceraster="0",
     )  # fmt: skip
     categories = ElementTree.SubElement(renderer, "categories")
     symbols = ElementTree.SubElement(renderer, "symbols")
-    classes = [(each, CLASS_NAMES[each], CLASS_COLOURS[each]) for each in DAMAGE_CLASSES]
-    classes.append((NODATA, "unknown or not computed", NODATA_COLOUR))
-    for number, (value, label, colour) in enumerate(classes):
+    for number, value in enumerate(values):
         ElementTree.SubElement(
-            categories, "category", value=str(value), type="long", symbol=str(number),
-            label=label, render="true",
+            categories, "category", value=value, type="string", symbol=str(number), label=value,
+            render="true",
         )  # fmt: skip
-        symbols.append(_symbol(str(number), colour))
-    return "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + ElementTree.tostring(
-        root, encoding="unicode"
-    )
+        symbols.append(_symbol(str(number), _COLOURS[value]))
+    aliases = ElementTree.Element("aliases")
+    for field, alias in _ALIASES.items():
+        ElementTree.SubElement(aliases, "alias", field=field, name=alias)
+    return document("Symbology|Fields", renderer, aliases)
 
 
 def _symbol(name: str, colour: tuple[int, int, int]) -> ElementTree.Element:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES, NODATA
+from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES, NODATA, NODATA_NAME
 from runtime.options import SUMMARY
 from runtime.output.totals import BuildingTotals
 
@@ -38,7 +38,7 @@ def by_class(totals: BuildingTotals) -> dict[str, Any]:
 def by_value(counts: Mapping[int, int]) -> dict[str, int]:
     """Pixels of the damage map by what they say; those of buildings that are left out, too."""
     found = {name: counts.get(each, 0) for each, name in enumerate(CLASS_NAMES)}
-    return {**found, "not computed": counts.get(NODATA, 0)}
+    return {**found, NODATA_NAME: counts.get(NODATA, 0)}
 
 
 def of_engine(engine: Engine) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def table(summary: Mapping[str, Any], out: Path) -> str:
     if failed := len(summary.get("failed_tiles", ())):
         lines.append(f"{failed} of {summary['windows']} windows failed, see {out / SUMMARY}")
     if summary["nodata_px"]:
-        lines.append(f"{'not computed':<14}{'':>10}{summary['nodata_px']:>12}")
+        lines.append(f"{NODATA_NAME:<14}{'':>10}{summary['nodata_px']:>12}")
     lines.append(
         f"{engine['architecture']} w{engine['model_width']} {engine['precision']} "
         f"on {engine['backend']} {engine['run_with']}; results in {out}"

@@ -18,7 +18,7 @@ from runtime.buildings.votes import Building
 from runtime.libraries import library
 from runtime.output import geojson
 from runtime.output.geopackage import GEOMETRY_COLUMN, LAYER, TIME, Layer
-from runtime.output.style import add_style
+from runtime.output.style import OF_BUILDINGS, OF_FOOTPRINTS, add_style
 from runtime.output.tables import SHARES, Columns, Table, columns_of, geometry_of, turned
 from runtime.output.totals import BuildingTotals
 from runtime.source.georeference import WGS84, Georeference, reproject
@@ -56,7 +56,8 @@ def write_buildings(
     rows = iter(buildings)
     # Before a file is begun: much of what is wrong with the input shows here.
     first = list(islice(rows, 1))
-    kind = "MultiPolygon" if first and isinstance(first[0], GradedFootprint) else "Polygon"
+    graded = bool(first) and isinstance(first[0], GradedFootprint)
+    kind, values = ("MultiPolygon", OF_FOOTPRINTS) if graded else ("Polygon", OF_BUILDINGS)
     totals = BuildingTotals(area_m2={})
     with (
         files.replacing(folder / GEOPACKAGE) as package,
@@ -74,7 +75,7 @@ def write_buildings(
                 add(text)
             totals = _added(totals, columns)
         layer.flush()
-        add_style(package, LAYER, GEOMETRY_COLUMN, TIME)
+        add_style(package, LAYER, GEOMETRY_COLUMN, TIME, values)
     return totals
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -21,8 +22,8 @@ from runtime.scene.work import default_halo
 
 REPOSITORY = Path(__file__).parents[2]
 OUTPUTS = {
-    "damage.tif", "confidence.tif", "buildings.gpkg", "buildings.geojson", "overlay.png",
-    "summary.json",
+    "damage.tif", "damage.tif.aux.xml", "damage.qml", "confidence.tif", "confidence.qml",
+    "buildings.gpkg", "buildings.geojson", "overlay.png", "summary.json",
 }  # fmt: skip
 
 
@@ -32,7 +33,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} - {"damage.tif.aux.xml"}
+    return {path.name for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("size", [(100, 170), (32, 48), (20, 30), (33, 500)])
@@ -64,12 +65,53 @@ def test_the_geotiff_says_what_it_is(scene, mapped):
         assert file.overviews(1) == [2]
         colours = file.colormap(1)
         assert [colours[i][:3] for i in range(5)] == list(CLASS_COLOURS)
+        # A program that knows no nodata shows what was not computed in no colour of a class.
+        assert all(colours[i] == (255, 0, 255, 255) for i in range(5, 255))
     with rasterio.open(out / "confidence.tif") as file:
         assert file.nodata == 0
     for name in ("damage.tif", "confidence.tif"):
         assert cog_validate(out / name, strict=True, quiet=True) == (True, [], [])
-    described = (out / "damage.tif.aux.xml").read_text()
-    assert all(f"<Category>{name}</Category>" in described for name in CLASS_NAMES)
+    described = ElementTree.parse(out / "damage.tif.aux.xml").find("PAMRasterBand")
+    assert [each.text for each in described.iter("Category")] == list(CLASS_NAMES)
+    table = described.find("GDALRasterAttributeTable")
+    assert table.attrib["tableType"] == "thematic"
+    # GDAL's numbers of what a field is for: value, name, red, green, blue, alpha.
+    assert [each.text for each in table.iter("Usage")] == ["5", "2", "6", "7", "8", "9"]
+    rows = [[cell.text for cell in row] for row in table.iter("Row")]
+    expected = [*enumerate(zip(CLASS_NAMES, CLASS_COLOURS, strict=True))]
+    expected.append((255, ("not computed", (255, 0, 255))))
+    assert rows == [
+        [str(value), name, *map(str, colour), "255" if value else "0"]
+        for value, (name, colour) in expected
+    ]
+
+
+def test_each_map_has_a_style_beside_it(scene, mapped):
+    pre, post, *_ = scene()
+    summary, out = mapped(pre, post)
+    assert {"damage.qml", "confidence.qml", "damage.tif.aux.xml"} <= summary["files"].keys()
+    renderer = ElementTree.parse(out / "damage.qml").find("pipe/rasterrenderer")
+    assert (renderer.attrib["type"], renderer.attrib["nodataColor"]) == ("paletted", "#ff00ff")
+    entries = [dict(each.attrib) for each in renderer.iter("paletteEntry")]
+    assert [(int(each["value"]), each["label"]) for each in entries] == [
+        *enumerate(CLASS_NAMES), (255, "not computed"),
+    ]  # fmt: skip
+    colours = [tuple(bytes.fromhex(each["color"][1:])) for each in entries]
+    assert colours == [*CLASS_COLOURS, (255, 0, 255)]
+    assert [each["alpha"] for each in entries] == ["0", *["255"] * 5]
+    items = ElementTree.parse(out / "confidence.qml").iter("item")
+    assert [(each.attrib["value"], each.attrib["label"]) for each in items] == [
+        ("0.0", "0%"), ("0.25", "25%"), ("0.5", "50%"), ("0.75", "75%"), ("1.0", "100%"),
+    ]  # fmt: skip
+
+
+def test_a_map_that_is_given_as_an_image_is_one_line(scene, mapped, engine, tmp_path):
+    pre, post, *_ = scene()
+    _, out = mapped(pre, post)
+    with pytest.raises(ImageError, match=r"damage\.tif: .* palette; expected red, green and blue"):
+        map_pair(engine, out / "damage.tif", post, tmp_path / "again", MapOptions())
+    with pytest.raises(ImageError, match=r"confidence\.tif: 1 band\(s\); expected three"):
+        map_pair(engine, pre, out / "confidence.tif", tmp_path / "again", MapOptions())
 
 
 def test_nodata_is_neither_damage_nor_none(scene, mapped, reference, write_raster):

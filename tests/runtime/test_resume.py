@@ -19,13 +19,13 @@ from runtime.output.png import write_png
 
 REPOSITORY = Path(__file__).parents[2]
 OUTPUTS = {
-    "damage.tif", "confidence.tif", "buildings.gpkg", "buildings.geojson", "overlay.png",
-    "summary.json",
+    "damage.tif", "damage.tif.aux.xml", "damage.qml", "confidence.tif", "confidence.qml",
+    "buildings.gpkg", "buildings.geojson", "overlay.png", "summary.json",
 }  # fmt: skip
 
 
 def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} - {"damage.tif.aux.xml"}
+    return {path.name for path in folder.iterdir()}
 
 
 def _start(engine_folder: Path, pre: Path, post: Path, out: Path, *more: str) -> subprocess.Popen:
@@ -68,6 +68,29 @@ def test_killed_and_resumed_ends_in_the_same_bytes(scene, engine_folder, tmp_pat
     before = (cut / "damage.tif").stat().st_mtime_ns
     assert _start(engine_folder, pre, post, cut, "--resume").wait(timeout=60) == 0
     assert (cut / "damage.tif").stat().st_mtime_ns == before  # nothing is done twice
+
+
+@pytest.mark.parametrize("name", ["damage.qml", "confidence.qml", "damage.tif.aux.xml"])
+def test_a_file_beside_a_map_that_was_altered_is_made_again(scene, engine, tmp_path, name):
+    pre, post, *_ = scene()
+    out = tmp_path / "out"
+    map_pair(engine, pre, post, out, MapOptions())
+    whole = contents(out)
+    for change in (lambda path: path.write_text("<qgis/>"), Path.unlink):
+        change(out / name)
+        map_pair(engine, pre, post, out, MapOptions(resume=True))
+        assert contents(out) == whole
+
+
+def test_what_a_gis_left_beside_a_map_goes_with_it(scene, engine, tmp_path):
+    pre, post, *_ = scene()
+    out = tmp_path / "out"
+    map_pair(engine, pre, post, out, MapOptions())
+    for name in ("confidence.tif.aux.xml", "damage.tif.ovr", "buildings.gpkg-wal"):
+        (out / name).write_text("of the map before")
+    (out / "mine.gpkg-wal").write_text("of another")
+    map_pair(engine, pre, post, out, MapOptions(min_area=30))
+    assert names(out) == {*OUTPUTS, "mine.gpkg-wal"}
 
 
 def test_another_unfinished_map_is_not_gone_on_with(scene, engine, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from shapely.geometry import Polygon, box, shape
 
 from runtime.buildings import find_buildings
 from runtime.buildings.area import grid_unit, on_ellipsoid
-from runtime.damage import CLASS_COLOURS
+from runtime.damage import CLASS_COLOURS, CLASS_NAMES
 from runtime.errors import BackendError, ConfigError
 from runtime.output import geopackage, vectors
 from runtime.output.vectors import write_buildings
@@ -204,6 +204,7 @@ def test_qgis_finds_its_default_style(town, tmp_path):
             "SELECT data_type FROM gpkg_contents WHERE table_name = 'layer_styles'"
         ).fetchall()
         assert database.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        assert database.execute("PRAGMA user_version").fetchone()[0] == 10200  # GeoPackage 1.2
     assert contents["data_type"] == "attributes"
     assert (style["f_table_name"], style["f_geometry_column"]) == ("buildings", "geom")
     assert (style["f_table_catalog"], style["f_table_schema"]) == ("", "")
@@ -211,18 +212,19 @@ def test_qgis_finds_its_default_style(town, tmp_path):
     assert style["update_time"]
     assert read_info(tmp_path / "buildings.gpkg", layer=0)["geometry_name"] == "geom"
     renderer = ElementTree.fromstring(style["styleQML"]).find("renderer-v2")
-    assert renderer.attrib["attr"] == "damage_class"
+    assert renderer.attrib["attr"] == "damage"
     assert renderer.attrib["type"] == "categorizedSymbol"
     colours = {
         symbol.attrib["name"]: symbol.find(".//Option[@name='color']").attrib["value"]
         for symbol in renderer.iter("symbol")
     }
-    by_class = {
-        int(each.attrib["value"]): colours[each.attrib["symbol"]]
-        for each in renderer.iter("category")
+    by_name = {
+        each.attrib["value"]: colours[each.attrib["symbol"]] for each in renderer.iter("category")
     }
-    expected = {each: ",".join(map(str, (*CLASS_COLOURS[each], 255))) for each in range(1, 5)}
-    assert by_class == {**expected, 255: "255,0,255,255"}
+    assert by_name == {
+        name: ",".join(map(str, (*colour, 255)))
+        for name, colour in zip(CLASS_NAMES[1:], CLASS_COLOURS[1:], strict=True)
+    }
 
 
 def test_the_layer_of_buildings_is_the_first(town, tmp_path):
