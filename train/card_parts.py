@@ -224,7 +224,7 @@ def _procedure(training: Training) -> str:
     text = "#### Preprocessing\n\n" + bullets({"Mean": model.mean, "Standard deviation": model.std})
     text += "\n\n#### Training Hyperparameters\n\n"
     if config is None:
-        return f"{text}{NOT_RECORDED.capitalize()} in the checkpoint."
+        return f"{text}{NOT_RECORDED.capitalize()}, or by another version of the toolkit."
     return (
         f"{text}The weights are those after epoch {training.epoch} of {config.epochs}, "
         f"{training.step} steps.\n\n" + fenced(yaml_text(_without_folders(config)), "yaml")
