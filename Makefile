@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 BASE := $(VENV)/.base
 INSTALLED := $(VENV)/.installed
 
-.PHONY: map demo test bench check example-engine install
+.PHONY: map demo test bench check docs example-engine install
 
 # The base install alone: what a box in the field has.
 map: $(BASE)
@@ -61,6 +61,12 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# The reference is written from the code first; then site/index.html opens without a server.
+docs: install
+	$(BIN)/python -m docs.generate
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 install: $(INSTALLED)
 

@@ -23,6 +23,8 @@ class Gate:
 
     request: EngineRequest
     reference: Reference
+    disasters: tuple[str, ...]
+    """Of the scenes."""
     _harms: list[Harm] = field(default_factory=list)
 
     def rescue(self, comparison: Comparison, spared: tuple[str, ...]) -> tuple[str, ...]:
@@ -69,11 +71,13 @@ def open_gate(request: EngineRequest) -> Gate | None:
     if not tiles:
         cli.note("no labelled --data: accuracy against FP32 is not measured")
         return None
-    scenes = cut_scenes(choose(tiles, proof.gate_tiles), options.height, options.width)
+    tiles = choose(tiles, proof.gate_tiles)
+    scenes = cut_scenes(tiles, options.height, options.width)
     cli.note(f"accuracy of FP32 on {len(scenes)} labelled scenes of split {proof.split}")
     return Gate(
         request,
         Reference(lambda pre, post: predict_maps(network, pre, post, options.threshold), scenes),
+        tuple(sorted({tile.disaster for tile in tiles})),
     )
 
 

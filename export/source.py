@@ -11,6 +11,7 @@ from runtime import cli
 from runtime.errors import CalibrationError, ConfigError
 from runtime.files import sha256
 from runtime.manifest import Precision
+from train.card_parts import Training
 from train.checkpoint import load_checkpoint, newest_checkpoint
 from train.model import DualHRNet
 from train.progress import progress
@@ -27,6 +28,7 @@ class Source:
     checkpoint_sha256: str
     network: DualHRNet
     calibration: Artefact | None
+    training: Training
 
     @property
     def parameters(self) -> int:
@@ -71,7 +73,7 @@ def open_source(checkpoint: Path | None, precision: Precision, ranges: Ranges) -
             _check_tiles(artefact, ranges.data)
     elif precision == "int8":
         artefact = _observe(path, ranges)
-    return Source(path, digest, loaded.network(), artefact)
+    return Source(path, digest, loaded.network(), artefact, Training.of(loaded))
 
 
 def _observe(checkpoint: Path, ranges: Ranges) -> Artefact:

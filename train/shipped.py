@@ -32,4 +32,3 @@ def find_config(given: Path) -> Path:
 def shipped() -> list[str]:
     """Names of all that come with the package, such as "ablation/se.yaml"."""
     return sorted(path.relative_to(SHIPPED).as_posix() for path in SHIPPED.rglob("*.yaml"))
-
