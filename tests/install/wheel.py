@@ -9,9 +9,8 @@ import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from runtime.cli import PACKAGES
-
 REPOSITORY = Path(__file__).parents[2]
+PACKAGES = ("runtime", "train", "calibration", "export", "benchmarks")
 
 
 def tracked(folder: Path = REPOSITORY) -> list[str]:
