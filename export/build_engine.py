@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from runtime.manifest import FILE_NAME, Manifest
 if TYPE_CHECKING:
     from export.deploy import DeployOptions
     from export.request import EngineRequest, Proof
-    from export.source import Ranges
+    from export.source import Ranges, Source
     from export.targets import Target
     from train.model import ModelConfig
 
@@ -61,7 +62,10 @@ def parser() -> argparse.ArgumentParser:
         "--calibration-tiles", type=int, default=16, metavar="N", help="default: 16"
     )
     ranges.add_argument(
-        "--method", choices=["minmax", "percentile", "entropy", "mse"], default="minmax"
+        "--method",
+        choices=["minmax", "percentile", "entropy", "mse"],
+        help="of the ranges (default: minmax, mse and percentile in turn, until one holds the "
+        "accuracy gate)",
     )
     return p
 
@@ -118,23 +122,26 @@ def _one(args: argparse.Namespace) -> tuple[Manifest, Path]:
     from export.targets import choose
 
     target = choose(args.target, args.precision, args.compute_capability)
-    request = _request(args, target)
-    out = args.out or _default_out(request)
-
     from export.engine import build_engine
+    from export.material import prepare
+    from export.source import load_source
 
-    return build_engine(request, out), out
+    request = _request(args, target, load_source)
+    out = args.out or _default_out(request)
+    return build_engine(request, prepare([request], [out]), out), out
 
 
 def _best(args: argparse.Namespace) -> tuple[Manifest, Path]:
     from export.best import Candidate, build_best
+    from export.source import load_source
     from export.targets import offers
 
+    load = functools.cache(load_source)  # one network for all candidates
     candidates = []
     for target, precision in offers(args.target, args.compute_capability):
         calibration = args.calibration if precision == "int8" else None
         chosen = {**vars(args), "precision": precision, "calibration": calibration}
-        open_request = functools.partial(_request, argparse.Namespace(**chosen), target)
+        open_request = functools.partial(_request, argparse.Namespace(**chosen), target, load)
         candidates.append(Candidate(f"{target.name} {precision}", open_request))
     return build_best(candidates, lambda request: args.out or _default_out(request))
 
@@ -146,19 +153,22 @@ def _default_out(request: EngineRequest) -> Path:
     return out
 
 
-def _request(args: argparse.Namespace, target: Target) -> EngineRequest:
+def _request(
+    args: argparse.Namespace, target: Target, load: Callable[[Path | None], Source]
+) -> EngineRequest:
     options = deploy_options(args, target.name)
     capability = f" for compute capability {target.capability}" if target.capability else ""
     cli.note(f"target {target.name}{capability} ({target.why})")
 
     from export.engine import check_target
     from export.request import EngineRequest
-    from export.source import open_source
+    from export.source import with_ranges
 
     check_target(target)
-    source = open_source(args.checkpoint, options.precision, _ranges(args))
+    ranges = _ranges(args)
+    source = with_ranges(load(args.checkpoint), options.precision, ranges)
     gsd = tuple(args.gsd) if args.gsd else None
-    return EngineRequest(source, options, target, _proof(args), gsd)
+    return EngineRequest(source, options, target, _proof(args), gsd, ranges)
 
 
 def _ranges(args: argparse.Namespace) -> Ranges:
@@ -238,11 +248,25 @@ def report(verification: dict[str, Any]) -> list[str]:
         before, after = gate["reference"], gate["candidate"]
         lines.append(f"accuracy on {gate['scenes']} scenes, FP32 -> this engine:")
         lines += [f"  {name:<13} {before[name]:.4f} -> {after[name]:.4f}" for name in before]
+    if verification["ranges"]:
+        lines += _ranges_report(verification["ranges"])
     if verification["high_precision"]:
         lines.append(f"left in floating point: {', '.join(verification['high_precision'])}")
     if "chosen" in verification:
         lines.append(f"chosen: {verification['chosen']}")
     lines += [f"rejected: {reason}" for reason in verification.get("rejected", [])]
+    return lines
+
+
+def _ranges_report(ranges: dict[str, Any]) -> list[str]:
+    """The method that was taken, and what the others lost if several were tried."""
+    lines = [f"INT8 ranges: {ranges['method']}"]
+    if len(ranges["tried"]) > 1:
+        lines += [
+            f"  {each['method']:<13} score {each['score']:.4f}, "
+            f"{'; '.join(each['broken']) or 'holds the gate'}"
+            for each in ranges["tried"]
+        ]
     return lines
 
 

@@ -196,7 +196,7 @@ def test_a_split_without_labels_names_those_that_have_some(synthetic: Path, tmp_
         (("--split", "tier3"), "tier3/images: no such folder"),
         (("--threshold", "1"), "--threshold 1.0: expected between 0 and 1"),
         (("--device", "tpu"), "device 'tpu': expected auto, cpu or cuda"),
-        (("--out", "."), "--out .: is a folder"),
+        (("--out", "."), ".: is a folder, expected a file's name"),
     ],
 )
 def test_what_cannot_work_is_said_before_anything_slow(
