@@ -8,7 +8,7 @@ BENCH ?= artifacts/bench
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test bench check install
+.PHONY: demo test bench check docs install
 
 demo: install
 	$(BIN)/python -m benchmarks.demo --out $(OUT) $(if $(DATA),--data $(DATA))
@@ -35,6 +35,12 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# The reference is written from the code first; then site/index.html opens without a server.
+docs: install
+	$(BIN)/python -m docs.generate
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 install: $(INSTALLED)
 

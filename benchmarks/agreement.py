@@ -1,4 +1,4 @@
-"""Where do engines disagree? ``python -m benchmarks.agreement``: every engine against the first.
+"""Measure where engines disagree, every one with the first.
 
 No truth is needed, so any split will do, also one without labels. All engines take turns on each
 tile, which is read once.
@@ -36,11 +36,18 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         type=Path,
         metavar="DIR",
-        help="repeatable; the first is what the others are compared with",
+        help="engine folder; repeatable, the others are compared with the first",
     )
     p.add_argument("--data", required=True, type=Path, metavar="DIR", help="xBD data set")
-    p.add_argument("--split", default="test", help="split of it (default: test)")
-    p.add_argument("--threads", type=int, metavar="N", help="default: physical cores")
+    p.add_argument(
+        "--split",
+        metavar="NAME",
+        default="test",
+        help="split of it, labels are not needed (default: test)",
+    )
+    p.add_argument(
+        "--threads", type=int, metavar="N", help="processor threads (default: physical cores)"
+    )
     p.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p

@@ -1,4 +1,4 @@
-"""What observing ranges costs beside a forward pass: ``python -m benchmarks.calibration_cost``.
+"""Measure what observing ranges costs beside a forward pass.
 
 Time: tiles are observed and passed through the eager network, batch norm included, in
 alternation. Memory (on Linux): a process of its own for the forward pass and for each
@@ -52,10 +52,14 @@ class _Stopwatch:
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m benchmarks.calibration_cost", description=__doc__)
-    p.add_argument("--width", type=int, default=32, metavar="W", help="of the network")
-    p.add_argument("--size", type=int, default=512, metavar="S", help="side of an image, pixels")
-    p.add_argument("--tiles", type=int, default=16, metavar="N", help="tiles to time")
-    p.add_argument("--method", choices=METHODS, help="only this one")
+    p.add_argument(
+        "--width", type=int, default=32, metavar="W", help="width of the network (default: 32)"
+    )
+    p.add_argument(
+        "--size", type=int, default=512, metavar="S", help="side of an image, pixels (default: 512)"
+    )
+    p.add_argument("--tiles", type=int, default=16, metavar="N", help="tiles to time (default: 16)")
+    p.add_argument("--method", choices=METHODS, help="only this one (default: all)")
     p.add_argument(
         "--memory-tiles", type=int, nargs="*", default=[8, 32], metavar="N",
         help="measure the peak over so many tiles (default: 8 32); nothing: leave memory out",

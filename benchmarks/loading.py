@@ -1,4 +1,4 @@
-"""Training pairs a second, and what they cost beyond decoding: ``python -m benchmarks.loading``."""
+"""Time training pairs as they are loaded, and what they cost beyond decoding."""
 
 from __future__ import annotations
 
@@ -31,10 +31,18 @@ def parser() -> argparse.ArgumentParser:
         "same draws.",
     )
     p.add_argument("--data", required=True, type=Path, metavar="DIR", help="xBD data set")
-    p.add_argument("--split", default="train", help="labelled split of it (default: train)")
-    p.add_argument("--config", type=Path, default=CONFIG, metavar="YAML", help="default: w48")
-    p.add_argument("--pairs", type=int, default=16, metavar="N", help="draws a round (16)")
-    p.add_argument("--rounds", type=int, default=7, metavar="N", help="default: 7")
+    p.add_argument(
+        "--split", metavar="NAME", default="train", help="labelled split of it (default: train)"
+    )
+    p.add_argument(
+        "--config",
+        type=Path,
+        default=CONFIG,
+        metavar="YAML",
+        help="training configuration (default: w48.yaml)",
+    )
+    p.add_argument("--pairs", type=int, default=16, metavar="N", help="draws a round (default: 16)")
+    p.add_argument("--rounds", type=int, default=7, metavar="N", help="rounds (default: 7)")
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p
 

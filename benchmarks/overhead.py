@@ -1,4 +1,4 @@
-"""What the runtime adds to the inference library: ``python -m benchmarks.overhead``.
+"""Time what the runtime adds to the inference library.
 
 In one run: `Engine.predict` beside the time that its backend spends in the library; the
 largest allocation of a call that is given an earlier result; and, in processes of their own,
@@ -37,8 +37,10 @@ with load_engine(sys.argv[1]) as engine:
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__)
-    p.add_argument("--engine", required=True, type=Path, metavar="DIR")
-    p.add_argument("--calls", type=int, default=100, metavar="N", help="timed (default: 100)")
+    p.add_argument("--engine", required=True, type=Path, metavar="DIR", help="engine folder")
+    p.add_argument(
+        "--calls", type=int, default=100, metavar="N", help="calls to time (default: 100)"
+    )
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p
 

@@ -1,4 +1,4 @@
-"""A random network that behaves like a trained one: ``python -m benchmarks.plausible``.
+"""Write a random network that behaves like a trained one.
 
 For speed, memory and compiled plans, which do not depend on what a network has learned: its
 batch norms have seen scenes, so that activations keep their scale, and its labels vary.
@@ -25,10 +25,17 @@ are the same."""
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m benchmarks.plausible", description=__doc__)
-    p.add_argument("--architecture", default="dual-hrnet", help="or si-analytics")
-    p.add_argument("--width", type=int, default=48, help="W48 means 48 (default: 48)")
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--out", required=True, type=Path, metavar="CKPT")
+    p.add_argument(
+        "--architecture",
+        default="dual-hrnet",
+        metavar="NAME",
+        help="dual-hrnet or si-analytics (default: dual-hrnet)",
+    )
+    p.add_argument(
+        "--width", type=int, default=48, metavar="W", help="width, 48 for W48 (default: 48)"
+    )
+    p.add_argument("--seed", type=int, default=0, metavar="N", help="of its weights (default: 0)")
+    p.add_argument("--out", required=True, type=Path, metavar="CKPT", help="checkpoint to write")
     return p
 
 

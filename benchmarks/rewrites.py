@@ -1,4 +1,4 @@
-"""What each rewrite of the graph is worth: ``python -m benchmarks.rewrites``.
+"""Measure what each rewrite of the graph is worth.
 
 Kernels, bytes and FLOPs are counted in what TensorRT-RTX compiles in FP16, without a GPU;
 seconds are those of an FP32 engine on this processor. Variants: the plain graph, the rewrites
@@ -24,13 +24,30 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m benchmarks.rewrites", description=__doc__)
-    p.add_argument("--checkpoint", required=True, type=Path, metavar="CKPT")
-    p.add_argument("--size", type=int, default=1024, help="compiled for, pixels (default: 1024)")
-    p.add_argument("--compute-capability", default="8.6", metavar="X.Y", help="default: 8.6")
     p.add_argument(
-        "--cpu-size", type=int, default=512, help="timed at, pixels; 0: not timed (default: 512)"
+        "--checkpoint", required=True, type=Path, metavar="CKPT", help="checkpoint to export"
     )
-    p.add_argument("--rounds", type=int, default=5, help="timed turns (default: 5)")
+    p.add_argument(
+        "--size",
+        type=int,
+        default=1024,
+        metavar="S",
+        help="side that is compiled for, pixels (default: 1024)",
+    )
+    p.add_argument(
+        "--compute-capability",
+        default="8.6",
+        metavar="X.Y",
+        help="of the GPU that is compiled for (default: 8.6)",
+    )
+    p.add_argument(
+        "--cpu-size",
+        type=int,
+        default=512,
+        metavar="S",
+        help="side that is timed at, pixels; 0: not timed (default: 512)",
+    )
+    p.add_argument("--rounds", type=int, default=5, metavar="N", help="timed turns (default: 5)")
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p
 

@@ -1,6 +1,6 @@
-"""A raster of any size against the engine alone: ``python -m benchmarks.scene``.
+"""Time a raster of any size against the engine alone.
 
-The whole command ``runtime.predict`` on GeoTIFF pairs of synthetic towns, from its start to
+The whole command runtime.predict on GeoTIFF pairs of synthetic towns, from its start to
 its last file, beside the number of windows times the engine's own median, which is measured
 in this process before and after. Peak memory is that of the command's process (Linux), beside
 the one of a pair of 1024x1024 pixels.
@@ -37,11 +37,21 @@ MIB = 2**20
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m benchmarks.scene", description=__doc__)
-    p.add_argument("--engine", required=True, type=Path, metavar="DIR")
+    p.add_argument("--engine", required=True, type=Path, metavar="DIR", help="engine folder")
     p.add_argument(
-        "--size", type=int, nargs="+", default=[8192], metavar="S", help="pixels (default: 8192)"
+        "--size",
+        type=int,
+        nargs="+",
+        default=[8192],
+        metavar="S",
+        help="sides of the rasters, pixels (default: 8192)",
     )
-    p.add_argument("--scratch", type=Path, metavar="DIR", help="for the rasters and maps")
+    p.add_argument(
+        "--scratch",
+        type=Path,
+        metavar="DIR",
+        help="folder for the rasters and maps (default: a temporary one)",
+    )
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p
 

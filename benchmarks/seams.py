@@ -1,4 +1,4 @@
-"""Do tiles show? ``python -m benchmarks.seams``: one scene by windows and as one window.
+"""Compare a scene mapped by windows with the same in one window.
 
 Two engines of one checkpoint map the same synthetic GeoTIFF pair of the large one's size.
 """
@@ -20,9 +20,27 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m benchmarks.seams", description=__doc__)
-    p.add_argument("--engine", required=True, type=Path, metavar="DIR", help="for windows")
-    p.add_argument("--whole", required=True, type=Path, metavar="DIR", help="of the scene's size")
-    p.add_argument("--halo", type=int, nargs="+", metavar="PX", help="default: the runtime's own")
+    p.add_argument(
+        "--engine",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="engine folder, of the size of the windows",
+    )
+    p.add_argument(
+        "--whole",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="engine folder, of the size of the scene",
+    )
+    p.add_argument(
+        "--halo",
+        type=int,
+        nargs="+",
+        metavar="PX",
+        help="overlaps to try, pixels (default: the runtime's own)",
+    )
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p
 

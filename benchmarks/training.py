@@ -1,7 +1,7 @@
-"""What a choice in training is worth: ``python -m benchmarks.training``.
+"""Train with several configurations and seeds, and compare the scores.
 
-Trains every configuration, with every variant and every seed, one after the other, and
-compares the official scores of the final weights. Finished runs are not repeated, and
+Every configuration is trained with every variant and every seed, one after the other; the
+scores are the official ones of the final weights. Finished runs are not repeated, and
 interrupted ones go on.
 """
 
@@ -36,7 +36,14 @@ class Variant:
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
-    p.add_argument("--config", required=True, nargs="+", type=Path, metavar="YAML")
+    p.add_argument(
+        "--config",
+        required=True,
+        nargs="+",
+        type=Path,
+        metavar="YAML",
+        help="configurations to train",
+    )
     p.add_argument("--data", required=True, type=Path, metavar="DIR", help="xBD data set")
     p.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the runs")
     p.add_argument(
@@ -47,9 +54,16 @@ def parser() -> argparse.ArgumentParser:
         help="a change of each configuration, trained too; may be given several times",
     )
     p.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="changes that every line shares"
+        "overrides", nargs="*", metavar="key=value", help="changes of every configuration"
     )
-    p.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N")
+    p.add_argument(
+        "--seeds",
+        nargs="+",
+        type=int,
+        default=[0],
+        metavar="N",
+        help="seeds to train with (default: 0)",
+    )
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p
 

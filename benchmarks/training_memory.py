@@ -1,4 +1,4 @@
-"""Memory and time of a training step: ``python -m benchmarks.training_memory``.
+"""Measure the memory and time of a training step.
 
 On the processor, in Linux. Every variant runs in a process of its own, so that a peak is
 its own.
@@ -55,10 +55,20 @@ class Measurement:
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m benchmarks.training_memory", description=__doc__)
-    p.add_argument("--config", type=Path, default=W48, metavar="YAML", help="default: w48.yaml")
-    p.add_argument("--size", type=int, default=512, metavar="S", help="side of an image, pixels")
-    p.add_argument("--batch", type=int, default=1, metavar="N", help="pairs a step")
-    p.add_argument("--variant", choices=VARIANTS, help="only this one, in this very process")
+    p.add_argument(
+        "--config",
+        type=Path,
+        default=W48,
+        metavar="YAML",
+        help="training configuration (default: w48.yaml)",
+    )
+    p.add_argument(
+        "--size", type=int, default=512, metavar="S", help="side of an image, pixels (default: 512)"
+    )
+    p.add_argument("--batch", type=int, default=1, metavar="N", help="pairs a step (default: 1)")
+    p.add_argument(
+        "--variant", choices=VARIANTS, help="only this one, in this very process (default: all)"
+    )
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p
 

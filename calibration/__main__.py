@@ -1,4 +1,4 @@
-"""Observe the ranges that INT8 needs: ``python -m calibration``."""
+"""Observe the ranges that INT8 needs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,28 @@ from runtime import cli
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m calibration", description=__doc__)
-    p.add_argument("--checkpoint", required=True, type=Path)
-    p.add_argument("--data", required=True, type=Path, help="xBD data set; labels are not needed")
-    p.add_argument("--out", required=True, type=Path, metavar="calibration.json")
-    p.add_argument("--split", default="train", help="split the tiles come from (default: train)")
-    p.add_argument("--tiles", type=int, default=16, help="how many tiles to observe (default: 16)")
+    p.add_argument(
+        "--checkpoint", required=True, type=Path, metavar="CKPT", help="checkpoint to observe"
+    )
+    p.add_argument(
+        "--data",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="xBD data set; labels are not needed",
+    )
+    p.add_argument(
+        "--out", required=True, type=Path, metavar="FILE", help="calibration.json to write"
+    )
+    p.add_argument(
+        "--split",
+        default="train",
+        metavar="NAME",
+        help="split the tiles come from (default: train)",
+    )
+    p.add_argument(
+        "--tiles", type=int, default=16, metavar="N", help="tiles to observe (default: 16)"
+    )
     p.add_argument(
         "--method",
         choices=["minmax", "percentile", "entropy", "mse"],

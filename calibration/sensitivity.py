@@ -1,4 +1,4 @@
-"""Which units of a network INT8 hurts: ``python -m calibration.sensitivity``.
+"""Show which units of a network INT8 hurts.
 
 Each unit is rounded to INT8 on its own, the rest stays FP32, and the labels, scores and
 confidences are compared with FP32's.
@@ -23,18 +23,47 @@ PLOT_SUFFIXES = (".png", ".svg")
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m calibration.sensitivity", description=__doc__)
-    p.add_argument("--checkpoint", required=True, type=Path, metavar="CKPT")
+    p.add_argument(
+        "--checkpoint", required=True, type=Path, metavar="CKPT", help="checkpoint to examine"
+    )
     p.add_argument("--data", required=True, type=Path, metavar="DIR", help="labelled xBD data set")
     p.add_argument(
-        "--calibration", required=True, type=Path, metavar="FILE", help="as python -m calibration"
+        "--calibration",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="ranges, as the command calibrate writes them",
     )
-    p.add_argument("--split", default="test", help="labelled split to compare on (default: test)")
-    p.add_argument("--tiles", type=int, default=4, metavar="N", help="tiles of it (default: 4)")
-    p.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="default: whole tiles")
+    p.add_argument(
+        "--split",
+        metavar="NAME",
+        default="test",
+        help="labelled split to compare on (default: test)",
+    )
+    p.add_argument(
+        "--tiles",
+        type=int,
+        default=4,
+        metavar="N",
+        help="tiles of the split to compare on (default: 4)",
+    )
+    p.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        metavar=("H", "W"),
+        help="crop to compare on (default: whole tiles)",
+    )
     p.add_argument(
         "--unsigned", action="store_true", help="round as CPU targets do (default: as NVIDIA's)"
     )
-    p.add_argument("--threshold", type=float, default=0.5, help="building (default: 0.5)")
+    p.add_argument(
+        "--threshold",
+        type=float,
+        default=0.5,
+        metavar="P",
+        help="building probability from which a pixel is building (default: 0.5)",
+    )
     p.add_argument("--plot", type=Path, metavar="FILE", help="draw the ranking (.png or .svg)")
     p.add_argument("--json", action="store_true", help="print the ranking as JSON")
     return p

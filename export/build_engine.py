@@ -1,4 +1,4 @@
-"""Build an engine folder from a checkpoint: ``python -m export.build_engine --fp16``."""
+"""Build an engine folder from a checkpoint, and prove it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--target",
         default="auto",
-        help="auto, tensorrt, tensorrt-rtx, openvino or onnxruntime (default: auto)",
+        metavar="NAME",
+        help="where it will run: auto, tensorrt, tensorrt-rtx, openvino or onnxruntime "
+        "(default: auto)",
     )
     p.add_argument(
         "--compute-capability",
@@ -46,33 +48,45 @@ def parser() -> argparse.ArgumentParser:
         help="with tensorrt-rtx: the GPU to compile for, such as 8.6 (default: the GPU here)",
     )
     p.add_argument(
-        "--out", type=Path, metavar="DIR", help="engine folder (default: artifacts/NAME)"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="engine folder (default: a name of its own in artifacts/)",
     )
     p.add_argument(
         "--gsd",
         type=float,
         nargs=2,
         metavar=("MIN", "MAX"),
-        help="metres of the least and the largest pixel that it was trained on, for the manifest",
+        help="metres of the least and the largest pixel that the network was trained on, for "
+        "the manifest (default: not known)",
     )
     p.add_argument("--json", action="store_true", help="print the manifest as JSON")
     _add_proof(p.add_argument_group("proof"))
-    ranges = p.add_argument_group("INT8 without --calibration")
+    ranges = p.add_argument_group("ranges for --int8 and --best, where --calibration is not given")
     ranges.add_argument(
-        "--calibration-tiles", type=int, default=16, metavar="N", help="default: 16"
+        "--calibration-tiles",
+        type=int,
+        default=16,
+        metavar="N",
+        help="tiles of --data to observe (default: 16)",
     )
     ranges.add_argument(
         "--method",
         choices=["minmax", "percentile", "entropy", "mse"],
-        help="of the ranges (default: minmax, mse and percentile in turn, until one holds the "
-        "accuracy gate)",
+        help="how a range is chosen, as calibrate does (default: minmax, then mse and percentile, "
+        "until one holds the accuracy gate)",
     )
     return p
 
 
 def _add_proof(group: Any) -> None:
-    group.add_argument("--data", type=Path, help="xBD data set to calibrate and to compare on")
-    group.add_argument("--split", default="test", help="split to compare on (default: test)")
+    group.add_argument(
+        "--data", type=Path, metavar="DIR", help="xBD data set to calibrate and to compare on"
+    )
+    group.add_argument(
+        "--split", metavar="NAME", default="test", help="split to compare on (default: test)"
+    )
     group.add_argument(
         "--parity-pairs", type=int, default=2, metavar="N", help="pairs to compare (default: 2)"
     )
@@ -102,7 +116,7 @@ def _add_proof(group: Any) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="modules or ONNX nodes that may be compiled in another precision",
+        help="modules or ONNX nodes that may be compiled in another precision (default: none)",
     )
 
 

@@ -14,10 +14,19 @@ if TYPE_CHECKING:
 _INT8_FORMS: dict[BackendName, Form] = {"openvino": "unsigned", "onnxruntime": "unsigned-narrow"}
 """Of processors; GPUs take signed numbers."""
 
+_PRECISIONS = {
+    "fp32": "single precision (the default)",
+    "fp16": "half precision, for GPUs",
+    "int8": "8-bit integers; the ranges are those of --calibration",
+}
+
 
 def add_graph_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--checkpoint", type=Path, help="checkpoint (default: the newest under runs/)"
+        "--checkpoint",
+        type=Path,
+        metavar="CKPT",
+        help="checkpoint (default: the newest under runs/)",
     )
     parser.add_argument(
         "--size",
@@ -39,6 +48,7 @@ def add_graph_options(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=float,
         default=0.5,
+        metavar="P",
         help="building probability from which a pixel is building (default: 0.5)",
     )
     parser.add_argument(
@@ -49,15 +59,17 @@ def add_graph_options(parser: argparse.ArgumentParser) -> None:
         "d4 (8, square sizes) (default: none)",
     )
     parser.add_argument(
-        "--calibration", type=Path, metavar="FILE", help="calibration.json, for --int8"
+        "--calibration", type=Path, metavar="FILE", help="ranges for --int8, as calibrate writes"
     )
 
 
 def add_precisions(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
     """--fp32 (default), --fp16 or --int8; the caller may add to the group."""
     precision = parser.add_mutually_exclusive_group()
-    for name in ("fp32", "fp16", "int8"):
-        precision.add_argument(f"--{name}", dest="precision", action="store_const", const=name)
+    for name, text in _PRECISIONS.items():
+        precision.add_argument(
+            f"--{name}", dest="precision", action="store_const", const=name, help=text
+        )
     parser.set_defaults(precision="fp32")
     return precision
 

@@ -1,4 +1,4 @@
-"""What the compiler made of a graph: ``python -m export.plan_report ENGINE_OR_ONNX``."""
+"""Show what the compiler made of an engine or a graph."""
 
 from __future__ import annotations
 
@@ -29,16 +29,25 @@ def parser() -> argparse.ArgumentParser:
         "source", type=Path, metavar="ENGINE_OR_ONNX", help="engine folder, or deploy graph .onnx"
     )
     p.add_argument(
-        "--target", help=f"for a graph: {', '.join(TARGETS)} (default: {TARGETS[0]})", default=None
+        "--target",
+        metavar="NAME",
+        help=f"for a graph: {', '.join(TARGETS)} (default: {TARGETS[0]})",
+        default=None,
     )
     p.add_argument(
         "--compute-capability",
         metavar="X.Y",
         help=f"for a graph, with tensorrt-rtx: the GPU to compile for (default: {CAPABILITY})",
     )
-    p.add_argument("--gpu", metavar="NAME", help="estimate this GPU alone, such as 'RTX 4090'")
-    p.add_argument("--json", action="store_true", help="the report as JSON")
-    p.add_argument("--out", type=Path, metavar="FILE", help="write the report there")
+    p.add_argument(
+        "--gpu",
+        metavar="NAME",
+        help="estimate this GPU alone, such as 'RTX 4090' (default: one of the plan's kind)",
+    )
+    p.add_argument("--json", action="store_true", help="print the report as JSON")
+    p.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the report to a file, do not print it"
+    )
     return p
 
 

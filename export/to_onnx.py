@@ -1,4 +1,4 @@
-"""A checkpoint as an ONNX deploy graph: ``python -m export.to_onnx``."""
+"""Write a checkpoint as an ONNX deploy graph."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runtime import cli
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m export.to_onnx", description=__doc__)
-    p.add_argument("--out", required=True, type=Path, metavar="model.onnx")
+    p.add_argument("--out", required=True, type=Path, metavar="FILE", help="ONNX file to write")
     add_graph_options(p)
     add_precisions(p)
     p.add_argument(

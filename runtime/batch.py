@@ -1,4 +1,4 @@
-"""Map many pairs: ``python -m runtime.batch --engine DIR --pairs FILE|XBD_DIR --out DIR``."""
+"""Map many pairs of images, on Ray."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from runtime import cli
 from runtime.errors import ConfigError
-from runtime.options import add_options, map_options
+from runtime.options import add_options, groups_of, map_options
 
 if TYPE_CHECKING:
     from runtime.manifest import Manifest
@@ -30,11 +30,11 @@ _NOTE_EVERY = 10.0  # seconds
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m runtime.batch",
-        description="Map building damage from many pairs of images, on Ray. The maps of a pair "
-        "go to OUT/NAME/; a pair that is there is not mapped again, so an interrupted run goes "
-        "on with the same command. Maps that are there, but of other images, another engine or "
-        "other options, are named and left. Pairs without maps of their own are listed in "
-        f"OUT/{FAILED}.",
+        usage="%(prog)s --engine DIR --pairs FILE --out DIR [option ...]",
+        description="Map many pairs of images, on Ray. The maps of a pair go to OUT/NAME/. A pair "
+        "that is there is not mapped again, so an interrupted run goes on with the same command; "
+        "maps of other images, another engine or other options are named and left. Pairs without "
+        f"maps of their own are listed in OUT/{FAILED}.",
         epilog="Exit code: 0 all pairs are mapped, 1 some are not, have parts that could not be "
         "computed, or have maps of something else, 2 the command cannot be used.",
     )
@@ -43,35 +43,31 @@ def parser() -> argparse.ArgumentParser:
         "--pairs",
         type=Path,
         required=True,
-        metavar="FILE|XBD_DIR",
-        help="CSV file with the columns pre,post and, optionally, name (paths are relative to the "
-        "file), or a folder with images/ or SPLIT/images/ in xBD's layout",
+        metavar="FILE",
+        help="CSV with the columns pre,post and perhaps name (paths are relative to it), or a "
+        "folder in xBD's layout, with images/ or SPLIT/images/",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="output folder, of all pairs"
+    )
+    groups = groups_of(parser)
+    add_options(groups, "physical cores, divided among workers; 1 with --address")
+    groups.maps.add_argument("--json", action="store_true", help="print the totals as JSON")
+    groups.speed.add_argument(
         "--workers", type=int, default=1, metavar="N", help="engines at work (default: 1)"
     )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        metavar="N",
-        help="processor threads of one engine (default: the physical cores, divided among the "
-        "workers; 1 with --address)",
-    )
-    parser.add_argument(
+    groups.speed.add_argument(
         "--address",
         metavar="HOST:PORT",
-        help="a Ray cluster, whose machines have this toolkit and see the same folders "
-        "(default: start Ray here)",
+        help="Ray cluster, whose machines have this toolkit and see the same folders (default: "
+        "start Ray here)",
     )
-    parser.add_argument(
+    groups.going_on.add_argument(
         "--redo",
         action="store_true",
-        help="map anew what has maps in OUT that are of other images, another engine or other "
-        "options, or have parts without a result; a folder is replaced once the new one is whole",
+        help="replace maps of other images, another engine or other options, and those with parts "
+        "without a result, each once the new ones are whole",
     )
-    parser.add_argument("--json", action="store_true", help="print the totals as JSON")
-    add_options(parser)
     return parser
 
 
@@ -244,8 +240,7 @@ def _check_ray() -> None:
     for package in ("ray", "pyarrow", "pandas"):
         if importlib.util.find_spec(package) is None:
             raise ConfigError(
-                f"{package} is not installed, batches run on Ray Data; "
-                'pip install "dual-hrnet-edge[ray]"'
+                f"{package} is not installed, batches run on Ray Data; {cli.install('ray')}"
             )
 
 

@@ -12,12 +12,32 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from runtime.errors import ToolkitError
 
-PACKAGES = ("runtime", "train", "calibration", "export", "benchmarks")
-INSTALL = 'install the whole toolkit from its folder: pip install ".[all]"'
+_Result = TypeVar("_Result")
+
+PROJECT = "dual-hrnet-edge"
+
+_EXTRA_OF_PACKAGE = {
+    "runtime": "raster",
+    "train": "train",
+    "calibration": "export",
+    "export": "export",
+    "benchmarks": "bench",
+}
+"""What the commands of each package need beyond the base install."""
+
+_EXTRA_OF_LIBRARY = {
+    **dict.fromkeys(("numpy", "cv2", "onnxruntime"), None),
+    **dict.fromkeys(("rasterio", "pyogrio"), "raster"),
+    **dict.fromkeys(("ray", "pyarrow", "pandas"), "ray"),
+    "openvino": "openvino",
+    "cuda": "cuda",
+    "pycuda": "pycuda",
+}
+"""Those that commands of every package may need; None: the base install has it."""
 
 
 def run(
@@ -27,35 +47,58 @@ def run(
 ) -> None:
     """Parse, run `main`, and leave the process with its exit code.
 
-    A `ToolkitError` or an operating-system error (disk full, no permission)
-    becomes one line on stderr; with ``--debug`` it keeps its traceback.
+    A `ToolkitError`, a library that is not installed, or an operating-system error (disk full,
+    no permission) becomes one line on stderr; with ``--debug`` it keeps its traceback.
     """
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_debug(parser)
     parser.error = _usage  # type: ignore[method-assign]
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that it cannot show ends no work
         sys.stdout.reconfigure(errors="backslashreplace")
-    args = parser.parse_intermixed_args(argv)  # options may stand between key=value pairs
-    if args.debug:
-        sys.exit(main(args) or 0)
+    args = argparse.Namespace(debug=False)
     try:
-        code = main(args) or 0
-        sys.stdout.flush()  # here, where a closed pipe is still caught
-    except ModuleNotFoundError as error:
-        name = (error.name or "").partition(".")[0]
-        if name in PACKAGES:
+        # options may stand between key=value pairs
+        args = _flushed(lambda: parser.parse_intermixed_args(argv))
+        code = _flushed(lambda: main(args) or 0)
+    except (ModuleNotFoundError, ToolkitError, OSError, KeyboardInterrupt) as error:
+        if args.debug:
             raise
-        sys.exit(_report(f"{name} is not installed, this command needs it; {INSTALL}", 1))
-    except ToolkitError as error:
-        sys.exit(_report(str(error), error.exit_code))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        subject = f"{error.filename}: " if error.filename else ""
-        sys.exit(_report(f"{subject}{error.strerror or error}", 1))
-    except KeyboardInterrupt:
-        sys.exit(_report("interrupted", 130))
+        sys.exit(end(error, _package(main)))
     sys.exit(code)
+
+
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    """The option that every command has."""
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def end(error: BaseException, package: str) -> int:
+    """Tell in one line why a command of `package` ended; its exit code.
+
+    Raises the error itself where it is a fault of the toolkit.
+    """
+    if isinstance(error, ModuleNotFoundError):
+        return _report(_missing(error, package), 1)
+    if isinstance(error, ToolkitError):
+        return _report(str(error), error.exit_code)
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if isinstance(error, OSError):
+        subject = f"{error.filename}: " if error.filename else ""
+        return _report(f"{subject}{error.strerror or error}", 1)
+    if isinstance(error, KeyboardInterrupt):
+        return _report("interrupted", 130)
+    raise error
+
+
+def install(extra: str | None) -> str:
+    """The command that adds an extra to the install; None: the base install."""
+    return f'pip install "{PROJECT}[{extra}]"' if extra else f"pip install {PROJECT}"
+
+
+def extra_of(library: str, package: str) -> str | None:
+    """The extra with `library`, for a command of `package`; None: the base install has it."""
+    return _EXTRA_OF_LIBRARY.get(library, _EXTRA_OF_PACKAGE.get(package))
 
 
 def prepare_opencv() -> None:
@@ -72,6 +115,34 @@ def prepare_opencv() -> None:
 def note(message: str) -> None:
     """Progress for a person: stderr, so that stdout stays for results."""
     print("\n".join(map(_printable, message.split("\n"))), file=sys.stderr, flush=True)
+
+
+def _flushed(work: Callable[[], _Result]) -> _Result:
+    """What `work` gives, when all that it printed is out: a closed pipe is told here."""
+    try:
+        result = work()
+    except SystemExit:  # of --help
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+    return result
+
+
+def _package(main: Callable[..., object]) -> str:
+    """The package whose command `main` is, also where that runs as ``__main__``."""
+    module = sys.modules.get(getattr(main, "__module__", ""))
+    return (getattr(module, "__package__", None) or "").partition(".")[0]
+
+
+def _missing(error: ModuleNotFoundError, package: str) -> str:
+    """Raises the error itself for a module that should be in a package that is there."""
+    name = error.name or ""
+    library = name.partition(".")[0]
+    if not library or (library in _EXTRA_OF_PACKAGE and library != name):
+        raise error
+    return (
+        f"{library} is not installed, this command needs it; {install(extra_of(library, package))}"
+    )
 
 
 def _usage(message: str) -> NoReturn:

@@ -28,9 +28,11 @@ Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 class Prediction:
     """Three uint8 maps, [H,W] for one pair or [N,H,W] for a batch.
 
-    damage: class of `runtime.damage`, 0 where there is no building.
-    building: building probability x 255, rounded.
-    confidence: probability of the chosen class x 255 (of "no building" where damage is 0).
+    Attributes:
+        damage: class of the damage scale: 0 where there is no building, 1 no-damage,
+            2 minor-damage, 3 major-damage, 4 destroyed.
+        building: building probability x 255, rounded.
+        confidence: probability of the chosen class x 255 (of "no building" where damage is 0).
     """
 
     damage: NDArray[np.uint8]
@@ -39,9 +41,14 @@ class Prediction:
 
 
 class Engine:
-    """A loaded engine. Threads may share it: they are served one at a time.
+    """A loaded engine, from `load_engine`. Threads may share it: they are served one at a time.
 
-    One that is dropped, or there when the interpreter ends, is closed by that.
+    It is a context manager; one that is dropped, or there when the interpreter ends, is closed
+    by that.
+
+    Attributes:
+        manifest: everything that is known about the engine.
+        folder: where it was loaded from.
     """
 
     def __init__(self, manifest: Manifest, backend: Backend, folder: Path) -> None:
@@ -57,10 +64,12 @@ class Engine:
 
     @property
     def height(self) -> int:
+        """Of the images it takes, in pixels."""
         return self.manifest.input.height
 
     @property
     def width(self) -> int:
+        """Of the images it takes, in pixels."""
         return self.manifest.input.width
 
     @property
@@ -79,11 +88,19 @@ class Engine:
         post: NDArray[np.uint8],
         out: Prediction | None = None,
     ) -> Prediction:
-        """pre, post: uint8 RGB, both [H,W,3], or both [N,H,W,3] with N in the batch range.
+        """The maps of one pair, or of a batch of pairs.
 
-        out: an earlier result of the same shape, to be overwritten; then nothing of image
-        size is allocated. Without it every result has memory of its own.
-        Raises ImageError for anything else, EngineError after `close`.
+        Args:
+            pre: image before, uint8 [H,W,3] RGB as decoded, or a batch [N,H,W,3] with N in the
+                engine's batch range; H and W are the engine's.
+            post: image after, of the same shape.
+            out: an earlier result of the same shape, to be overwritten; then nothing of image
+                size is allocated. Without it every result has memory of its own.
+
+        Raises:
+            ImageError: another dtype, shape, size or number of images than the engine takes.
+            EngineError: the engine is closed, or gives values outside of the damage scale.
+            BackendError: the inference library failed.
         """
         self._check_pair(pre, post)
         if out is None:
@@ -111,6 +128,12 @@ class Engine:
         more pair is taken before a result is given. Other calls, of this thread or another, may
         come between two results. An error ends it, and so does `close`, with EngineError; the
         results that were given stay.
+
+        Args:
+            pairs: before and after, each as for `predict`.
+
+        Raises:
+            ToolkitError: as `predict`, at the pair that it is about.
         """
         with self._lock:
             backend = self._opened()
@@ -224,12 +247,21 @@ def load_engine(
 ) -> Engine:
     """Check an engine folder and load it.
 
-    threads: processor threads for one inference; None takes every physical core.
-    device: number of a GPU, among those that CUDA_VISIBLE_DEVICES leaves; None takes the first
-        that the engine was built for. ConfigError for an engine that runs on the processor.
-    Raises EngineError's family for a folder that must not be loaded, BackendError for
-    a library that is missing or refuses it. Nothing is deserialised before the
-    manifest and every payload file were checked, and no payload is read again after that.
+    Nothing is deserialised before the manifest and every payload file were checked, and no
+    payload is read again after that.
+
+    Args:
+        folder: as written by `python -m export.build_engine`.
+        threads: processor threads for one inference; None takes every physical core.
+        device: number of a GPU, among those that CUDA_VISIBLE_DEVICES leaves; None takes the
+            first that the engine was built for.
+
+    Raises:
+        EngineError: a folder that must not be loaded; its kinds say why: ManifestError,
+            AlteredPayloadError, TargetMismatchError.
+        BackendError: an inference library that is missing or refuses the engine.
+        ConfigError: threads that no machine has, or a device for an engine that runs on the
+            processor.
     """
     if threads is not None:
         check_threads(threads)

@@ -14,11 +14,18 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from runtime import files, records
 from runtime.damage import CLASS_NAMES
 from runtime.errors import ManifestError
+from runtime.manifest_fields import BackendName as BackendName
+from runtime.manifest_fields import Batch as Batch
+from runtime.manifest_fields import Graph as Graph
+from runtime.manifest_fields import Input as Input
+from runtime.manifest_fields import Model as Model
+from runtime.manifest_fields import Precision as Precision
+from runtime.manifest_fields import Target as Target
 from runtime.payload import PayloadFile as PayloadFile
 from runtime.payload import payload_of as payload_of
 
@@ -37,83 +44,42 @@ RAN = "ran"
 COMPILED_NOT_RUN = "compiled, not run"
 """`verification["status"]`: was the engine itself executed and compared, or only built?"""
 
-Precision = Literal["fp32", "fp16", "int8"]
-BackendName = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
-
-
-@dataclass(frozen=True)
-class Model:
-    """`gsd_m`: least and largest pixel, in metres, that it was trained on; None: not known."""
-
-    architecture: str
-    width: int
-    parameters: int
-    checkpoint_sha256: str
-    gsd_m: tuple[float, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Graph:
-    """The deploy graph (ONNX) that the payload was made from."""
-
-    sha256: str
-    opset: int
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Pairs per inference; `opt` is what the compiler tuned for."""
-
-    min: int
-    opt: int
-    max: int
-
-
-@dataclass(frozen=True)
-class Input:
-    """Size in pixels; `threshold` is the building probability from which damage > 0."""
-
-    height: int
-    width: int
-    batch: Batch
-    colour_order: Literal["RGB"]
-    threshold: float
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where the payload runs: `compute_capability` like "8.6", `platform` like "linux-x86_64"."""
-
-    backend: BackendName
-    version: str
-    compute_capability: str | None
-    platform: str
-
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything known about an engine.
-
-    `calibration` is the fingerprint of the calibration artefact, or None.
-    `verification` is free: {"status": RAN | COMPILED_NOT_RUN, "parity": {...}}.
-    `created` is an ISO 8601 time.
-    """
+    """Everything known about an engine."""
 
     format: int
+    """Version of this file's format, 1. A runtime refuses every other."""
     model: Model
+    """The network that the engine computes."""
     graph: Graph
+    """The ONNX graph that the payload was made from."""
     input: Input
+    """What the engine takes."""
     class_names: tuple[str, ...]
+    """Of the values of `damage`, from 0: the damage scale, and no other."""
     precision: Precision
+    """Of the convolutions; the units that INT8 left in floating point are in `verification`."""
     target: Target
+    """Where the payload runs."""
     calibration: str | None
+    """Fingerprint of the calibration (64 hexadecimal digits); null: not an INT8 engine."""
     verification: dict[str, Any]
+    """What was measured before the engine was written; the runtime does nothing with it."""
     payload: tuple[PayloadFile, ...]
+    """Every file that the engine consists of, besides this one."""
     created: str
+    """When the engine was built, ISO 8601 in UTC."""
 
     @classmethod
     def read(cls, folder: Path | str) -> Manifest:
-        """The manifest of an engine folder; ManifestError names what is wrong with it."""
+        """The manifest of an engine folder; the payload is not read.
+
+        Raises:
+            ManifestError: it is missing, no JSON, of another format version, or has a key that
+                is wrong; the message names it.
+        """
         folder = Path(folder)
         path = folder / FILE_NAME
         if not folder.is_dir():

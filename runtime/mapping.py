@@ -49,12 +49,26 @@ if TYPE_CHECKING:
 def map_pair(
     engine: Engine, pre: Path, post: Path, out: Path, options: MapOptions
 ) -> dict[str, Any]:
-    """Map one pair into the folder `out`; the content of its summary.json.
+    """Map one pair of files into a folder; what `python -m runtime.predict` does.
 
     While it is at work, and when it is ended before its time, what it has is in
     `out`/.unfinished. No map is in `out` then that was not there before.
-    Raises ToolkitError for a pair that cannot be mapped and OSError for an output that
-    cannot be written.
+
+    Args:
+        engine: from `load_engine`; it may map many pairs.
+        pre: image before: PNG, JPEG, TIFF, or another raster.
+        post: image after, of the same size and grid.
+        out: folder of the maps, made if it is not there.
+        options: how; `MapOptions()` for pictures and RGB rasters on one grid.
+
+    Returns:
+        The content of summary.json. Its `failed_tiles` lists the windows that could not be
+            computed and are nodata (255) in the maps: nothing is raised for those.
+
+    Raises:
+        ImageError: an image that cannot be read or mapped, or a map without one known pixel.
+        ConfigError: options, or an output folder, that cannot be used with this pair.
+        OSError: an output that cannot be written.
     """
     if options.need_raster and not find_spec("rasterio"):
         raise ConfigError(f"{pre}: mapping a raster needs rasterio; {RASTER_EXTRA}")

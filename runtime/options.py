@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from runtime.cli import install
 from runtime.errors import ConfigError
 from runtime.host import check_threads
 
@@ -17,26 +18,27 @@ SUMMARY = "summary.json"
 UNFINISHED = ".unfinished"
 """In a folder of maps: what there is of a large raster that was ended before its time."""
 
-RASTER_EXTRA = 'pip install "dual-hrnet-edge[raster]"'
+RASTER_EXTRA = install("raster")
 
 
 @dataclass(frozen=True)
 class MapOptions:
-    """How a pair is mapped. All but the first are for rasters with a place on the ground.
+    """How a pair is mapped. A value that cannot be meant is a ConfigError.
 
-    min_area: pixels; smaller buildings are left out of the polygons and counts.
-    align: warp the second image onto the grid of the first.
-    scale: of images that are not 8-bit, the values that become 0 and 255: two numbers for both
-        images, or two for the first and two for the second.
-    bands: those that are red, green and blue, from 1.
-    nodata: pixels that have this value in all three bands are no data: one number for both images,
-        or one for each, None for one without.
-    halo: pixels along a window's inner edges that are not kept; None: see
-        `raster.scene.default_halo`.
-    resume: go on with the unfinished map in the output folder.
-    restart: throw it away.
-    footprints: a vector file of buildings to grade, in place of those that are found.
-    label: an xBD label that says where both images lie.
+    Attributes:
+        min_area: pixels; smaller buildings are left out of the polygons and counts.
+        align: warp the second image onto the grid of the first (rasters with a place).
+        scale: of images that are not 8-bit, the values that become 0 and 255: two numbers for
+            both images, or two for the first and two for the second.
+        bands: those that are red, green and blue, counted from 1.
+        nodata: pixels that have this value in all three bands are no data: one number for both
+            images, or one for each, None for one without.
+        halo: pixels along a window's inner edges that are not kept; None: 64, at least an eighth
+            and at most a quarter of the engine's size.
+        resume: go on with the unfinished map in the output folder.
+        restart: throw it away.
+        footprints: a vector file of buildings to grade, in place of those that are found.
+        label: an xBD label that says where both images lie.
     """
 
     min_area: int = 1
@@ -72,44 +74,66 @@ class MapOptions:
         return bool(self.align or self.footprints or self.label)
 
 
-def add_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """The group of those for rasters, where a command has more of them."""
-    parser.add_argument(
+@dataclass(frozen=True)
+class Groups:
+    """Options of a command, by what a person wants; its help shows them in this order."""
+
+    maps: argparse._ArgumentGroup
+    rasters: argparse._ArgumentGroup
+    quality: argparse._ArgumentGroup
+    speed: argparse._ArgumentGroup
+    going_on: argparse._ArgumentGroup
+
+
+def groups_of(parser: argparse.ArgumentParser) -> Groups:
+    return Groups(
+        maps=parser.add_argument_group("maps (what is written)"),
+        rasters=parser.add_argument_group("rasters (how images are read)"),
+        quality=parser.add_argument_group("quality (what is known)"),
+        speed=parser.add_argument_group("speed"),
+        going_on=parser.add_argument_group("going on"),
+    )
+
+
+def add_options(groups: Groups, threads: str = "physical cores") -> None:
+    """Those that predict, batch and watch share.
+
+    threads: what the processor threads are by default.
+    """
+    groups.maps.add_argument(
         "--min-area", type=int, default=1, metavar="PX",
-        help="leave smaller buildings out of the polygons and counts (default: keep all)",
+        help="leave buildings below PX pixels out of polygons and counts (default: 1)",
     )  # fmt: skip
-    parser.add_argument(
-        "--device", type=int, metavar="N",
-        help="GPU of a TensorRT engine (default: the first that the engine was built for)",
+    groups.maps.add_argument(
+        "--footprints", type=Path, metavar="FILE",
+        help="grade these buildings (GeoPackage, GeoJSON, Shapefile), do not look for others",
     )  # fmt: skip
-    raster = parser.add_argument_group("rasters with coordinates, of any size (GeoTIFF)")
-    raster.add_argument(
+    groups.rasters.add_argument(
         "--align", action="store_true", help="warp the second image onto the grid of the first"
     )
-    raster.add_argument(
-        "--scale", type=_number, nargs=2, action="append", metavar=("LO", "HI"),
-        help="of images that are not 8-bit: the values that become 0 and 255; given twice: those "
-        "of the first and of the second image",
-    )  # fmt: skip
-    raster.add_argument(
+    groups.rasters.add_argument(
         "--bands", type=int, nargs=3, metavar=("R", "G", "B"),
-        help="of images with more bands: those that are red, green and blue, counted from 1",
+        help="bands that are red, green and blue, counted from 1",
     )  # fmt: skip
-    raster.add_argument(
+    groups.rasters.add_argument(
+        "--scale", type=_number, nargs=2, action="append", metavar=("LO", "HI"),
+        help="not 8-bit: values that become 0 and 255; twice: one pair for each image",
+    )  # fmt: skip
+    groups.quality.add_argument(
         "--nodata", type=_number_or_none, action="append", metavar="V",
-        help="pixels that are V in all three bands are no data; given twice: of the first and of "
-        "the second image, none for one without",
+        help="V in all three bands is no data; twice: one for each image, or none",
     )  # fmt: skip
-    raster.add_argument(
+    groups.quality.add_argument(
         "--halo", type=int, metavar="PX",
-        help="overlap of windows that is not kept "
-        "(default: 64; at least an eighth, at most a quarter of the engine's size)",
+        help="edge of a window that is not kept (default: 64, or by the engine's size)",
     )  # fmt: skip
-    raster.add_argument(
-        "--footprints", type=Path, metavar="FILE",
-        help="grade these buildings (GeoPackage, GeoJSON, Shapefile), not those that are found",
+    groups.speed.add_argument(
+        "--threads", type=int, metavar="N", help=f"processor threads (default: {threads})"
+    )
+    groups.speed.add_argument(
+        "--device", type=int, metavar="N",
+        help="GPU of a TensorRT engine (default: the first it was built for)",
     )  # fmt: skip
-    return raster
 
 
 def map_options(args: argparse.Namespace) -> MapOptions:
@@ -129,7 +153,7 @@ def map_options(args: argparse.Namespace) -> MapOptions:
     if options.footprints and not options.footprints.exists():
         raise ConfigError(f"--footprints {args.footprints}: does not exist; expected a vector file")
     if options.need_raster and not find_spec("rasterio"):
-        raise ConfigError(f"--align, --scale and --footprints need rasterio; {RASTER_EXTRA}")
+        raise ConfigError(f"--align and --footprints need rasterio; {RASTER_EXTRA}")
     return options
 
 

@@ -22,9 +22,14 @@ from runtime.errors import AlteredPayloadError
 
 @dataclass(frozen=True)
 class PayloadFile:
+    """A file of the engine, and what proves that it is the same one."""
+
     name: str
+    """A plain file name in the engine folder."""
     size: int
+    """Bytes."""
     sha256: str
+    """Of its content, 64 lower-case hexadecimal digits."""
 
     def check_size(self, folder: Path, advice: str) -> None:
         """AlteredPayloadError where the file is missing or has another size; nothing is read."""

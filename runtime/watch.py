@@ -1,4 +1,4 @@
-"""Map what arrives: ``python -m runtime.watch --engine DIR --inbox DIR --outbox DIR``."""
+"""Map each pair of images that arrives in a folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from runtime import cli
 from runtime.errors import ConfigError
-from runtime.options import add_options, map_options
+from runtime.options import add_options, groups_of, map_options
 
 if TYPE_CHECKING:
     from runtime.many.lasting import Stop
@@ -29,61 +29,62 @@ _MOST_SECONDS = 86_400
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m runtime.watch",
-        description="Map building damage from each pair of images that arrives in INBOX, as "
-        "NAME_pre_disaster.EXT and NAME_post_disaster.EXT, or NAME_pre.EXT and NAME_post.EXT "
-        "(png, jpg, jpeg, tif, tiff). The maps appear whole in OUTBOX/NAME/, then the images, "
-        "and what lies beside them (.tfw, .aux.xml, ...), go to INBOX/done/. A pair that cannot "
-        "be mapped goes to INBOX/failed/NAME/ with reason.txt. OUTBOX/health.json tells how it is "
-        "going. SIGTERM and Ctrl-C end it after the pair it is at; killed at any time, it goes on "
-        "where it was.",
+        usage="%(prog)s --engine DIR --inbox DIR --outbox DIR [option ...]",
+        description="Map each pair of images that arrives in INBOX, as NAME_pre_disaster.EXT and "
+        "NAME_post_disaster.EXT, or NAME_pre.EXT and NAME_post.EXT (png, jpg, jpeg, tif, tiff). "
+        "The maps appear whole in OUTBOX/NAME/; then the images, and what lies beside them (.tfw, "
+        ".aux.xml, ...), go to INBOX/done/. A pair that cannot be mapped goes to "
+        "INBOX/failed/NAME/ with reason.txt. SIGTERM and Ctrl-C end it after the pair it is at; "
+        "killed at any time, it goes on where it was.",
     )
     parser.add_argument("--engine", type=Path, required=True, metavar="DIR", help="engine folder")
     parser.add_argument(
         "--inbox", type=Path, required=True, metavar="DIR", help="where pairs arrive"
     )
-    parser.add_argument("--outbox", type=Path, required=True, metavar="DIR", help="where maps go")
     parser.add_argument(
+        "--outbox", type=Path, required=True, metavar="DIR", help="output folder, of all pairs"
+    )
+    groups = groups_of(parser)
+    add_options(groups)
+    groups.going_on.add_argument(
+        "--redo",
+        action="store_true",
+        help="replace maps of other images, another engine or other options, and those with parts "
+        "without a result (default: the pair goes to failed/)",
+    )
+    arrival = parser.add_argument_group("arrival")
+    arrival.add_argument(
         "--settle",
         type=float,
         default=2.0,
         metavar="S",
         help="seconds without a change after which a file is complete (default: 2)",
     )
-    parser.add_argument(
+    arrival.add_argument(
         "--poll", type=float, default=0.5, metavar="S", help="seconds between looks (default: 0.5)"
     )
-    parser.add_argument(
-        "--heartbeat",
-        type=float,
-        default=30.0,
-        metavar="S",
-        help="rewrite health.json at least this often, in seconds (default: 30)",
-    )
-    parser.add_argument(
-        "--stall",
-        type=float,
-        default=600.0,
-        metavar="S",
-        help='health.json says "stalled" of a pair without progress for so many seconds, '
-        "counted at the heartbeats; nothing is ended (default: 600)",
-    )
-    parser.add_argument(
+    arrival.add_argument(
         "--once",
         action="store_true",
         help="map the pairs that are there, then end; exit code 1 if some could not be mapped, "
         "or have parts that could not be computed",
     )
-    parser.add_argument(
-        "--redo",
-        action="store_true",
-        help="where maps of a pair's name are there, but of other images, another engine or other "
-        "options, or with parts without a result: replace them by new ones (default: the pair "
-        "goes to failed/)",
+    health = parser.add_argument_group("health, told in OUTBOX/health.json")
+    health.add_argument(
+        "--heartbeat",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="seconds after which it is written at the latest (default: 30)",
     )
-    parser.add_argument(
-        "--threads", type=int, metavar="N", help="processor threads (default: physical cores)"
+    health.add_argument(
+        "--stall",
+        type=float,
+        default=600.0,
+        metavar="S",
+        help='seconds without progress of a pair after which it says "stalled"; nothing is ended '
+        "(default: 600)",
     )
-    add_options(parser)
     return parser
 
 

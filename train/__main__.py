@@ -1,4 +1,7 @@
-"""Train a Dual-HRNet on xBD: ``python -m train``, or ``torchrun ... -m train``."""
+"""Train a Dual-HRNet on xBD, alone or under torchrun.
+
+On several GPUs: torchrun --nproc-per-node N -m train, with the same options.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,30 @@ from runtime import cli
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m train", description=__doc__)
-    p.add_argument("--config", required=True, type=Path, help="YAML, see train/configs/")
-    p.add_argument("--data", required=True, type=Path, help="xBD data set")
-    p.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of this run")
+    p.add_argument(
+        "--config",
+        required=True,
+        type=Path,
+        metavar="YAML",
+        help="configuration, such as those in train/configs/",
+    )
+    p.add_argument("--data", required=True, type=Path, metavar="DIR", help="xBD data set")
+    p.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of this run")
     p.add_argument(
         "--resume", action="store_true", help="go on with the run in --out, if there is one"
     )
     p.add_argument(
         "--skip-bad", action="store_true", help="train without the tiles that cannot be used"
     )
-    p.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
-    p.add_argument("overrides", nargs="*", metavar="key=value", help="such as optim.ema=0.99")
+    p.add_argument(
+        "--device", metavar="NAME", default="auto", help="auto, cpu or cuda (default: auto)"
+    )
+    p.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="change of the configuration, such as optim.ema=0.99",
+    )
     return p
 
 

@@ -1,4 +1,4 @@
-"""Score a checkpoint on a labelled split: ``python -m train.evaluate``.
+"""Score a checkpoint on a labelled split.
 
 The official xView2 score with its parts, the confusion of the damage classes, the same by
 building, and every disaster on its own.
@@ -89,13 +89,23 @@ class Evaluation:
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m train.evaluate", description=__doc__)
-    p.add_argument("--checkpoint", required=True, type=Path, metavar="CKPT")
-    p.add_argument("--data", required=True, type=Path, metavar="DIR", help="xBD data set")
-    p.add_argument("--split", default="test", help="labelled split of it (default: test)")
     p.add_argument(
-        "--threshold", type=float, default=0.5, help="building probability (default: 0.5)"
+        "--checkpoint", required=True, type=Path, metavar="CKPT", help="checkpoint to score"
     )
-    p.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    p.add_argument("--data", required=True, type=Path, metavar="DIR", help="xBD data set")
+    p.add_argument(
+        "--split", metavar="NAME", default="test", help="labelled split of it (default: test)"
+    )
+    p.add_argument(
+        "--threshold",
+        type=float,
+        default=0.5,
+        metavar="P",
+        help="building probability from which a pixel is building (default: 0.5)",
+    )
+    p.add_argument(
+        "--device", metavar="NAME", default="auto", help="auto, cpu or cuda (default: auto)"
+    )
     p.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p

@@ -1,4 +1,4 @@
-"""Published weights into a checkpoint of this toolkit: ``python -m train.import_weights``."""
+"""Turn published weights into a checkpoint of this toolkit."""
 
 from __future__ import annotations
 
@@ -21,12 +21,18 @@ def parser() -> argparse.ArgumentParser:
         "--source",
         required=True,
         choices=["si-analytics", "hrnet"],
-        help="si-analytics: the whole xView2 network; hrnet: an ImageNet backbone by its authors, "
-        "OpenMMLab or timm, for both streams",
+        help="whose weights; si-analytics: the whole xView2 network; hrnet: an ImageNet "
+        "backbone by its authors, OpenMMLab or timm, for both streams",
     )
-    p.add_argument("file", type=Path, metavar="FILE", help="their weights (.pth)")
+    p.add_argument("file", type=Path, metavar="FILE", help="published weights (.pth, .safetensors)")
     p.add_argument("--out", required=True, type=Path, metavar="CKPT", help="checkpoint to write")
-    p.add_argument("--seed", type=int, default=0, help="of the parts that FILE does not have")
+    p.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the random parts that FILE does not have (default: 0)",
+    )
     p.add_argument("--json", action="store_true", help="print what became of the tensors as JSON")
     return p
 

@@ -47,10 +47,15 @@ def predict_maps(
 
     Args:
         network: in eval mode, on any device.
-        pre, post: uint8 [H, W, 3] RGB; H and W multiples of 32.
+        pre: image before, uint8 [H, W, 3] RGB; H and W multiples of 32.
+        post: image after, of the same shape.
+        threshold: building probability from which damage is above 0.
+
     Returns:
         Three uint8 [H, W] maps, as in the deploy contract.
+
     Raises:
+        ImageError: a height or width that is no multiple of 32.
         CheckpointError: a logit is NaN or infinite, of which maps would show nothing.
     """
     height, width = pre.shape[:2]

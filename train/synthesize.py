@@ -1,4 +1,4 @@
-"""``python -m train.synthesize``: a synthetic data set in xBD's format.
+"""Write a synthetic data set in xBD's format.
 
 Every tile depends on (seed, its number, size) alone: the first tiles of a
 larger set are those of a smaller one, whatever wrote them.
@@ -21,16 +21,32 @@ WORKERS = 2
 
 
 def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(
-        prog="python -m train.synthesize", description="Write a synthetic data set in xBD's format."
-    )
+    result = argparse.ArgumentParser(prog="python -m train.synthesize", description=__doc__)
     add = result.add_argument
-    add("--out", type=Path, required=True, help="folder to create; must not exist, or be empty")
-    add("--tiles", type=int, required=True, help="number of pre/post pairs")
-    add("--size", type=int, default=512, help="px, a multiple of 32, at least 64 (default: 512)")
-    add("--seed", type=int, default=0, help="another seed, another world (default: 0)")
-    add("--test-share", type=float, default=0.2, help="share of tiles in test (default: 0.2)")
-    add("--workers", type=int, default=WORKERS, help=f"processes (default: {WORKERS})")
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder to create; must not exist, or be empty",
+    )
+    add("--tiles", type=int, required=True, metavar="N", help="number of pre/post pairs")
+    add(
+        "--size",
+        type=int,
+        default=512,
+        metavar="PX",
+        help="side of an image, a multiple of 32, at least 64 (default: 512)",
+    )
+    add("--seed", type=int, default=0, metavar="K", help="another seed, another world (default: 0)")
+    add(
+        "--test-share",
+        type=float,
+        default=0.2,
+        metavar="P",
+        help="share of the tiles that goes to test (default: 0.2)",
+    )
+    add("--workers", type=int, default=WORKERS, metavar="N", help=f"processes (default: {WORKERS})")
     return result
 
 

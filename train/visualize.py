@@ -1,4 +1,4 @@
-"""Pictures of what a checkpoint sees: ``python -m train.visualize``.
+"""Draw what a checkpoint sees, tile by tile.
 
 Writes one PNG a tile, named like the tile: before, after, truth and prediction side by side.
 """
@@ -18,17 +18,27 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m train.visualize", description=__doc__)
-    p.add_argument("--checkpoint", required=True, type=Path, metavar="CKPT")
+    p.add_argument(
+        "--checkpoint", required=True, type=Path, metavar="CKPT", help="checkpoint to draw"
+    )
     p.add_argument("--data", required=True, type=Path, metavar="DIR", help="xBD data set")
-    p.add_argument("--split", default="test", help="labelled split of it (default: test)")
+    p.add_argument(
+        "--split", metavar="NAME", default="test", help="labelled split of it (default: test)"
+    )
     p.add_argument("--out", required=True, type=Path, metavar="DIR", help="output folder")
     p.add_argument(
         "--limit", type=int, metavar="N", help="N tiles, spread over the split (default: all)"
     )
     p.add_argument(
-        "--threshold", type=float, default=0.5, help="building probability (default: 0.5)"
+        "--threshold",
+        type=float,
+        default=0.5,
+        metavar="P",
+        help="building probability from which a pixel is building (default: 0.5)",
     )
-    p.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    p.add_argument(
+        "--device", metavar="NAME", default="auto", help="auto, cpu or cuda (default: auto)"
+    )
     return p
 
 

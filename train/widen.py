@@ -1,6 +1,6 @@
-"""A wide network that computes what a narrow one does: ``python -m train.widen``.
+"""Make a wide network that computes what a narrow one does.
 
-Training that starts from it (``init=WIDE``) starts from the narrow network's score. Every channel
+Training that starts from it (init=WIDE) starts from the narrow network's score. Every channel
 whose number grows with the width is repeated, and a layer that reads its copies divides the
 weight among them, unevenly, so that training can tell them apart (Net2WiderNet: Chen, Goodfellow
 and Shlens, "Net2Net: Accelerating learning via knowledge transfer", ICLR 2016).
@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m train.widen", description=__doc__)
-    p.add_argument("--checkpoint", required=True, type=Path, metavar="CKPT", help="the narrow one")
-    p.add_argument("--width", required=True, type=int, help="W48 means 48")
+    p.add_argument(
+        "--checkpoint", required=True, type=Path, metavar="CKPT", help="the narrow network"
+    )
+    p.add_argument(
+        "--width", required=True, type=int, metavar="W", help="width to reach, 48 for W48"
+    )
     p.add_argument("--out", required=True, type=Path, metavar="CKPT", help="checkpoint to write")
     return p
 

@@ -1,4 +1,4 @@
-"""How right an engine is on labelled tiles: ``python -m benchmarks.accuracy``.
+"""Measure how right an engine is on labelled tiles.
 
 The official xView2 score with its parts, the same by building and by disaster, how far its
 confidence can be trusted, and the tiles that it gets most wrong.
@@ -27,8 +27,12 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     p.add_argument("--engine", required=True, type=Path, metavar="DIR", help="engine folder")
     p.add_argument("--data", required=True, type=Path, metavar="DIR", help="xBD data set")
-    p.add_argument("--split", default="test", help="labelled split of it (default: test)")
-    p.add_argument("--threads", type=int, metavar="N", help="default: physical cores")
+    p.add_argument(
+        "--split", metavar="NAME", default="test", help="labelled split of it (default: test)"
+    )
+    p.add_argument(
+        "--threads", type=int, metavar="N", help="processor threads (default: physical cores)"
+    )
     p.add_argument(
         "--out", type=Path, metavar="FILE", help="write the figures as JSON, for a report"
     )

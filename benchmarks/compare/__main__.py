@@ -1,4 +1,4 @@
-"""Whether a run of the latency suites is slower than another: ``python -m benchmarks.compare``.
+"""Tell whether a run of the latency suites is slower than another.
 
 Figures are paired by engine name, scope, scenario and batch. Each pair gets the ratio of the
 medians, after / before, with a 95 % interval (circular block bootstrap), and a verdict:
@@ -39,8 +39,10 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("before", type=Path, metavar="A.json", help="of pytest --benchmark-json")
-    p.add_argument("after", type=Path, metavar="B.json")
+    p.add_argument(
+        "before", type=Path, metavar="A.json", help="earlier run, of pytest --benchmark-json"
+    )
+    p.add_argument("after", type=Path, metavar="B.json", help="later run")
     p.add_argument(
         "--regression", type=float, default=0.10, metavar="R",
         help="slow-down that fails, as a share (default: 0.10)",

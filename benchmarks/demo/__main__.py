@@ -1,4 +1,4 @@
-"""The whole job, from data to report, by its public commands: ``python -m benchmarks.demo``."""
+"""Run the whole job, from data to report, by the public commands."""
 
 from __future__ import annotations
 
@@ -46,8 +46,16 @@ class StepError(ToolkitError):
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=__doc__)
-    p.add_argument("--out", type=Path, default=Path("runs/demo"), help="default: runs/demo")
-    p.add_argument("--data", type=Path, help="labelled xBD data (default: synthesise some)")
+    p.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/demo"),
+        metavar="DIR",
+        help="output folder (default: runs/demo)",
+    )
+    p.add_argument(
+        "--data", type=Path, metavar="DIR", help="labelled xBD data (default: synthesise some)"
+    )
     p.add_argument(
         "--quick", action="store_true", help="pass through every kind of step, learn nothing"
     )

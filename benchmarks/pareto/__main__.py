@@ -1,8 +1,8 @@
-"""Score against latency against memory: ``python -m benchmarks.pareto``.
+"""Compare checkpoints, sizes and precisions: score, latency, memory.
 
-A sweep over checkpoints, sizes and precisions. Builds each engine by the public commands, scores
-it where there is labelled data and the network was trained, times all by turns, and measures
-the peak memory of a process that loads one and predicts once. What --out holds already is kept.
+Builds each engine by the public commands, scores it where there is labelled data and the
+network was trained, times all by turns, and measures the peak memory of a process that loads one
+and predicts once. What --out holds already is kept.
 """
 
 from __future__ import annotations
@@ -31,29 +31,63 @@ UNTRAINED = "no trained weights"
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m benchmarks.pareto", description=__doc__)
-    p.add_argument("--checkpoint", required=True, nargs="+", type=Path, metavar="CKPT")
     p.add_argument(
-        "--size", nargs="+", type=int, default=[1024], metavar="S", help="sides (default: 1024)"
+        "--checkpoint",
+        required=True,
+        nargs="+",
+        type=Path,
+        metavar="CKPT",
+        help="checkpoints to build engines of",
+    )
+    p.add_argument(
+        "--size",
+        nargs="+",
+        type=int,
+        default=[1024],
+        metavar="S",
+        help="sides of an image, pixels (default: 1024)",
     )
     p.add_argument(
         "--precision", nargs="+", choices=["fp32", "fp16", "int8"], default=["fp32", "int8"],
-        help="default: fp32 int8",
+        help="precisions to build (default: fp32 int8)",
     )  # fmt: skip
-    p.add_argument("--target", default="openvino", help="openvino (default) or onnxruntime")
-    p.add_argument("--data", type=Path, help="labelled xBD data: scores, and INT8's ranges")
-    p.add_argument("--split", default="test", help="to score on (default: test)")
     p.add_argument(
-        "--calibration-tiles", type=int, default=16, metavar="N", help="for INT8 (default: 16)"
+        "--target",
+        default="openvino",
+        metavar="NAME",
+        help="openvino or onnxruntime (default: openvino)",
+    )
+    p.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="labelled xBD data, for scores and for INT8's ranges",
+    )
+    p.add_argument(
+        "--split", default="test", metavar="NAME", help="split to score on (default: test)"
+    )
+    p.add_argument(
+        "--calibration-tiles",
+        type=int,
+        default=16,
+        metavar="N",
+        help="tiles to observe for INT8 (default: 16)",
     )
     p.add_argument(
         "--trained", action="store_true",
         help="also score weights whose checkpoint records no training, such as imported ones",
     )  # fmt: skip
-    p.add_argument("--rounds", type=int, default=10, metavar="N", help="turns (default: 10)")
-    p.add_argument("--threads", type=int, metavar="N", help="default: physical cores")
-    p.add_argument("--plot", type=Path, metavar="FILE", help="draw it, .svg or .png")
+    p.add_argument(
+        "--rounds", type=int, default=10, metavar="N", help="turns of each engine (default: 10)"
+    )
+    p.add_argument(
+        "--threads", type=int, metavar="N", help="processor threads (default: physical cores)"
+    )
+    p.add_argument("--plot", type=Path, metavar="FILE", help="draw the figures (.svg or .png)")
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
-    p.add_argument("--out", required=True, type=Path, metavar="DIR", help="the sweep's folder")
+    p.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="folder of engines and figures"
+    )
     return p
 
 

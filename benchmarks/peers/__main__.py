@@ -1,4 +1,4 @@
-"""Our engines beside their peers on this processor: ``python -m benchmarks.peers``.
+"""Time our engines beside their peers on this processor.
 
 From one checkpoint, in one process, taking turns: PyTorch eager, channels-last and compiled;
 the network as `torch.onnx.export` writes it, in ONNX Runtime and in OpenVINO; and our engines.
@@ -36,7 +36,9 @@ VERSIONS = ("torch", "onnxruntime", "openvino", "numpy")
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
-    p.add_argument("--checkpoint", required=True, type=Path, metavar="CKPT")
+    p.add_argument(
+        "--checkpoint", required=True, type=Path, metavar="CKPT", help="checkpoint to run"
+    )
     p.add_argument(
         "--engine", action="append", default=[], type=Path, metavar="DIR",
         help="engine folder of that checkpoint, repeatable; an FP32 one for a processor is the "
@@ -44,21 +46,23 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     p.add_argument(
         "--size", type=int, nargs=2, metavar=("H", "W"),
-        help="default: the engines', or 1024 1024",
+        help="size of the images, pixels (default: the engines', or 1024 1024)",
     )  # fmt: skip
-    p.add_argument("--rounds", type=int, default=5, metavar="N", help="turns (default: 5)")
-    p.add_argument("--threads", type=int, metavar="N", help="default: physical cores")
+    p.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of each (default: 5)")
+    p.add_argument(
+        "--threads", type=int, metavar="N", help="processor threads (default: physical cores)"
+    )
     p.add_argument(
         "--leave-out", action="append", default=[], choices=names(), metavar="NAME",
-        help=f"repeatable: {', '.join(names())}",
+        help=f"do not run this one, repeatable: {', '.join(names())}",
     )  # fmt: skip
     p.add_argument(
         "--deploy-graphs", action="store_true",
         help="also the FP32 deploy graph in both libraries, plain and with a GPU's rewrites",
     )  # fmt: skip
     p.add_argument(
-        "--compile-limit", type=int, default=900, metavar="SECONDS",
-        help="torch.compile is given up after (default: 900)",
+        "--compile-limit", type=int, default=900, metavar="S",
+        help="seconds after which torch.compile is given up (default: 900)",
     )  # fmt: skip
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     p.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")

@@ -1,4 +1,4 @@
-"""One self-contained page on what engines cost and are worth: ``python -m benchmarks.report``.
+"""Write one self-contained page on what engines cost and are worth.
 
 `--figures` takes what the other benchmarks wrote, in any order: each file says what it is.
 """
@@ -24,24 +24,36 @@ PICTURES = 4
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
     many = {"nargs": "+", "action": "extend", "type": Path, "default": []}
-    p.add_argument("--engine", metavar="DIR", help="engine folders", **many)
+    p.add_argument(
+        "--engine", metavar="DIR", help="engine folders to describe (default: none)", **many
+    )
     p.add_argument("--data", required=True, type=Path, metavar="DIR", help="xBD data set")
-    p.add_argument("--split", default="test", help="the split that was scored (default: test)")
+    p.add_argument(
+        "--split", metavar="NAME", default="test", help="the split that was scored (default: test)"
+    )
     p.add_argument(
         "--figures",
         metavar="FILE",
-        help="of benchmarks.accuracy, agreement, robustness, peers or pareto --out, and of "
+        help="what accuracy, agreement, robustness, peers or pareto wrote with --out, and "
         "pytest benchmarks --benchmark-json",
         **many,
     )
     p.add_argument(
-        "--pictures", type=int, default=PICTURES, help=f"tiles to show (default: {PICTURES})"
+        "--pictures",
+        type=int,
+        default=PICTURES,
+        metavar="N",
+        help=f"tiles to show (default: {PICTURES})",
     )
     p.add_argument("--no-plans", action="store_true", help="leave out what the compilers made")
     p.add_argument(
-        "--command", action="append", default=[], help="a command to name in the provenance"
+        "--command",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="a command to name in the provenance, repeatable",
     )
-    p.add_argument("--out", required=True, type=Path, metavar="report.html")
+    p.add_argument("--out", required=True, type=Path, metavar="FILE", help="HTML page to write")
     p.add_argument(
         "--markdown", type=Path, metavar="FILE", help="also the figures in short, as Markdown"
     )

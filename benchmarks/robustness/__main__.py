@@ -1,4 +1,4 @@
-"""What bad images cost: ``python -m benchmarks.robustness``.
+"""Measure what bad images cost in accuracy.
 
 The score of an engine where the post-disaster image is blurred, compressed, too dark or bright,
 or not registered, at several levels each. Every figure, the clean one too, leaves out a border
@@ -37,8 +37,12 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m benchmarks.robustness", description=__doc__)
     p.add_argument("--engine", required=True, type=Path, metavar="DIR", help="engine folder")
     p.add_argument("--data", required=True, type=Path, metavar="DIR", help="xBD data set")
-    p.add_argument("--split", default="test", help="labelled split of it (default: test)")
-    p.add_argument("--tiles", type=int, metavar="N", help="spread over the split (default: all)")
+    p.add_argument(
+        "--split", metavar="NAME", default="test", help="labelled split of it (default: test)"
+    )
+    p.add_argument(
+        "--tiles", type=int, metavar="N", help="N tiles, spread over the split (default: all)"
+    )
     for name, each in CORRUPTIONS.items():
         p.add_argument(
             f"--{name}",
@@ -48,7 +52,9 @@ def parser() -> argparse.ArgumentParser:
             metavar="LEVEL",
             help=f"{each.unit} (default: {' '.join(map(str, each.levels))})",
         )
-    p.add_argument("--threads", type=int, metavar="N", help="default: physical cores")
+    p.add_argument(
+        "--threads", type=int, metavar="N", help="processor threads (default: physical cores)"
+    )
     p.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p

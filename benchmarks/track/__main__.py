@@ -1,4 +1,4 @@
-"""Figures of run after run in one file: ``python -m benchmarks.track RUN.json --history FILE``.
+"""Keep the figures of run after run in one file.
 
 RUN.json is a file of `pytest benchmarks --benchmark-json`, of `benchmarks.accuracy --out` or of
 `benchmarks.peers --out`. One line is added for it, once: the commit, the time, the machine, and
@@ -18,9 +18,19 @@ PLOTS = (".png", ".svg", ".pdf")
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m benchmarks.track", description=__doc__)
-    p.add_argument("run", type=Path, nargs="?", metavar="RUN.json", help="without: only --plot")
-    p.add_argument("--history", required=True, type=Path, metavar="FILE", help="JSON lines")
-    p.add_argument("--plot", type=Path, metavar="FILE", help=f"trend: {', '.join(PLOTS)}")
+    p.add_argument(
+        "run",
+        type=Path,
+        nargs="?",
+        metavar="RUN.json",
+        help="figures to add (default: none, only --plot)",
+    )
+    p.add_argument(
+        "--history", required=True, type=Path, metavar="FILE", help="history to add to, JSON lines"
+    )
+    p.add_argument(
+        "--plot", type=Path, metavar="FILE", help=f"draw the history ({', '.join(PLOTS)})"
+    )
     return p
 
 

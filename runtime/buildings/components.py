@@ -34,7 +34,16 @@ def buildings(strips: Iterable[Strip], min_area: int = 1) -> Iterator[Building]:
 def find_buildings(
     damage: NDArray[np.uint8], confidence: NDArray[np.uint8], min_area: int = 1
 ) -> list[Building]:
-    """The same of uint8 [H,W] maps, from top to bottom and left to right."""
+    """The buildings of a map: 4-connected components of pixels whose damage is 1..4.
+
+    Args:
+        damage: uint8 [H,W], classes of the damage scale; 255 is nodata, which is no building.
+        confidence: uint8 [H,W], probability of the class x 255.
+        min_area: pixels; smaller buildings are left out.
+
+    Returns:
+        One each, from top to bottom and left to right.
+    """
     return in_reading_order(buildings([Strip(0, damage, confidence)], min_area))
 
 

@@ -16,12 +16,14 @@ from runtime.damage import BACKGROUND, CLASS_NAMES, DAMAGE_CLASSES
 class Building:
     """One 4-connected component of pixels whose damage is 1..4.
 
-    damage_class: the class with the largest sum of confidence over the building's
-        pixels; of equal sums, the more severe.
-    confidence: mean probability, 0..1, of the pixels that voted for `damage_class`.
-    area_px: all pixels of the building.
-    shares: part of the area per class name; they sum to 1.
-    rings: exterior ring, then holes (see `outlines.Ring`).
+    Attributes:
+        damage_class: 1..4, the class with the largest sum of confidence over the building's
+            pixels; of equal sums, the more severe.
+        confidence: mean probability, 0..1, of the pixels that voted for `damage_class`.
+        area_px: all pixels of the building.
+        shares: part of the area per class name; they sum to 1.
+        rings: exterior ring, then holes: each int32 [K,2] corners (x, y) on the pixel grid, the
+            first not repeated; pixel (x, y) covers x..x+1 and y..y+1.
     """
 
     damage_class: int
@@ -32,6 +34,7 @@ class Building:
 
     @property
     def damage(self) -> str:
+        """Name of `damage_class`."""
         return CLASS_NAMES[self.damage_class]
 
 

@@ -146,7 +146,14 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
 def read_pair(
     pre_path: Path | str, post_path: Path | str
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The images before and after, uint8 [H,W,3] RGB, of one size."""
+    """Read a pair of pictures (PNG, JPEG, TIFF) to memory; the place of a GeoTIFF is not read.
+
+    Returns:
+        The images before and after, uint8 [H,W,3] RGB, of one size.
+
+    Raises:
+        ImageError: a file that is missing, damaged or no 8-bit RGB picture, or two sizes.
+    """
     pre, post = read_image(pre_path), read_image(post_path)
     if pre.shape != post.shape:
         raise ImageError(

@@ -1,6 +1,8 @@
 import json
+import os
 import resource
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ from PIL import Image
 
 from runtime import predict
 from runtime.buildings import find_buildings
+from runtime.errors import ConfigError
+from runtime.options import UNFINISHED
 
 OUTPUTS = {
     "damage.png",
@@ -114,6 +118,60 @@ def test_an_existing_folder_keeps_its_other_files(main, tmp_path):
     assert {path.name for path in out.iterdir()} == {*OUTPUTS, "notes.txt"}
     assert (out / "notes.txt").read_text() == "mine"
     Image.open(out / "damage.png").verify()
+
+
+@pytest.fixture
+def without_out(engine_folder, files, tmp_path, monkeypatch):
+    """The command without --out, in an empty working folder."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def call(*options, pre=files[0], post=files[1]):
+        arguments = ["--engine", engine_folder, pre, post, *options]
+        predict.main(predict.parser().parse_args([str(each) for each in arguments]))
+
+    return call
+
+
+def test_without_out_the_maps_go_to_a_folder_named_after_the_second_image(without_out, files):
+    without_out()
+    folder = Path("post-damage")
+    assert list(Path().iterdir()) == [folder]
+    assert {path.name for path in folder.iterdir()} == OUTPUTS
+    before = (folder / "damage.png").stat().st_ino
+    without_out("--min-area", "2", pre=os.path.relpath(files[0]))  # the same pair, by another name
+    assert (folder / "damage.png").stat().st_ino != before
+
+
+def test_without_out_an_unfinished_map_is_found_again(without_out):
+    (Path("post-damage") / UNFINISHED).mkdir(parents=True)
+    without_out("--resume")
+    assert {path.name for path in Path("post-damage").iterdir()} == OUTPUTS
+
+
+@pytest.mark.parametrize(
+    "content", ["mine", "{}", "[]", '{"pre": 1, "post": []}', None], ids=lambda each: str(each)[:9]
+)
+def test_without_out_nothing_but_an_earlier_map_is_replaced(without_out, content):
+    folder = Path("post-damage")
+    folder.mkdir()
+    (folder / "damage.png").write_text("mine")
+    if content is not None:
+        (folder / "summary.json").write_text(content)
+    with pytest.raises(ConfigError, match="post-damage: is there, and is no map .* with --out"):
+        without_out()
+    assert (folder / "damage.png").read_text() == "mine"
+
+
+def test_without_out_a_map_of_other_images_is_not_replaced(without_out, files, tmp_path):
+    without_out()
+    before = (Path("post-damage") / "summary.json").read_bytes()
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "post.png"
+    other.write_bytes(files[1].read_bytes())
+    with pytest.raises(ConfigError, match="post-damage: holds a map of other images, .*post.png"):
+        without_out(post=other)
+    assert (Path("post-damage") / "summary.json").read_bytes() == before
 
 
 def test_bad_images_are_one_line_and_leave_nothing(run, tmp_path, files, pair):

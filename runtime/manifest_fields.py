@@ -1,0 +1,78 @@
+"""The objects inside `manifest.json`; its reference page and JSON schema are made from these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Precision = Literal["fp32", "fp16", "int8"]
+BackendName = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network that the engine computes."""
+
+    architecture: str
+    """Name of the architecture, such as `dual-hrnet` or `si-analytics`."""
+    width: int
+    """Channels of the finest branch, such as 48 for W48."""
+    parameters: int
+    """Number of weights of both streams and the heads."""
+    checkpoint_sha256: str
+    """Of the checkpoint file, 64 hexadecimal digits."""
+    gsd_m: tuple[float, ...] | None = None
+    """Least and largest pixel, in metres, that the network was trained on (`--gsd MIN MAX`);
+    null, or the key is missing: not stated. Then 0.3 to 0.8 m is taken."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The deploy graph (ONNX) that the payload was made from."""
+
+    sha256: str
+    """Of the serialised ONNX model, 64 hexadecimal digits."""
+    opset: int
+    """ONNX operator set."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs per inference: a range, or one number three times."""
+
+    min: int
+    """Fewest pairs; an engine that takes no single pair is given copies of it."""
+    opt: int
+    """The number that the compiler tuned for."""
+    max: int
+    """Most pairs."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """What the engine takes, and from where on it calls a pixel a building."""
+
+    height: int
+    """Pixels."""
+    width: int
+    """Pixels."""
+    batch: Batch
+    """Pairs per inference."""
+    colour_order: Literal["RGB"]
+    """Of the last axis of both images."""
+    threshold: float
+    """Building probability from which damage is above 0; between 0 and 1."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the payload runs."""
+
+    backend: BackendName
+    """The inference library."""
+    version: str
+    """Of that library, when the engine was built."""
+    compute_capability: str | None
+    """Of the GPU that it was compiled for, such as `8.6`; null: it runs on the processor."""
+    platform: str
+    """Operating system and processor, such as `linux-x86_64`."""
