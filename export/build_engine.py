@@ -133,13 +133,12 @@ def main(args: argparse.Namespace) -> None:
 
 
 def _one(args: argparse.Namespace) -> tuple[Manifest, Path]:
-    from export.targets import choose
-
-    target = choose(args.target, args.precision, args.compute_capability)
     from export.engine import build_engine
     from export.material import prepare
     from export.source import load_source
+    from export.targets import choose
 
+    target = choose(args.target, args.precision, args.compute_capability)
     request = _request(args, target, load_source)
     out = args.out or _default_out(request)
     return build_engine(request, prepare([request], [out]), out), out
@@ -214,6 +213,11 @@ def _check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if not 0 <= value <= 1:
             raise ConfigError(f"--{name.replace('_', '-')} {value}: expected between 0 and 1")
+    if args.calibration is not None and args.method is not None:
+        raise ConfigError(
+            f"--method {args.method}: the ranges are those of --calibration {args.calibration}; "
+            "leave one of the two out"
+        )
     if args.gsd and not 0 < args.gsd[0] <= args.gsd[1] < math.inf:
         raise ConfigError(f"--gsd {args.gsd[0]:g} {args.gsd[1]:g}: expected 0 < MIN <= MAX")
 

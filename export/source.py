@@ -74,7 +74,7 @@ def with_ranges(source: Source, precision: Precision, ranges: Ranges) -> Source:
     have changed.
 
     Raises:
-        ConfigError: ranges for another precision than INT8, or two ways to get them.
+        ConfigError: ranges for another precision than INT8.
         CalibrationError: missing for INT8, unusable, or made for another checkpoint.
     """
     if precision != "int8":
@@ -89,11 +89,6 @@ def with_ranges(source: Source, precision: Precision, ranges: Ranges) -> Source:
                 "--calibration"
             )
         return source
-    if ranges.method is not None:
-        raise ConfigError(
-            f"--method {ranges.method}: the ranges are those of --calibration {ranges.file}; leave "
-            "one of the two out"
-        )
     artefact, config = read_artefact(ranges.file), source.network.config
     artefact.check_belongs(source.checkpoint_sha256, preprocessing_of(config.mean, config.std))
     if ranges.data is not None:

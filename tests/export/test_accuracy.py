@@ -118,6 +118,7 @@ def test_the_last_method_is_tried_too(build) -> None:
     assert manifest.verification["ranges"]["method"] == "percentile"
 
 
+@pytest.mark.slow
 def test_units_are_ranked_with_the_best_ranges_when_all_have_failed(build) -> None:
     manifest, said, _ = build(8, Limits(0.15, 0.25))
     assert "ranking the units that INT8 hurts, with percentile ranges" in said
@@ -130,6 +131,7 @@ def test_units_are_ranked_with_the_best_ranges_when_all_have_failed(build) -> No
     assert manifest.verification["gate"]["losses"]["score"] <= 0.15
 
 
+@pytest.mark.slow
 def test_a_method_that_was_asked_for_is_the_only_one(build) -> None:
     manifest, said, _ = build(0.5, Limits(0.45, 0.55), method="minmax")
     assert "observing minmax ranges on" in said

@@ -141,9 +141,8 @@ def test_a_fault_of_the_request_is_found_before_a_network_runs(
         "file": ("--out", tmp_path / "file" / "engine"),
         "damaged.pt": ("--checkpoint", tmp_path / "damaged.pt"),
         "expected at least 1": ("--calibration-tiles", 0),
+        "leave one of the two out": ("--calibration", calibration_file, "--method", "mse"),
     }
-    if precision == "int8":
-        cases["leave one of the two out"] = ("--calibration", calibration_file, "--method", "mse")
     for message, arguments in cases.items():
         with pytest.raises((ToolkitError, OSError), match=message):
             run(*base, *arguments)
