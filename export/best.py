@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from export.card import write_card
 from export.engine import build_engine
 from export.material import Material, least_bytes, prepare
 from export.plan.record import FILE_NAME as LAYERS
@@ -107,6 +108,7 @@ def build_best(
             shutil.copytree(winner.folder, temporary, dirs_exist_ok=True)
             complete = replace(winner.manifest, verification=verification)
             complete.write(temporary)
+            write_card(temporary, complete, winner.request.source.training)
     return complete, folder
 
 

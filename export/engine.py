@@ -1,4 +1,4 @@
-"""From a request to a complete engine folder: export, compile, prove, write the manifest."""
+"""From a request to a complete engine folder: export, compile, prove, write manifest and card."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from typing import Any
 
 import onnx
 
+from calibration.gate import Comparison
 from export.accuracy import Gate, open_gate, ranges_record
 from export.builders import onnxruntime as onnxruntime_builder
 from export.builders import openvino as openvino_builder
 from export.builders import tensorrt as tensorrt_builder
+from export.card import write_card
 from export.deploy import deploy_graph
 from export.material import Material
 from export.onnx_graph import OPSET, export_onnx
@@ -114,16 +116,22 @@ def _attempt(
         "precision": proved,
         "ranges": ranges_record(request, gate),
         "high_precision": list(options.high_precision),
-        "gate": comparison.as_dict() if comparison else None,
+        "gate": _gate(request, material, comparison) if comparison else None,
     }
     complete = replace(built, verification=verification)
     complete.write(folder)
+    write_card(folder, complete, source.training)
     return complete, None
+
+
+def _gate(request: EngineRequest, material: Material, comparison: Comparison) -> dict[str, Any]:
+    where = {"split": request.proof.split, "disasters": list(material.disasters)}
+    return {**where, **comparison.as_dict()}
 
 
 def _verified(
     what: str, run: Runner, request: EngineRequest, gate: Gate | None, material: Material
-) -> tuple[dict[str, Any], Any]:
+) -> tuple[dict[str, Any], Comparison | None]:
     """Parity with PyTorch, and the comparison of accuracy where there is a gate."""
     parity = prove(what, run, request.source.network, material.pairs, request.options)
     return {"what": what, **parity}, gate.compare(request, run) if gate else None

@@ -40,6 +40,8 @@ class Material:
     pairs: list[Pair]
     pairs_from: str
     scenes: list[Scene]
+    disasters: tuple[str, ...]
+    """Of the scenes."""
     tiles: list[Tile]
 
     @cached_property
@@ -87,10 +89,10 @@ def prepare(requests: Sequence[EngineRequest], outs: Sequence[Path]) -> Material
     _check_split(first)
     pairs, where = parity_pairs(first.options, first.proof)
     gated = [each for each in requests if each.options.precision != "fp32"]
-    scenes = _scenes(gated[0]) if gated else []
+    scenes, disasters = _scenes(gated[0]) if gated else ([], ())
     int8 = next((each for each in requests if each.options.precision == "int8"), None)
     tiles = _tiles(int8) if int8 else []
-    return Material(int8 or first, pairs, where, scenes, tiles)
+    return Material(int8 or first, pairs, where, scenes, disasters, tiles)
 
 
 def least_bytes(request: EngineRequest) -> int:
@@ -118,18 +120,20 @@ def _tiles(request: EngineRequest) -> list[Tile]:
     return calibration_tiles(ranges.data, ranges.split, ranges.tiles)
 
 
-def _scenes(request: EngineRequest) -> list[Scene]:
-    """Labelled scenes to measure accuracy on, where there are any and a gate is wanted."""
+def _scenes(request: EngineRequest) -> tuple[list[Scene], tuple[str, ...]]:
+    """Labelled scenes to measure accuracy on, where there are any and a gate is wanted, and
+    their disasters."""
     options, proof = request.options, request.proof
     if proof.gate_tiles == 0:
-        return []
+        return [], ()
     labelled = []
     if proof.data is not None:
         tiles = find_tiles(proof.data, proof.split, labelled=False)
         labelled = [tile for tile in tiles if tile.labelled]
     if not labelled:
         cli.note("no labelled --data: accuracy against FP32 is not measured")
-        return []
-    scenes = cut_scenes(choose(labelled, proof.gate_tiles), options.height, options.width)
+        return [], ()
+    tiles = choose(labelled, proof.gate_tiles)
+    scenes = cut_scenes(tiles, options.height, options.width)
     check_buildings(scenes)
-    return scenes
+    return scenes, tuple(sorted({tile.disaster for tile in tiles}))

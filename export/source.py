@@ -9,6 +9,7 @@ from calibration.tiles import content_hashes
 from runtime.errors import CalibrationError, ConfigError
 from runtime.files import sha256
 from runtime.manifest import Precision
+from train.card_parts import Training
 from train.checkpoint import load_checkpoint, newest_checkpoint
 from train.model import DualHRNet
 from train.quantisation.artefact import Artefact, preprocessing_of, read_artefact
@@ -29,6 +30,7 @@ class Source:
     checkpoint_sha256: str
     network: DualHRNet
     calibration: Artefact | None
+    training: Training
 
     @property
     def parameters(self) -> int:
@@ -64,7 +66,8 @@ def load_source(checkpoint: Path | None) -> Source:
         CheckpointError: no such checkpoint, or one that cannot be used.
     """
     path = checkpoint or newest_checkpoint(RUNS)
-    return Source(path, sha256(path), load_checkpoint(path).network(), None)
+    loaded = load_checkpoint(path)
+    return Source(path, sha256(path), loaded.network(), None, Training.of(loaded))
 
 
 def with_ranges(source: Source, precision: Precision, ranges: Ranges) -> Source:

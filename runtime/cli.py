@@ -98,7 +98,7 @@ def install(extra: str | None) -> str:
 
 def extra_of(library: str, package: str) -> str | None:
     """The extra with `library`, for a command of `package`; None: the base install has it."""
-    return _EXTRA_OF_LIBRARY.get(library, _EXTRA_OF_PACKAGE.get(package))
+    return _EXTRA_OF_LIBRARY.get(library, _EXTRA_OF_PACKAGE.get(package, "all"))
 
 
 def prepare_opencv() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from runtime.errors import CheckpointError, reason
 from runtime.files import replacing
 from train.config import describe
+from train.data_summary import DataSummary
 from train.model import DualHRNet, ModelConfig
 from train.soundness import check_weights, tensors_in
 from train.torch_file import read_torch_file
@@ -37,6 +38,7 @@ class Checkpoint:
     model_state: the weights to deploy; with an average, the averaged ones.
     epoch, step: epochs completed and optimiser steps taken.
     resume: what else a run needs to go on from here (`train.resume`).
+    data: what was trained and validated on, where that is known.
     """
 
     model: ModelConfig
@@ -47,6 +49,7 @@ class Checkpoint:
     metrics: dict[str, Any] = field(default_factory=dict)
     optimizer_state: dict[str, Any] | None = None
     resume: dict[str, Any] | None = None
+    data: DataSummary | None = None
     path: Path | None = None
 
     def network(self) -> DualHRNet:
@@ -94,6 +97,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "model_state": checkpoint.model_state,
         "optimizer_state": checkpoint.optimizer_state,
         "resume": checkpoint.resume,
+        "data": checkpoint.data.model_dump(mode="json") if checkpoint.data else None,
     }
     with replacing(path) as temporary:
         try:
@@ -140,9 +144,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
             )
     try:
         model = ModelConfig.model_validate(content["model"])
+        given = content.get("data")
+        data = None if given is None else DataSummary.model_validate(given)
     except ValidationError as error:
         raise CheckpointError(f"{path}: {describe(error)}") from error
-    checkpoint = Checkpoint(model, path=path, **{key: content.get(key) for key in _KINDS})
+    checkpoint = Checkpoint(
+        model, data=data, path=path, **{key: content.get(key) for key in _KINDS}
+    )
     advice = "such a network maps nothing rightly; take another checkpoint, or train anew"
     check_weights(path, _tensors(checkpoint), advice)
     return checkpoint

@@ -15,8 +15,10 @@ from tqdm import tqdm
 from runtime import cli
 from runtime.errors import CheckpointError, ConfigError, ToolkitError
 from runtime.score import Counts
-from train.checkpoint import save_checkpoint
+from train.card import write_card
+from train.checkpoint import Checkpoint, save_checkpoint
 from train.config import TrainConfig
+from train.data_summary import DataSummary, data_summary
 from train.distributed import World
 from train.evaluate import damage_maps, summary
 from train.interrupt import Interrupt, on_sigterm
@@ -47,18 +49,20 @@ class Run:
     loader: DataLoader
     tiles: str
     """Fingerprint of what is trained and validated on."""
+    data: DataSummary
     val_tiles: list[Tile]
     masks: MaskCache
     progress: Progress
     interrupt: Interrupt
     journal: Journal | None
 
-    def save(self, name: str, counts: Counts | None = None) -> None:
+    def save(self, name: str, counts: Counts | None = None) -> Checkpoint:
         """Write a checkpoint; its scores are those of `counts`."""
         metrics = counts.as_dict() if counts else None
-        checkpoint = checkpoint_of(self.learner, self.progress, self.tiles, metrics)
+        checkpoint = checkpoint_of(self.learner, self.progress, self.tiles, self.data, metrics)
         if self.world.leads:
             save_checkpoint(self.out / name, checkpoint)
+        return checkpoint
 
 
 class Interrupted(Exception):
@@ -68,7 +72,8 @@ class Interrupted(Exception):
 def train(
     config: TrainConfig, data: Path, out: Path, world: World, *, resume: bool, skip_bad: bool
 ) -> None:
-    """Train to the end, or until SIGTERM; `out/best.pt` and `out/last.pt` hold the result.
+    """Train to the end, or until SIGTERM; `out/best.pt` and `out/last.pt` hold the result, and
+    `out/README.md` is the model card of the former.
 
     Raises:
         ToolkitError: whatever cannot be trained on, or has diverged; the last save stays.
@@ -91,6 +96,8 @@ def train(
     train_tiles, val_tiles = usable_tiles(data, config, masks, out, world, skip_bad=skip_bad)
     torch.manual_seed(config.seed)  # PyTorch starts every process with another
     used = fingerprint(train_tiles, val_tiles)
+    splits = config.data.train_split, config.data.val_split
+    summarised = data_summary(data, splits[0], train_tiles, splits[1], val_tiles)
     loader, sampler = build_loader(train_tiles, config, masks, world)
     learner = build_learner(config, world, before)
     if world.leads:
@@ -99,7 +106,7 @@ def train(
     with on_sigterm() as interrupt:
         journal = Journal(out / "tensorboard", progress.step + 1) if world.leads else None
         run = Run(
-            config, world, out, learner, sampler, loader, used,
+            config, world, out, learner, sampler, loader, used, summarised,
             [fact.tile for fact in val_tiles], masks, progress, interrupt, journal,
         )  # fmt: skip
         try:
@@ -209,7 +216,9 @@ def _validate(run: Run) -> None:
     progress.best_score = max(counts.score, progress.best_score)
     # The best first: if only that is written, going on from the last one writes it again.
     if better:
-        run.save("best.pt", counts)
+        best = run.save("best.pt", counts)
+        if world.leads:
+            write_card(run.out, best, run.learner.deployed)
     run.save("last.pt", counts)
     if run.journal:
         run.journal.scores(progress.step, counts)

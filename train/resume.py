@@ -15,6 +15,7 @@ import torch
 from runtime.errors import CheckpointError, reason
 from train.checkpoint import Checkpoint, load_checkpoint
 from train.config import TrainConfig
+from train.data_summary import DataSummary
 from train.distributed import World
 from train.learner import Learner
 from train.resume_checks import (
@@ -44,7 +45,11 @@ class Progress:
 
 
 def checkpoint_of(
-    learner: Learner, progress: Progress, tiles: str, metrics: dict[str, Any] | None = None
+    learner: Learner,
+    progress: Progress,
+    tiles: str,
+    data: DataSummary,
+    metrics: dict[str, Any] | None = None,
 ) -> Checkpoint:
     """Everything to go on from here; on every rank, because each one's random state is in it.
 
@@ -72,6 +77,7 @@ def checkpoint_of(
             "random_states": learner.world.gather(states),
             "learner": learner.state(),
         },
+        data=data,
     )
 
 

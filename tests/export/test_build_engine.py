@@ -23,6 +23,7 @@ from runtime.engine import load_engine
 from runtime.errors import DataError, ExportError
 from runtime.files import sha256
 from runtime.manifest import Manifest
+from train.card_parts import Training
 from train.checkpoint import load_checkpoint
 from train.inference import predict_maps
 from train.quantisation.artefact import read_artefact
@@ -153,13 +154,14 @@ def test_an_fp16_graph_with_an_fp32_convolution_fails_with_its_name(
     small_checkpoint, tmp_path
 ) -> None:
     """Planted as a training engineer would: one module kept in FP32."""
-    network = load_checkpoint(small_checkpoint).network()
+    checkpoint = load_checkpoint(small_checkpoint)
+    network = checkpoint.network()
     options = DeployOptions(64, 64, precision="fp16")
     graph = deploy_graph(network, options)
     planted = "network.post.layer1.0.conv2"
     graph.core.set_submodule(planted, _InFp32(graph.core.get_submodule(planted)))
     model = export_onnx(graph, options)
-    source = Source(small_checkpoint, "0" * 64, network, None)
+    source = Source(small_checkpoint, "0" * 64, network, None, Training.of(checkpoint))
     request = EngineRequest(source, options, Target("tensorrt-rtx", "8.6", "asked for"))
     with pytest.raises(ExportError, match=r"1 convolutions that are not FP16: post.layer1.0.conv2"):
         prove_precision(tmp_path, model, request)

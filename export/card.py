@@ -1,0 +1,191 @@
+"""The card of an engine: `README.md` in its folder, for people; the manifest is for programs.
+
+It is no payload: the runtime neither reads nor checks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from runtime.files import write_bytes
+from runtime.manifest import RAN, Manifest
+from train import card_parts as parts
+from train.card_parts import NOT_MEASURED, NOT_RECORDED, Training
+from train.markdown import bullets, document, fenced, plain, table
+
+_EXTRAS = {
+    "onnxruntime": ".",
+    "openvino": ".[openvino]",
+    "tensorrt": ".[tensorrt]",
+    "tensorrt-rtx": ".[tensorrt-rtx]",
+}
+"""What pip installs for an engine to run."""
+
+_TAGS = {"onnxruntime": "onnx"}
+
+_FIGURES = {"score": parts.SCORE, "localization": parts.LOCALIZATION}
+"""What those of the gate are called here; the others are the F1 of a class."""
+
+
+def write_card(folder: Path, manifest: Manifest, training: Training) -> None:
+    write_bytes(folder / parts.FILE_NAME, card(manifest, training))
+
+
+def card(manifest: Manifest, training: Training) -> bytes:
+    """Markdown in UTF-8."""
+    name, backend = name_of(manifest), manifest.target.backend
+    tags = [_TAGS.get(backend, backend), manifest.precision]
+    front = parts.metadata(name, training, tags, list(_results(manifest)))
+    return document(front, _sections(name, manifest, training))
+
+
+def name_of(manifest: Manifest) -> str:
+    """Such as dual-hrnet-w48-1024x1024-fp16-tensorrt-rtx-sm86."""
+    model, size, target = manifest.model, manifest.input, manifest.target
+    names = [model.architecture, f"w{model.width}", f"{size.height}x{size.width}"]
+    names += [manifest.precision, target.backend]
+    if target.compute_capability:
+        names.append("sm" + target.compute_capability.replace(".", ""))
+    return "-".join(names)
+
+
+def _results(manifest: Manifest) -> Iterator[dict[str, Any]]:
+    """Of the engine itself: what its ONNX graph gave is in the text alone."""
+    gate = manifest.verification["gate"]
+    if not gate or manifest.verification["status"] != RAN:
+        return
+    figures = {
+        _FIGURES.get(name, f"F1 of {name}"): value for name, value in gate["candidate"].items()
+    }
+    scenes = f"{gate['scenes']} labelled scenes of split {gate['split']}"
+    yield parts.result(scenes, gate["split"], gate["disasters"], figures)
+
+
+def _sections(name: str, manifest: Manifest, training: Training) -> Iterator[str]:
+    yield f"# Engine card of {name}"
+    yield (
+        "Written by `python -m export.build_engine` from `manifest.json` and from what the "
+        "checkpoint records. The manifest is what the runtime checks; this file is not covered "
+        "by its checksums."
+    )
+    yield f"**{_has_run(manifest)}**"
+    yield "## Model Details\n\n### Model Description\n\n" + bullets(_description(manifest))
+    yield parts.USES
+    gsd = manifest.model.gsd_m
+    yield parts.limitations(training, f"{gsd[0]:g} to {gsd[1]:g} m" if gsd else NOT_RECORDED)
+    yield "## How to Get Started with the Model\n\n" + _start(manifest)
+    yield parts.training_details(training)
+    yield f"#### Speeds, Sizes, Times\n\n{bullets(_sizes(manifest))}"
+    yield "## Evaluation\n\n### Testing Data, Factors & Metrics\n\n" + parts.metrics_explained()
+    yield "### Results\n\n" + _agreement(manifest.verification)
+    yield _accuracy(manifest)
+    yield parts.evaluation(training)
+    yield parts.ENVIRONMENT
+    yield "## Technical Specifications\n\n### Model Architecture and Objective\n\n" + bullets(
+        _specification(manifest)
+    )
+    yield "### Compute Infrastructure\n\n" + bullets(_infrastructure(manifest))
+    yield parts.CITATION
+
+
+def _has_run(manifest: Manifest) -> str:
+    target = manifest.target
+    if manifest.verification["status"] == RAN:
+        return f"This engine ran on {plain(target.platform)} when it was built."
+    return (
+        f"This engine has not run on a GPU: it was compiled by {plain(target.backend)} "
+        f"{plain(target.version)} for compute capability {plain(target.compute_capability)}. "
+        "What is said of its labels is of its ONNX graph."
+    )
+
+
+def _description(manifest: Manifest) -> dict[str, object]:
+    model, size = manifest.model, manifest.input
+    batch = size.batch
+    counts = str(batch.min) if batch.min == batch.max else f"{batch.min} to {batch.max}"
+    return {
+        "Model type": "semantic segmentation of a pair of images, Dual-HRNet",
+        "Architecture": f"{model.architecture}, width {model.width}",
+        "Parameters": f"{model.parameters:,}",
+        "Precision": manifest.precision,
+        "Input": f"two uint8 RGB images of {size.height}x{size.width}; pairs at a time: {counts}",
+        "Output": "uint8 damage class, building probability x 255, confidence x 255",
+        "License": f"{NOT_RECORDED}; the toolkit's code is under MIT",
+        "Made from": f"checkpoint with sha256 {model.checkpoint_sha256}",
+        "Created": manifest.created,
+    }
+
+
+def _start(manifest: Manifest) -> str:
+    extra = _EXTRAS[manifest.target.backend]
+    commands = (
+        f'pip install "{extra}"    # in the toolkit\'s folder\n'
+        "python -m runtime.predict --engine ENGINE before.png after.png --out MAP"
+    )
+    code = (
+        "from runtime import load_engine\n\n"
+        'with load_engine("ENGINE") as engine:\n'
+        "    result = engine.predict(pre, post)  # uint8 [H, W, 3] RGB each\n"
+        "    result.damage, result.building, result.confidence"
+    )
+    return f"`ENGINE` is this folder.\n\n{fenced(commands, 'sh')}\n\n{fenced(code, 'python')}"
+
+
+def _sizes(manifest: Manifest) -> dict[str, object]:
+    chosen = manifest.verification.get("chosen")
+    return {
+        "Payload": f"{manifest.payload_bytes / 1e6:.1f} MB",
+        "Latency": f"chosen as the fastest: {chosen}" if chosen else NOT_MEASURED,
+    }
+
+
+def _agreement(verification: dict[str, Any]) -> str:
+    parity = verification["parity"]
+    text = (
+        f"Beside PyTorch in FP32, {parity['what']} gives the same damage class on "
+        f"{parity['label_agreement']:.4%} of {parity['pixels']} pixels ({parity['pairs']})"
+    )
+    rows = [(name, f"{f1:.4f}") for name, f1 in parity["class_f1"].items()]
+    return f"{plain(text)}:\n\n{table(['class', 'F1 against PyTorch'], rows)}"
+
+
+def _accuracy(manifest: Manifest) -> str:
+    gate = manifest.verification["gate"]
+    if not gate:
+        return f"Accuracy of the engine on labels: {NOT_MEASURED}."
+    what = manifest.verification["parity"]["what"]
+    before, after = gate["reference"], gate["candidate"]
+    rows = [
+        (_FIGURES.get(name, f"F1 of {name}"), f"{before[name]:.4f}", f"{after[name]:.4f}")
+        for name in before
+    ]
+    text = f"On {gate['scenes']} labelled scenes of split {gate['split']}, {what} beside FP32:"
+    head = ["metric", "PyTorch FP32", manifest.precision]
+    return f"{plain(text)}\n\n{table(head, rows)}"
+
+
+def _specification(manifest: Manifest) -> dict[str, object]:
+    graph, precision = manifest.graph, manifest.verification["precision"]
+    flops = precision["flops_by_precision"].items()
+    spared = manifest.verification["high_precision"]
+    return {
+        "ONNX graph": f"opset {graph.opset}, sha256 {graph.sha256}",
+        "Building threshold": manifest.input.threshold,
+        "Convolutions": precision["convolutions"],
+        "Computed in": ", ".join(f"{name} {count / 1e9:.1f} GFLOP" for name, count in flops),
+        "Left in floating point": ", ".join(spared) or "nothing beyond the precision's own form",
+        "Calibration": manifest.calibration or "none",
+        "Files": ", ".join(entry.name for entry in manifest.payload),
+    }
+
+
+def _infrastructure(manifest: Manifest) -> dict[str, object]:
+    target = manifest.target
+    return {
+        "Software": f"{target.backend} {target.version}",
+        "Platform": target.platform,
+        "GPU compute capability": target.compute_capability or "none, it runs on the processor",
+        "Processor it was built on": NOT_RECORDED,
+    }
