@@ -1,17 +1,26 @@
-# Two commands set everything up: `make demo` and `make test`.
+# Each command sets up what it needs: `make map` in seconds, `make demo` and `make test` in minutes.
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= runs/demo
 DATA ?=
+FULL ?=
+MAP ?= runs/example-map
+EXAMPLE ?= artifacts/example
 BENCH ?= artifacts/bench
 
 BIN := $(VENV)/bin
+BASE := $(VENV)/.base
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test bench check docs install
+.PHONY: map demo test bench check docs example-engine install
 
+# The base install alone: what a box in the field has.
+map: $(BASE)
+	$(BIN)/python -m runtime.example --out $(MAP)
+
+# FULL=1 learns for longer, and also measures worse images, other libraries and smaller windows.
 demo: install
-	$(BIN)/python -m benchmarks.demo --out $(OUT) $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m benchmarks.demo --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(FULL),--full)
 
 # Two processes, each with one thread of its own: more would wait for each other.
 test: install
@@ -30,6 +39,23 @@ bench: install
 	$(BIN)/python -m benchmarks.track $(BENCH)/latency.json \
 		--history $(BENCH)/history.jsonl --plot $(BENCH)/trend.png
 
+# Makes anew what `make map` maps, and the engine that does it: see runtime/example/README.md.
+example-engine: install
+	rm -rf $(EXAMPLE)
+	$(BIN)/python -m train.synthesize --out $(EXAMPLE)/data --tiles 250 --size 256
+	$(BIN)/python -m train --config train/configs/ablation/siamese.yaml \
+		--data $(EXAMPLE)/data --out $(EXAMPLE)/run data.val_split=test
+	$(BIN)/python -m export.build_engine --fp32 --target onnxruntime --size 256 256 \
+		--checkpoint $(EXAMPLE)/run/best.pt --data $(EXAMPLE)/data --split test \
+		--parity-pairs 4 --out runtime/example/engine
+	$(BIN)/python -m benchmarks.accuracy --engine runtime/example/engine \
+		--data $(EXAMPLE)/data --split test
+	$(BIN)/python -m train.synthesize --out $(EXAMPLE)/pair --tiles 1 --size 384 --seed 22 \
+		--test-share 0
+	cp $(EXAMPLE)/pair/train/images/*_pre_*.png runtime/example/pre.png
+	cp $(EXAMPLE)/pair/train/images/*_post_*.png runtime/example/post.png
+	cp $(EXAMPLE)/pair/train/labels/*_post_*.json runtime/example/label.json
+
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,7 +70,12 @@ docs: install
 
 install: $(INSTALLED)
 
+$(BASE): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --constraint constraints.txt --editable .
+	touch $@
+
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[all]"
-	touch $@
+	touch $(BASE) $@

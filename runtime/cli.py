@@ -12,6 +12,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from runtime.errors import ToolkitError
@@ -110,6 +111,12 @@ def prepare_opencv() -> None:
 
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", str(host.physical_cores()))
+
+
+def python() -> str:
+    """As a person types it here: its path where the environment lies in the working folder."""
+    own, here = Path(sys.executable), Path.cwd()
+    return str(own.relative_to(here)) if own.is_relative_to(here) else "python"
 
 
 def note(message: str) -> None:

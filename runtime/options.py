@@ -19,6 +19,12 @@ UNFINISHED = ".unfinished"
 """In a folder of maps: what there is of a large raster that was ended before its time."""
 
 RASTER_EXTRA = install("raster")
+RASTER_MODULES = ("rasterio", "shapely", "pyogrio")
+
+
+def raster_installed() -> bool:
+    """Is that extra here, so that a map can have a place on the ground?"""
+    return all(map(find_spec, RASTER_MODULES))
 
 
 @dataclass(frozen=True)

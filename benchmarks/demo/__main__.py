@@ -12,17 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.demo.steps import (
-    ENGINES,
-    INT8,
-    QUICK_ENGINES,
-    REFERENCE,
-    Demo,
-    EnginePlan,
-    Layout,
-    Step,
-    synthesise,
-)
+from benchmarks.demo.layout import ENGINES, QUICK_ENGINES, EnginePlan, Layout
+from benchmarks.demo.steps import Demo, Step, synthesise
 from runtime import cli
 from runtime.errors import ConfigError, ToolkitError
 
@@ -57,8 +48,12 @@ def parser() -> argparse.ArgumentParser:
         "--data", type=Path, metavar="DIR", help="labelled xBD data (default: synthesise some)"
     )
     p.add_argument(
-        "--quick", action="store_true", help="pass through every kind of step, learn nothing"
+        "--full",
+        action="store_true",
+        help="learn for longer, and also measure the score on worse images, other libraries, and "
+        "smaller windows",
     )
+    p.add_argument("--quick", action="store_true", help="pass through the steps, learn nothing")
     return p
 
 
@@ -72,7 +67,7 @@ def main(args: argparse.Namespace) -> None:
     if given is None:
         runner.run(synthesise(layout, args.quick))
     demo, tiles = given or _open(layout, args)
-    for step in (demo.train(), demo.export(), demo.calibrate()):
+    for step in (demo.train(), demo.calibrate()):
         runner.run(step)
     built = _build(demo, runner)
     ran = [plan for plan in built if _ran(layout.engine(plan))]
@@ -80,13 +75,11 @@ def main(args: argparse.Namespace) -> None:
         runner.run(demo.score(plan))
     if len(ran) > 1:
         runner.run(demo.compare_labels(ran))
-    for plan in ran:
-        if plan in (REFERENCE, INT8):
-            runner.run(demo.worsen(plan))
-    for step in (demo.time(built), demo.peers(ran), demo.sweep()):
+    runner.run(demo.time(built))
+    for step in demo.more(ran) if demo.full else ():
         runner.run(step)
     shown = _shown(tiles)
-    runner.run(demo.map_pair(shown.pre, shown.post))
+    runner.run(demo.map_pair(shown))
     runner.run(demo.report(built, runner.commands))
     _conclude(demo, runner, built, shown)
 
@@ -169,7 +162,16 @@ def _open(layout: Layout, args: argparse.Namespace) -> tuple[Demo, list[Tile]]:
             f"--data {data}: {tiles[0].name} is {height}x{width} (height x width); the network "
             f"takes multiples of {STRIDE}: cut the tiles to that"
         )
-    demo = Demo(layout, data, split, (height, width), len(tiles), args.data is None, args.quick)
+    demo = Demo(
+        layout,
+        data,
+        split,
+        (height, width),
+        len(tiles),
+        synthetic=args.data is None,
+        quick=args.quick,
+        full=args.full,
+    )
     return demo, tiles
 
 
@@ -198,7 +200,7 @@ def _shown(tiles: list[Tile]) -> Tile:
 
 def _conclude(demo: Demo, runner: Runner, built: list[EnginePlan], shown: Tile) -> None:
     """summary.json, then the table: the last thing on the screen."""
-    from benchmarks.demo.summary import describe_engine, table
+    from benchmarks.demo.summary import describe_engine, ending, table
     from benchmarks.machine import describe_machine
     from benchmarks.report.collect import collect
     from runtime.files import write_json
@@ -217,10 +219,8 @@ def _conclude(demo: Demo, runner: Runner, built: list[EnginePlan], shown: Tile) 
     }
     write_json(layout.summary, summary)
     print(f"\n{table(described)}\n")
-    print(f"report   {layout.report}")
-    print(f"map      {layout.map} ({shown.name})")
-    print(f"figures  {layout.summary}")
-    print(f"total    {clock(runner.elapsed)}", flush=True)
+    print(ending(demo, built, shown.name))
+    print(f"\ntotal    {clock(runner.elapsed)}", flush=True)
 
 
 if __name__ == "__main__":

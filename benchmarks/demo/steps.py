@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from benchmarks.demo.layout import INT8, REFERENCE, EnginePlan, Layout
 from runtime.manifest import STRIDE
+from runtime.options import raster_installed
+
+if TYPE_CHECKING:
+    from train.xbd import Tile
 
 TILES, SIZE = 250, 256
 """Of the synthetic data set; SIZE in pixels."""
+CROP = 192
+"""Pixels, of what is learned from a synthetic tile in an epoch: little worse than all of it, in
+not much more than half the time. With `--full` it is all of it."""
+BRIEF_SECONDS = 1
+"""For each latency, where not everything is to be measured."""
 CALIBRATION_TILES = 16
 PARITY_PAIRS = 4
 GATE_TILES = 64
@@ -19,8 +29,6 @@ GATE_TILES = 64
 ROBUSTNESS_TILES = 25
 WINDOW = 2
 """The sweep's smaller engine has a side of 1 / WINDOW of the tiles'."""
-COMPUTE_CAPABILITY = "8.6"
-"""Of the GPU that TensorRT-RTX compiles for; none need be here."""
 
 QUICK_TILES, QUICK_SIZE, QUICK_EPOCHS, QUICK_ROUNDS = 24, 128, 2, 3
 """Enough to pass through every kind of step, not to learn anything."""
@@ -46,98 +54,6 @@ class Step:
 
 
 @dataclass(frozen=True)
-class EnginePlan:
-    """An engine to build; `module` is the Python module that its target needs."""
-
-    target: str
-    precision: str
-    module: str
-    capability: str | None = None
-
-    @property
-    def name(self) -> str:
-        suffix = "-sm" + self.capability.replace(".", "") if self.capability else ""
-        return f"{self.target}-{self.precision}{suffix}"
-
-    @property
-    def installed(self) -> bool:
-        return importlib.util.find_spec(self.module) is not None
-
-
-REFERENCE = EnginePlan("onnxruntime", "fp32", "onnxruntime")
-INT8 = EnginePlan("openvino", "int8", "openvino")
-FOR_GPU = EnginePlan("tensorrt-rtx", "fp16", "tensorrt_rtx", COMPUTE_CAPABILITY)
-ENGINES = (REFERENCE, EnginePlan("openvino", "fp32", "openvino"), INT8, FOR_GPU)
-QUICK_ENGINES = (REFERENCE, INT8, FOR_GPU)
-"""Each target once."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where things lie in the demo's folder."""
-
-    out: Path
-
-    @property
-    def marker(self) -> Path:
-        """Says that the folder is a demo's, and may be replaced by the next."""
-        return self.out / ".dual-hrnet-demo"
-
-    @property
-    def data(self) -> Path:
-        return self.out / "data"
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.out / "run" / "best.pt"
-
-    @property
-    def calibration(self) -> Path:
-        return self.out / "calibration.json"
-
-    @property
-    def latency(self) -> Path:
-        return self.out / "latency.json"
-
-    @property
-    def map(self) -> Path:
-        return self.out / "map"
-
-    @property
-    def report(self) -> Path:
-        return self.out / "report.html"
-
-    @property
-    def summary(self) -> Path:
-        return self.out / "summary.json"
-
-    @property
-    def markdown(self) -> Path:
-        return self.out / "report.md"
-
-    @property
-    def agreement(self) -> Path:
-        return self.out / "agreement.json"
-
-    @property
-    def peers(self) -> Path:
-        return self.out / "peers.json"
-
-    @property
-    def pareto(self) -> Path:
-        return self.out / "pareto"
-
-    def engine(self, plan: EnginePlan) -> Path:
-        return self.out / "engines" / plan.name
-
-    def accuracy(self, plan: EnginePlan) -> Path:
-        return self.out / "accuracy" / f"{plan.name}.json"
-
-    def robustness(self, plan: EnginePlan) -> Path:
-        return self.out / "robustness" / f"{plan.name}.json"
-
-
-@dataclass(frozen=True)
 class Demo:
     """One run of it. `size` is (height, width) of the tiles, `tiles` how many the split has."""
 
@@ -148,6 +64,7 @@ class Demo:
     tiles: int
     synthetic: bool
     quick: bool
+    full: bool
 
     def train(self) -> Step:
         config = "demo.yaml" if self.synthetic else "sample.yaml"
@@ -156,6 +73,8 @@ class Demo:
             crop = min(QUICK_SIZE, *self.size)
             phases = f"[{{epochs: {QUICK_EPOCHS}, rate: 0.003}}]"
             overrides += [f"schedule={phases}", f"data.crop={crop}"]
+        elif self.synthetic and not self.full:
+            overrides.append(f"data.crop={CROP}")
         return _step(
             "train",
             "train",
@@ -207,6 +126,11 @@ class Demo:
             *("--split", self.split, "--out", self.layout.agreement),
         )
 
+    def more(self, plans: list[EnginePlan]) -> list[Step]:
+        """What `--full` measures besides, of the engines that ran."""
+        worsened = [self.worsen(plan) for plan in plans if plan in (REFERENCE, INT8)]
+        return [self.export(), *worsened, self.peers(plans), self.sweep()]
+
     def worsen(self, plan: EnginePlan) -> Step:
         return _step(
             f"give {plan.name} worse images",
@@ -216,10 +140,11 @@ class Demo:
         )
 
     def time(self, plans: list[EnginePlan]) -> Step:
+        brief = [] if self.full else ["--seconds", BRIEF_SECONDS]
         return _step(
             "time the engines",
             *("pytest", _short(REPOSITORY / "benchmarks"), "--quiet", *self._engines(plans)),
-            *(*self._rounds(), "--benchmark-json", self.layout.latency),
+            *(*(self._rounds() or brief), "--benchmark-json", self.layout.latency),
         )
 
     def peers(self, plans: list[EnginePlan]) -> Step:
@@ -253,11 +178,13 @@ class Demo:
     def _rounds(self) -> list[object]:
         return ["--rounds", QUICK_ROUNDS] if self.quick else []
 
-    def map_pair(self, pre: Path, post: Path) -> Step:
+    def map_pair(self, tile: Tile) -> Step:
+        # A synthetic label's place is exact; a real one may fix too few corners.
+        place = ["--label", tile.post_label] if self.synthetic and raster_installed() else []
         return _step(
             "map one pair",
-            *("runtime.predict", "--engine", self.layout.engine(REFERENCE), pre, post),
-            *("--out", self.layout.map),
+            *("runtime.predict", "--engine", self.layout.engine(REFERENCE), tile.pre, tile.post),
+            *("--out", self.layout.map, *place),
         )
 
     def report(self, built: list[EnginePlan], commands: list[str]) -> Step:

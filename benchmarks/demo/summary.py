@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.demo.layout import INT8, REFERENCE, EnginePlan
+from runtime import cli
 from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES
 
 if TYPE_CHECKING:
+    from benchmarks.demo.steps import Demo
     from benchmarks.report.figures import EngineFigures
 
 _NAMES = [CLASS_NAMES[each] for each in DAMAGE_CLASSES]
@@ -45,6 +48,34 @@ def table(engines: Sequence[dict[str, Any]]) -> str:
         ).rstrip()
         for row in rows
     )
+
+
+def ending(demo: Demo, built: Sequence[EnginePlan], shown: str) -> str:
+    """What to look at, and what comes next."""
+    layout, python = demo.layout, cli.python()
+    placed = (layout.map / "damage.tif").exists()
+    engine = layout.engine(INT8 if INT8 in built else REFERENCE)
+    lines = [
+        f"report   {layout.report}: open it in a browser",
+        f"map      {layout.map}, of {shown}: open overlay.png first"
+        + ("; damage.tif and buildings.gpkg in QGIS" if placed else ""),
+        f"figures  {layout.summary}",
+        "",
+        "Map your own pair:",
+        f"    {python} -m runtime.predict --engine {engine} BEFORE AFTER --out MAP",
+    ]
+    if demo.synthetic:
+        lines += [
+            "This network has seen synthetic scenes alone and is of no use for a real town.",
+            "Train one on your own data, in xBD's format:",
+            "    make demo DATA=XBD",
+        ]
+    if not layout.pareto.exists():
+        lines += [
+            "Learn for longer, and also measure worse images, other libraries and smaller windows:",
+            "    make demo FULL=1",
+        ]
+    return "\n".join(lines)
 
 
 def _row(engine: dict[str, Any]) -> tuple[str, ...]:

@@ -105,6 +105,18 @@ class Findings:
     def reference(self) -> EngineFigures | None:
         return reference_of(self.engines)
 
+    @property
+    def not_measured(self) -> tuple[tuple[str, str], ...]:
+        """What the report has no section on, for want of a file, and the command that makes one."""
+        given = {
+            ("the score on worse images", "benchmarks.robustness"): any(
+                each.robustness for each in self.engines
+            ),
+            ("latency beside other libraries'", "benchmarks.peers"): self.peers,
+            ("score against latency against memory", "benchmarks.pareto"): self.pareto,
+        }
+        return tuple(what for what, found in given.items() if not found)
+
 
 def reference_of(engines: Sequence[EngineFigures]) -> EngineFigures | None:
     """The first FP32 engine with a score: what the others are compared with."""

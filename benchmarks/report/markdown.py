@@ -20,6 +20,8 @@ def markdown(findings: Findings, verdicts: Sequence[Verdict]) -> str:
             for p in findings.peers["figures"]
         ]
         parts.append(_table(("peer", "scope", "p50, ms", "× PyTorch eager"), rows))
+    if findings.not_measured:
+        parts.append("Not measured: " + "; ".join(what for what, _ in findings.not_measured) + ".")
     return "\n\n".join(parts) + "\n"
 
 

@@ -98,6 +98,7 @@ def _data(findings: Findings) -> dict[str, Any]:
         "peers": peers,
         "peer_charts": [(scope, peers_chart(peers, scope)) for scope in scopes],
         "pareto": findings.pareto,
+        "not_measured": findings.not_measured,
         "pareto_chart": _pareto_chart(findings.pareto),
     }
 

@@ -116,6 +116,17 @@ def test_nothing_measured_is_not_run_everywhere(python, engines, tiny_data, tmp_
     assert text.count("not run") >= 7
     assert "Not run: no latency file was given" in text
     assert "nothing to compare" in text
+    absent = text[text.index("Not measured") :]
+    for command in ("robustness", "peers", "pareto"):
+        assert f"python -m benchmarks.{command}" in absent
+
+
+def test_only_what_was_not_measured_is_listed_as_such(html, report):
+    absent = html[html.index('id="not-measured"') : html.index('id="provenance"')]
+    assert "benchmarks.robustness" not in absent  # it was given
+    assert "benchmarks.peers" in absent
+    line = report.with_suffix(".md").read_text().splitlines()[-1]
+    assert line.startswith("Not measured: latency beside other libraries'; ")
 
 
 @pytest.mark.parametrize(
