@@ -18,6 +18,7 @@ from runtime.errors import ConfigError
 
 GROUPS = {
     "Maps": {
+        "example": "runtime.example.__main__",
         "predict": "runtime.predict",
         "batch": "runtime.batch",
         "watch": "runtime.watch",

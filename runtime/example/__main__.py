@@ -1,7 +1,7 @@
-"""Map the pair that comes with the package, by its own engine: ``python -m runtime.example``.
+"""Map the pair that comes with the package: ``python -m runtime.example``.
 
-What it runs is `runtime.predict`. The engine has seen synthetic scenes alone: it is of no use for
-a real town.
+The engine comes with it, too, and has seen synthetic scenes alone: it is of no use for a real
+town. What runs is `runtime.predict`.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ from runtime.manifest import Manifest
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = Path(example.__file__).parent
 FILES = {
-    "README.md", "label.json", "pre.png", "post.png", "engine/manifest.json", "engine/model.onnx",
+    "README.md", "label.json", "pre.png", "post.png",
+    "engine/README.md", "engine/manifest.json", "engine/model.onnx",
 }  # fmt: skip
 MOST_BYTES = 3_000_000
 
