@@ -62,9 +62,11 @@ def main(args: argparse.Namespace) -> None:
     from benchmarks.engines import identify
     from benchmarks.machine import describe_machine
     from runtime.engine import load_engine
-    from runtime.files import write_json
+    from runtime.files import check_file, write_json
     from train.xbd import find_tiles
 
+    if args.out is not None:
+        check_file(args.out)
     tiles = find_tiles(args.data, args.split, labelled=False)
     with contextlib.ExitStack() as stack:
         engines = [stack.enter_context(load_engine(each, args.threads)) for each in args.engine]

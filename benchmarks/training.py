@@ -70,7 +70,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     found = {}
-    for variant in variants(args.config, args.variant, args.overrides):
+    lines = variants(args.config, args.variant, args.overrides)
+    check(lines, args.data)
+    for variant in lines:
         runs = [args.out / variant.name / f"seed-{seed}" for seed in args.seeds]
         for run, seed in zip(runs, args.seeds, strict=True):
             cli.note(f"{variant.name}, seed {seed}")
@@ -96,6 +98,22 @@ def variants(configs: list[Path], changes: list[str], shared: list[str]) -> list
     if twice:
         raise ConfigError(f"{', '.join(twice)}: named twice; give each line its own name")
     return found
+
+
+def check(lines: list[Variant], data: Path) -> None:
+    """What the last line would stop at is said before the first is trained.
+
+    Raises:
+        ConfigError: a configuration, or a change of it, that cannot be used.
+        DataError: a split that is absent.
+    """
+    from train.config import load_config
+    from train.xbd import survey
+
+    for line in lines:
+        splits = load_config(line.config, list(line.overrides)).data
+        for split in {splits.train_split, splits.val_split}:
+            survey(data, split)
 
 
 def average(runs: list[dict[str, float]]) -> dict[str, Any]:

@@ -44,10 +44,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     from calibration.calibrate import calibrate
-    from runtime.files import check_writable
+    from runtime.files import check_file
     from train.progress import progress
 
-    check_writable(args.out)
+    check_file(args.out)
     with progress("calibrate", "tile") as bar:
         artefact = calibrate(args.checkpoint, args.data, args.split, args.tiles, args.method, bar)
     artefact.write(args.out)

@@ -81,6 +81,10 @@ class Comparison:
             for name, lost in limits.exceeded(self.losses).items()
         ]
 
+    def excess(self, limits: Limits) -> float:
+        """By how much the worst loss is beyond its limit; not above 0 where the gate holds."""
+        return max(lost - limits.of(name) for name, lost in self.losses.items())
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "scenes": self.scenes,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from runtime import cli
+from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES
 from runtime.errors import DataError
 from train.xbd import Tile
 
@@ -35,6 +37,23 @@ def cut_scenes(tiles: Iterable[Tile], height: int, width: int) -> list[Scene]:
             "choose a smaller --size, or other --data"
         )
     return scenes
+
+
+def check_buildings(scenes: Sequence[Scene]) -> None:
+    """Where nothing is built nothing can be lost, so that every engine would pass.
+
+    Raises:
+        DataError: no scene shows a building.
+    """
+    shown = {int(value) for scene in scenes for value in np.unique(scene.damage)}
+    if not any(scene.building.any() for scene in scenes):
+        raise DataError(
+            f"none of the {len(scenes)} labelled scenes shows a building, so accuracy cannot be "
+            "measured; choose another --split or other --data"
+        )
+    absent = [CLASS_NAMES[value] for value in DAMAGE_CLASSES if value not in shown]
+    if absent:
+        cli.note(f"note: no labelled scene shows {', '.join(absent)}: its loss is not measured")
 
 
 def _windows(tile: Tile, height: int, width: int) -> Iterator[Scene]:

@@ -80,9 +80,9 @@ def main(args: argparse.Namespace) -> None:
         raise ConfigError(f"--size {args.size[0]} {args.size[1]}: expected multiples of {STRIDE}")
     from calibration.gate import Reference
     from calibration.ranking import Subject, rank
-    from calibration.scenes import cut_scenes
+    from calibration.scenes import check_buildings, cut_scenes
     from calibration.tiles import choose
-    from runtime.files import check_writable, sha256
+    from runtime.files import check_file, sha256
     from train.checkpoint import load_checkpoint
     from train.evaluate import labelled_tiles
     from train.inference import predict_maps
@@ -93,16 +93,17 @@ def main(args: argparse.Namespace) -> None:
 
     check_threshold(args.threshold)
     if args.plot is not None:
-        check_writable(args.plot)
+        check_file(args.plot)
     artefact = read_artefact(args.calibration)
     network = load_checkpoint(args.checkpoint).network()
     config = network.config
     artefact.check_belongs(sha256(args.checkpoint), preprocessing_of(config.mean, config.std))
     tiles = choose(labelled_tiles(args.data, args.split), args.tiles)
     height, width = args.size or tiles[0].images()[0].shape[:2]
+    scenes = cut_scenes(tiles, height, width)
+    check_buildings(scenes)
     reference = Reference(
-        lambda pre, post: predict_maps(network, pre, post, args.threshold),
-        cut_scenes(tiles, height, width),
+        lambda pre, post: predict_maps(network, pre, post, args.threshold), scenes
     )
     activations = "unsigned" if args.unsigned else "signed"
     form = inference_form(network)

@@ -3,87 +3,117 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
-from calibration.gate import Comparison, Reference
+from calibration.gate import Comparison, Limits, Reference
 from calibration.ranking import Harm, Subject, rank, spare
-from calibration.scenes import cut_scenes
-from calibration.tiles import choose
+from export.material import Material
 from export.request import EngineRequest
 from runtime import cli
 from runtime.errors import ExportError
-from train.inference import predict_maps
+from train.inference import Runner
 from train.model.inference_form import inference_form
 from train.progress import progress
-from train.xbd import Tile, find_tiles
+from train.quantisation.artefact import Artefact
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An INT8 engine with no unit spared, by the ranges that it was built with."""
+
+    artefact: Artefact
+    comparison: Comparison
+
+    def as_dict(self, limits: Limits) -> dict[str, Any]:
+        return {
+            "method": self.artefact.method,
+            "score": self.comparison.candidate.score,
+            "losses": self.comparison.losses,
+            "broken": self.comparison.broken(limits),
+        }
 
 
 @dataclass
 class Gate:
-    """Holds FP32's maps of the labelled scenes, and the ranking of units once it was needed."""
+    """Holds FP32's maps of the labelled scenes, and what was tried so far."""
 
-    request: EngineRequest
     reference: Reference
-    disasters: tuple[str, ...]
-    """Of the scenes."""
+    limits: Limits
+    left: list[Artefact]
+    """Ranges by other methods, not tried yet."""
+    tried: list[Trial] = field(default_factory=list)
     _harms: list[Harm] = field(default_factory=list)
 
-    def rescue(self, comparison: Comparison, spared: tuple[str, ...]) -> tuple[str, ...]:
-        """Units to leave in floating point, after `spared` was not enough.
+    def compare(self, request: EngineRequest, run: Runner) -> Comparison:
+        comparison = self.reference.compare(run)
+        artefact = request.source.calibration
+        if artefact is not None and not request.options.high_precision:
+            self.tried.append(Trial(artefact, comparison))
+        return comparison
+
+    def rescue(self, request: EngineRequest, comparison: Comparison) -> EngineRequest:
+        """What to build after `request` was not accurate enough: INT8 with the ranges of the
+        next method; when all were tried, the best of them with units left in floating point.
 
         Raises:
             ExportError: the precision has nothing to give back.
             CalibrationError: no choice of units holds the gate.
         """
-        options, proof = self.request.options, self.request.proof
-        broken = "; ".join(comparison.broken(proof.limits))
-        if options.precision != "int8":
+        broken = "; ".join(comparison.broken(self.limits))
+        if request.options.precision != "int8":
             raise ExportError(
-                f"{options.precision} fails the accuracy gate on {comparison.scenes} scenes: "
-                f"{broken}; nothing was written, use --fp32, or raise --gate-score or --gate-f1"
+                f"{request.options.precision} fails the accuracy gate on {comparison.scenes} "
+                f"scenes: {broken}; nothing was written, use --fp32, or raise --gate-score or "
+                "--gate-f1"
             )
-        cli.note(f"accuracy gate: {broken}; ranking the units that INT8 hurts")
-        subject = self._subject()
-        if not self._harms:
-            with progress("sensitivity", "unit") as bar:
-                self._harms = rank(subject, self.reference, bar)
-        more = spare(subject, self.reference, self._harms, proof.limits, spared)
+        calibration = request.source.calibration
+        assert calibration is not None
+        if self.left:
+            after = self.left.pop(0)
+            cli.note(
+                f"accuracy gate, {calibration.method} ranges: {broken}; trying those of "
+                f"{after.method}"
+            )
+            return request.with_ranges(after)
+        cli.note(f"accuracy gate, {calibration.method} ranges: {broken}")
+        best = min(self.tried, key=lambda trial: trial.comparison.excess(self.limits)).artefact
+        request = request.with_ranges(best)
+        cli.note(f"ranking the units that INT8 hurts, with {best.method} ranges")
+        more = self._spare(request)
         cli.note(f"left in floating point: {', '.join(more)}")
-        return more
+        return request.sparing(more)
 
-    def _subject(self) -> Subject:
-        source, options = self.request.source, self.request.options
+    def _spare(self, request: EngineRequest) -> tuple[str, ...]:
+        source, options = request.source, request.options
         assert source.calibration is not None
-        return Subject(
+        subject = Subject(
             inference_form(source.network),
             source.network.config,
             source.calibration.ranges,
             options.int8_form,
             options.threshold,
         )
+        if not self._harms:
+            with progress("sensitivity", "unit") as bar:
+                self._harms = rank(subject, self.reference, bar)
+        return spare(subject, self.reference, self._harms, self.limits, options.high_precision)
 
 
-def open_gate(request: EngineRequest) -> Gate | None:
+def open_gate(request: EngineRequest, material: Material) -> Gate | None:
     """The gate, where the precision needs one and there are labels to measure on."""
-    options, proof, network = request.options, request.proof, request.source.network
-    if options.precision == "fp32" or proof.gate_tiles == 0:
+    if request.options.precision == "fp32" or not material.scenes:
         return None
-    tiles = _labelled(request)
-    if not tiles:
-        cli.note("no labelled --data: accuracy against FP32 is not measured")
-        return None
-    tiles = choose(tiles, proof.gate_tiles)
-    scenes = cut_scenes(tiles, options.height, options.width)
-    cli.note(f"accuracy of FP32 on {len(scenes)} labelled scenes of split {proof.split}")
-    return Gate(
-        request,
-        Reference(lambda pre, post: predict_maps(network, pre, post, options.threshold), scenes),
-        tuple(sorted({tile.disaster for tile in tiles})),
+    others = (
+        material.artefacts[1:] if request.options.precision == "int8" and material.tiles else []
     )
+    return Gate(material.reference, request.proof.limits, others)
 
 
-def _labelled(request: EngineRequest) -> list[Tile]:
-    proof = request.proof
-    if proof.data is None:
-        return []
-    tiles = find_tiles(proof.data, proof.split, labelled=False)
-    return [tile for tile in tiles if tile.labelled]
+def ranges_record(request: EngineRequest, gate: Gate | None) -> dict[str, Any] | None:
+    """For the manifest: the method whose ranges were taken, and what each one lost that was
+    tried; None without INT8."""
+    calibration = request.source.calibration
+    if calibration is None:
+        return None
+    tried = [trial.as_dict(gate.limits) for trial in gate.tried] if gate else []
+    return {"method": calibration.method, "tried": tried}

@@ -6,25 +6,27 @@ their roofline estimates, and the verdict says that nothing was run.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from export.card import write_card
 from export.engine import build_engine
+from export.material import Material, least_bytes, prepare
 from export.plan.record import FILE_NAME as LAYERS
 from export.plan.record import Plan
 from export.plan.roofline import estimate, gpu_of
 from export.request import EngineRequest
-from export.verify import Pair, parity_pairs
+from export.verify import Pair
 from runtime import cli
 from runtime.engine import load_engine
 from runtime.errors import CalibrationError, ConfigError, ExportError
-from runtime.files import replacing_folder
+from runtime.files import check_space, replacing_folder
 from runtime.manifest import RAN, Manifest
 
 WARMUP, SECONDS, FEWEST = 1, 5.0, 5
@@ -33,7 +35,7 @@ WARMUP, SECONDS, FEWEST = 1, 5.0, 5
 
 @dataclass(frozen=True)
 class Candidate:
-    """`request` opens the checkpoint and, for INT8, may calibrate: it is called when needed."""
+    """`request` opens the checkpoint, and the ranges where they are in a file."""
 
     name: str
     request: Callable[[], EngineRequest]
@@ -67,7 +69,8 @@ class Built:
 def build_best(
     candidates: Sequence[Candidate], out: Callable[[EngineRequest], Path]
 ) -> tuple[Manifest, Path]:
-    """Build every candidate, keep the fastest as `out(its request)`.
+    """Build every candidate, keep the fastest as `out(its request)`. What they need is checked
+    before the first is built.
 
     The manifest's verification has `rejected`: why each of the others lost.
 
@@ -75,15 +78,21 @@ def build_best(
         ExportError: no candidate could be built within its limits.
     """
     rejected: list[str] = []
+    requests: dict[str, EngineRequest] = {}
+    for candidate in candidates:
+        with _rejecting(candidate.name, rejected):
+            requests[candidate.name] = candidate.request()
+    if not requests:
+        raise ExportError(f"no candidate can be kept: {'; '.join(rejected)}")
+    scratch_space = sum(map(least_bytes, requests.values()))
+    check_space(Path(tempfile.gettempdir()) / "candidates", scratch_space)
+    material = prepare(list(requests.values()), [out(each) for each in requests.values()])
     with tempfile.TemporaryDirectory(prefix="dual-hrnet-best-") as scratch:
         built = []
-        for index, candidate in enumerate(candidates):
-            cli.note(f"\ncandidate {candidate.name}")
-            try:
-                built.append(_build(candidate, Path(scratch) / str(index)))
-            except (ExportError, CalibrationError, ConfigError) as error:
-                rejected.append(f"{candidate.name}: {error}")
-                cli.note(f"rejected: {rejected[-1]}")
+        for index, (name, request) in enumerate(requests.items()):
+            cli.note(f"\ncandidate {name}")
+            with _rejecting(name, rejected):
+                built.append(_build(name, request, material, Path(scratch) / str(index)))
         if not built:
             raise ExportError(f"no candidate can be kept: {'; '.join(rejected)}")
         winner = min(built, key=lambda each: each.seconds)
@@ -103,15 +112,23 @@ def build_best(
     return complete, folder
 
 
-def _build(candidate: Candidate, folder: Path) -> Built:
-    request = candidate.request()
-    manifest = build_engine(request, folder)
+@contextlib.contextmanager
+def _rejecting(name: str, rejected: list[str]) -> Iterator[None]:
+    """An error within concerns this candidate alone; it is added to `rejected`."""
+    try:
+        yield
+    except (ExportError, CalibrationError, ConfigError) as error:
+        rejected.append(f"{name}: {error}")
+        cli.note(f"rejected: {rejected[-1]}")
+
+
+def _build(name: str, request: EngineRequest, material: Material, folder: Path) -> Built:
+    manifest = build_engine(request, material, folder)
     if manifest.verification["status"] == RAN:
-        (pair,), _ = parity_pairs(request.options, replace(request.proof, parity_pairs=1))
-        return Built(candidate.name, folder, manifest, request, _time(folder, pair), None)
+        return Built(name, folder, manifest, request, _time(folder, material.pairs[0]), None)
     plan = Plan.read(folder / LAYERS)
     seconds = estimate(plan, gpu_of(plan)).seconds
-    return Built(candidate.name, folder, manifest, request, seconds, plan.bytes)
+    return Built(name, folder, manifest, request, seconds, plan.bytes)
 
 
 def _time(folder: Path, pair: Pair) -> float:

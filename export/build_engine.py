@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from runtime.manifest import FILE_NAME, Manifest
 if TYPE_CHECKING:
     from export.deploy import DeployOptions
     from export.request import EngineRequest, Proof
-    from export.source import Ranges
+    from export.source import Ranges, Source
     from export.targets import Target
     from train.model import ModelConfig
 
@@ -73,8 +74,8 @@ def parser() -> argparse.ArgumentParser:
     ranges.add_argument(
         "--method",
         choices=["minmax", "percentile", "entropy", "mse"],
-        default="minmax",
-        help="how a range is chosen, as calibrate does (default: minmax)",
+        help="how a range is chosen, as calibrate does (default: minmax, then mse and percentile, "
+        "until one holds the accuracy gate)",
     )
     return p
 
@@ -132,26 +133,28 @@ def main(args: argparse.Namespace) -> None:
 
 
 def _one(args: argparse.Namespace) -> tuple[Manifest, Path]:
+    from export.engine import build_engine
+    from export.material import prepare
+    from export.source import load_source
     from export.targets import choose
 
     target = choose(args.target, args.precision, args.compute_capability)
-    request = _request(args, target)
+    request = _request(args, target, load_source)
     out = args.out or _default_out(request)
-
-    from export.engine import build_engine
-
-    return build_engine(request, out), out
+    return build_engine(request, prepare([request], [out]), out), out
 
 
 def _best(args: argparse.Namespace) -> tuple[Manifest, Path]:
     from export.best import Candidate, build_best
+    from export.source import load_source
     from export.targets import offers
 
+    load = functools.cache(load_source)  # one network for all candidates
     candidates = []
     for target, precision in offers(args.target, args.compute_capability):
         calibration = args.calibration if precision == "int8" else None
         chosen = {**vars(args), "precision": precision, "calibration": calibration}
-        open_request = functools.partial(_request, argparse.Namespace(**chosen), target)
+        open_request = functools.partial(_request, argparse.Namespace(**chosen), target, load)
         candidates.append(Candidate(f"{target.name} {precision}", open_request))
     return build_best(candidates, lambda request: args.out or _default_out(request))
 
@@ -163,19 +166,22 @@ def _default_out(request: EngineRequest) -> Path:
     return out
 
 
-def _request(args: argparse.Namespace, target: Target) -> EngineRequest:
+def _request(
+    args: argparse.Namespace, target: Target, load: Callable[[Path | None], Source]
+) -> EngineRequest:
     options = deploy_options(args, target.name)
     capability = f" for compute capability {target.capability}" if target.capability else ""
     cli.note(f"target {target.name}{capability} ({target.why})")
 
     from export.engine import check_target
     from export.request import EngineRequest
-    from export.source import open_source
+    from export.source import with_ranges
 
     check_target(target)
-    source = open_source(args.checkpoint, options.precision, _ranges(args))
+    ranges = _ranges(args)
+    source = with_ranges(load(args.checkpoint), options.precision, ranges)
     gsd = tuple(args.gsd) if args.gsd else None
-    return EngineRequest(source, options, target, _proof(args), gsd)
+    return EngineRequest(source, options, target, _proof(args), gsd, ranges)
 
 
 def _ranges(args: argparse.Namespace) -> Ranges:
@@ -207,6 +213,11 @@ def _check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if not 0 <= value <= 1:
             raise ConfigError(f"--{name.replace('_', '-')} {value}: expected between 0 and 1")
+    if args.calibration is not None and args.method is not None:
+        raise ConfigError(
+            f"--method {args.method}: the ranges are those of --calibration {args.calibration}; "
+            "leave one of the two out"
+        )
     if args.gsd and not 0 < args.gsd[0] <= args.gsd[1] < math.inf:
         raise ConfigError(f"--gsd {args.gsd[0]:g} {args.gsd[1]:g}: expected 0 < MIN <= MAX")
 
@@ -255,11 +266,25 @@ def report(verification: dict[str, Any]) -> list[str]:
         before, after = gate["reference"], gate["candidate"]
         lines.append(f"accuracy on {gate['scenes']} scenes, FP32 -> this engine:")
         lines += [f"  {name:<13} {before[name]:.4f} -> {after[name]:.4f}" for name in before]
+    if verification["ranges"]:
+        lines += _ranges_report(verification["ranges"])
     if verification["high_precision"]:
         lines.append(f"left in floating point: {', '.join(verification['high_precision'])}")
     if "chosen" in verification:
         lines.append(f"chosen: {verification['chosen']}")
     lines += [f"rejected: {reason}" for reason in verification.get("rejected", [])]
+    return lines
+
+
+def _ranges_report(ranges: dict[str, Any]) -> list[str]:
+    """The method that was taken, and what the others lost if several were tried."""
+    lines = [f"INT8 ranges: {ranges['method']}"]
+    if len(ranges["tried"]) > 1:
+        lines += [
+            f"  {each['method']:<13} score {each['score']:.4f}, "
+            f"{'; '.join(each['broken']) or 'holds the gate'}"
+            for each in ranges["tried"]
+        ]
     return lines
 
 

@@ -14,22 +14,24 @@ from typing import Any
 import onnx
 
 from calibration.gate import Comparison
-from export.accuracy import Gate, open_gate
+from export.accuracy import Gate, open_gate, ranges_record
 from export.builders import onnxruntime as onnxruntime_builder
 from export.builders import openvino as openvino_builder
 from export.builders import tensorrt as tensorrt_builder
 from export.card import write_card
 from export.deploy import deploy_graph
+from export.material import Material
 from export.onnx_graph import OPSET, export_onnx
 from export.precision import prove_precision
 from export.request import EngineRequest
 from export.targets import Target
-from export.verify import Pair, engine_runner, graph_runner, parity_pairs, prove
+from export.verify import engine_runner, graph_runner, prove
 from runtime import cli, manifest
+from runtime.backends.onnxruntime import load_onnxruntime
 from runtime.damage import CLASS_NAMES
 from runtime.engine import load_engine
 from runtime.errors import ToolkitError
-from runtime.files import check_writable, replacing_folder
+from runtime.files import replacing_folder
 from runtime.host import platform_name
 from train.inference import Runner
 
@@ -38,7 +40,8 @@ CALIBRATION = "calibration.json"
 
 
 def check_target(target: Target) -> None:
-    """Is the target's library here, and can it compile for the GPU? Before anything slow.
+    """Are the libraries here that build, or that run the graph to compare it, and can the
+    target compile for the GPU? Before anything slow.
 
     Raises:
         BackendError: what is not installed, and how to install it.
@@ -46,31 +49,33 @@ def check_target(target: Target) -> None:
     """
     if target.name == "openvino":
         openvino_builder.version()
-    elif target.nvidia:
+        return
+    load_onnxruntime()
+    if target.nvidia:
         tensorrt_builder.library(target.name)
         if target.name == "tensorrt-rtx" and target.capability is not None:
             tensorrt_builder.check_capability(target.capability)
 
 
-def build_engine(request: EngineRequest, out: Path) -> manifest.Manifest:
+def build_engine(request: EngineRequest, material: Material, out: Path) -> manifest.Manifest:
     """Build the engine folder `out`; it appears complete and verified, or not at all.
 
-    INT8 that fails the accuracy gate is built again with its most harmful units left in
-    floating point, until it holds.
+    INT8 that fails the accuracy gate is built again with ranges by other methods where none
+    was asked for, then with its most harmful units left in floating point, until it holds.
 
     Raises:
         ExportError: the compiler refused the graph or compiled it in another precision, or
             the engine disagrees with PyTorch, or loses more accuracy than it may.
     """
-    check_writable(out)
-    pairs, where = parity_pairs(request.options, request.proof)
-    gate = open_gate(request)
+    if request.options.precision == "int8" and request.source.calibration is None:
+        request = request.with_ranges(material.artefacts[0])
+    gate = open_gate(request, material)
     with replacing_folder(out) as folder, _named(folder, out):
         while True:
-            complete, spared = _attempt(request, folder, gate, pairs, where)
-            if spared is None:
+            complete, after = _attempt(request, folder, gate, material)
+            if after is None:
                 return complete
-            request = request.sparing(spared)
+            request = after
             _empty(folder)
 
 
@@ -84,9 +89,9 @@ def _named(temporary: Path, out: Path) -> Iterator[None]:
 
 
 def _attempt(
-    request: EngineRequest, folder: Path, gate: Gate | None, pairs: list[Pair], where: str
-) -> tuple[manifest.Manifest, tuple[str, ...] | None]:
-    """One engine in `folder`, and the units to spare where it fails the gate."""
+    request: EngineRequest, folder: Path, gate: Gate | None, material: Material
+) -> tuple[manifest.Manifest, EngineRequest | None]:
+    """One engine in `folder`, and what to build instead where it fails the gate."""
     source, options, target = request.source, request.options, request.target
     cli.note(f"exporting {source.checkpoint} at {options.height}x{options.width}")
     model = export_onnx(deploy_graph(source.network, options, source.calibration), options)
@@ -95,22 +100,23 @@ def _attempt(
     proved = prove_precision(folder, model, request)
     built = _manifest(request, model, version, manifest.payload_of(folder, names))
     built.write(folder)
-    cli.note(f"comparing with PyTorch on {where}")
+    cli.note(f"comparing with PyTorch on {material.pairs_from}")
     if target.nvidia:
         what = "its ONNX graph on ONNX Runtime"
-        verified = _verified(what, graph_runner(model, options), request, gate, pairs)
+        verified = _verified(what, graph_runner(model, options), request, gate, material)
     else:
         with load_engine(folder) as engine:
-            verified = _verified("the engine", engine_runner(engine), request, gate, pairs)
+            verified = _verified("the engine", engine_runner(engine), request, gate, material)
     parity, comparison = verified
     if gate and comparison and comparison.broken(request.proof.limits):
-        return built, gate.rescue(comparison, options.high_precision)
+        return built, gate.rescue(request, comparison)
     verification = {
         "status": manifest.COMPILED_NOT_RUN if target.nvidia else manifest.RAN,
-        "parity": {**parity, "pairs": where},
+        "parity": {**parity, "pairs": material.pairs_from},
         "precision": proved,
+        "ranges": ranges_record(request, gate),
         "high_precision": list(options.high_precision),
-        "gate": _gate(gate, comparison) if gate and comparison else None,
+        "gate": _gate(request, material, comparison) if comparison else None,
     }
     complete = replace(built, verification=verification)
     complete.write(folder)
@@ -118,17 +124,17 @@ def _attempt(
     return complete, None
 
 
-def _gate(gate: Gate, comparison: Comparison) -> dict[str, Any]:
-    split = gate.request.proof.split
-    return {"split": split, "disasters": list(gate.disasters), **comparison.as_dict()}
+def _gate(request: EngineRequest, material: Material, comparison: Comparison) -> dict[str, Any]:
+    where = {"split": request.proof.split, "disasters": list(material.disasters)}
+    return {**where, **comparison.as_dict()}
 
 
 def _verified(
-    what: str, run: Runner, request: EngineRequest, gate: Gate | None, pairs: list[Pair]
+    what: str, run: Runner, request: EngineRequest, gate: Gate | None, material: Material
 ) -> tuple[dict[str, Any], Comparison | None]:
     """Parity with PyTorch, and the comparison of accuracy where there is a gate."""
-    parity = prove(what, run, request.source.network, pairs, request.options)
-    return {"what": what, **parity}, gate.reference.compare(run) if gate else None
+    parity = prove(what, run, request.source.network, material.pairs, request.options)
+    return {"what": what, **parity}, gate.compare(request, run) if gate else None
 
 
 def _compile(model: onnx.ModelProto, folder: Path, request: EngineRequest) -> tuple[list[str], str]:

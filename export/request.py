@@ -7,8 +7,9 @@ from pathlib import Path
 
 from calibration.gate import Limits
 from export.deploy import DeployOptions
-from export.source import Source
+from export.source import Ranges, Source
 from export.targets import Target
+from train.quantisation.artefact import Artefact
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,14 @@ class EngineRequest:
     proof: Proof = field(default_factory=Proof)
     gsd_m: tuple[float, ...] | None = None
     """Metres of the least and the largest pixel that the network was trained on."""
+
+    ranges: Ranges = field(default_factory=Ranges)
+    """Where INT8's come from, if `source` has none."""
+
+    def with_ranges(self, artefact: Artefact) -> EngineRequest:
+        """The same with these ranges, every unit rounded."""
+        source = replace(self.source, calibration=artefact)
+        return replace(self.sparing(()), source=source)
 
     def sparing(self, units: tuple[str, ...]) -> EngineRequest:
         """The same with some HRNet units left in floating point."""

@@ -28,12 +28,13 @@ def main(args: argparse.Namespace) -> None:
     from export.deploy import deploy_graph
     from export.onnx_graph import OPSET, export_onnx, save_onnx
     from export.request import Proof
-    from export.source import Ranges, open_source
+    from export.source import Ranges, load_source, with_ranges
     from export.verify import graph_runner, parity_pairs, prove
     from runtime.files import check_writable, replacing
 
     check_writable(args.out)
-    source = open_source(args.checkpoint, options.precision, Ranges(args.calibration))
+    ranges = Ranges(args.calibration)
+    source = with_ranges(load_source(args.checkpoint), options.precision, ranges)
     cli.note(f"exporting {source.checkpoint} ({source.parameters / 1e6:.1f} M parameters)")
     model = export_onnx(deploy_graph(source.network, options, source.calibration), options)
     pairs, description = parity_pairs(options, Proof(parity_pairs=1))

@@ -36,6 +36,28 @@ def check_writable(path: Path) -> None:
         raise OSError(error.errno, what, str(path)) from error
 
 
+def check_file(path: Path) -> None:
+    """`check_writable` of what is to be a file.
+
+    Raises:
+        OSError: nothing can be made there, or it is a folder.
+    """
+    _refuse_folder(Path(path))
+    check_writable(path)
+
+
+def check_space(path: Path, size: int) -> None:
+    """OSError unless the disk of `path` has room for `size` bytes."""
+    folder = next(each for each in Path(path).absolute().parents if each.exists())
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        what = (
+            f"{folder} has {free / 1e6:.0f} MB free, at least {size / 1e6:.0f} MB are needed; make "
+            "room, or choose another place"
+        )
+        raise OSError(errno.ENOSPC, what, str(path))
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it becomes `path`, on error it goes.
@@ -43,8 +65,7 @@ def replacing(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffix, since many writers choose a format by it.
     """
     path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "is a folder, expected a file's name", str(path))
+    _refuse_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
         prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent
@@ -155,6 +176,11 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder, expected a file's name", str(path))
 
 
 def _umask() -> int:

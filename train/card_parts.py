@@ -20,6 +20,7 @@ from train.config import TrainConfig
 from train.data_summary import DataSummary, SplitSummary, origins
 from train.markdown import bullets, fenced, listed, plain, table, yaml_text
 from train.model import ModelConfig
+from train.precision import RECORDS
 
 FILE_NAME = "README.md"
 LIBRARY = "dual-hrnet-edge"
@@ -73,6 +74,7 @@ class Training:
     """What a checkpoint tells of how its network was made; None where it does not.
 
     metrics: its scores on the split it was validated on, or nothing.
+    precision: that its forward passes were computed in, whatever the configuration left open.
     """
 
     model: ModelConfig
@@ -81,6 +83,7 @@ class Training:
     config: TrainConfig | None
     data: DataSummary | None
     metrics: Mapping[str, Any]
+    precision: str | None = None
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Training:
@@ -95,6 +98,7 @@ class Training:
             config,
             checkpoint.data,
             checkpoint.metrics,
+            RECORDS.get(str((checkpoint.resume or {}).get("precision", NOT_RECORDED))),
         )
 
     @property
@@ -225,9 +229,10 @@ def _procedure(training: Training) -> str:
     text += "\n\n#### Training Hyperparameters\n\n"
     if config is None:
         return f"{text}{NOT_RECORDED.capitalize()}, or by another version of the toolkit."
+    regime = f", computed in {training.precision}" if training.precision else ""
     return (
         f"{text}The weights are those after epoch {training.epoch} of {config.epochs}, "
-        f"{training.step} steps.\n\n" + fenced(yaml_text(_without_folders(config)), "yaml")
+        f"{training.step} steps{regime}.\n\n" + fenced(yaml_text(_without_folders(config)), "yaml")
     )
 
 

@@ -130,7 +130,9 @@ class OptimConfig(_Section):
         None, gt=0, lt=1, description="decay of the averaged weights that are validated and saved"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="of the forward pass; auto: bf16, or fp16, on a GPU and fp32 on a CPU"
+        "auto",
+        description="of the forward pass; auto: bf16 where the hardware is faster in it, else fp16 "
+        "on a GPU and fp32 on a processor",
     )
     sync_batch_norm: bool = Field(False, description="statistics over all ranks; GPUs only")
     freeze_batch_norm: bool = Field(False, description="running statistics stay as they are")

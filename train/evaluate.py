@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime import cli
 from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES
-from runtime.errors import ConfigError, DataError
+from runtime.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,9 +112,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    if args.out is not None and args.out.is_dir():
-        raise ConfigError(f"--out {args.out}: is a folder; expected the name of a file")
-    from runtime.files import check_writable, write_json
+    from runtime.files import check_file, write_json
     from train.checkpoint import load_checkpoint
     from train.distributed import pick_device
     from train.model.decode import check_threshold
@@ -122,7 +120,7 @@ def main(args: argparse.Namespace) -> None:
 
     check_threshold(args.threshold)
     if args.out is not None:
-        check_writable(args.out)
+        check_file(args.out)
     device = pick_device(args.device)
     tiles = labelled_tiles(args.data, args.split)
     network = load_checkpoint(args.checkpoint).network().to(device)

@@ -20,7 +20,7 @@ from train.losses import StepSums, dice_sums, step_losses, target_sums
 from train.model import DualHRNet
 from train.model.dual_hrnet import normalise
 from train.model.statistics import still_statistics
-from train.precision import autocast_dtype
+from train.precision import choose_precision
 from train.quantisation.artefact import Artefact
 from train.quantisation.qat import quantised_training_graph
 
@@ -49,8 +49,13 @@ class Learner:
         world: World,
         teacher: DualHRNet | None = None,
         calibration: Artefact | None = None,
+        began: str | None = None,
     ) -> None:
-        """calibration: with it, forward passes round as the INT8 engine of these ranges does."""
+        """
+        Args:
+            calibration: with it, forward passes round as the INT8 engine of these ranges does.
+            began: `Precision.record` of the run that goes on.
+        """
         optim = config.optim
         self.config, self.world = config, world
         layout = torch.channels_last if optim.channels_last else torch.contiguous_format
@@ -75,9 +80,9 @@ class Learner:
             devices = [world.device.index] if world.device.type == "cuda" else None
             self.parallel = DistributedDataParallel(self.forward, device_ids=devices)
         self.optimizer = build_optimizer(network, config)
-        self.autocast = autocast_dtype(optim.precision, world.device)
+        self.precision = choose_precision(optim.precision, world, began)
         self.scaler = torch.amp.GradScaler(
-            world.device.type, enabled=self.autocast is torch.float16
+            world.device.type, enabled=self.precision.dtype is torch.float16
         )
 
     @property
@@ -224,9 +229,8 @@ class Learner:
         return batch["building"].to(device), batch["damage"].to(device)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(
-            self.world.device.type, self.autocast, enabled=self.autocast is not None
-        )
+        dtype = self.precision.dtype
+        return torch.autocast(self.world.device.type, dtype, enabled=dtype is not None)
 
     def _exchange(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
         """Gradients stay on this rank until the last forward pass of a step exchanges them all."""

@@ -99,7 +99,9 @@ def train(
     splits = config.data.train_split, config.data.val_split
     summarised = data_summary(data, splits[0], train_tiles, splits[1], val_tiles)
     loader, sampler = build_loader(train_tiles, config, masks, world)
-    learner = build_learner(config, world, resumed=before is not None)
+    learner = build_learner(config, world, before)
+    if world.leads:
+        cli.note(f"precision {learner.precision.name}: {learner.precision.why}")
     progress = restore(before, learner, used, sampler.steps) if before else Progress()
     with on_sigterm() as interrupt:
         journal = Journal(out / "tensorboard", progress.step + 1) if world.leads else None

@@ -12,7 +12,7 @@ from runtime.errors import CheckpointError, ConfigError, DataError
 from runtime.files import sha256, write_bytes
 from runtime.manifest import STRIDE
 from train.check import TileFacts, check_tiles, merge, smallest_side
-from train.checkpoint import load_checkpoint
+from train.checkpoint import Checkpoint, load_checkpoint
 from train.config import DistillConfig, TrainConfig
 from train.dataset import CropDataset
 from train.distributed import World
@@ -114,10 +114,11 @@ def fingerprint(train_tiles: list[TileFacts], val_tiles: list[TileFacts]) -> str
     return digest.hexdigest()
 
 
-def build_learner(config: TrainConfig, world: World, *, resumed: bool) -> Learner:
+def build_learner(config: TrainConfig, world: World, before: Checkpoint | None) -> Learner:
     """A fresh network, or the one of `init`, with its teacher if it has one.
 
-    With `resumed`, its weights are about to be replaced, and `init` need not be there.
+    Where a run goes on from `before`, its weights are about to be replaced, and `init` need not
+    be there.
 
     Raises:
         CheckpointError: `init` is of another architecture.
@@ -125,7 +126,7 @@ def build_learner(config: TrainConfig, world: World, *, resumed: bool) -> Learne
         CalibrationError: the calibration cannot be used, or is not that of `init`.
     """
     network = build_network(config.model, config.seed)
-    if config.init and not resumed:
+    if config.init and not before:
         given = load_checkpoint(config.init)
         _same_architecture(config.init, given.model, config.model)
         network = given.network()
@@ -133,10 +134,11 @@ def build_learner(config: TrainConfig, world: World, *, resumed: bool) -> Learne
     calibration = None
     if config.qat:
         calibration = read_artefact(config.qat.calibration)
-        if config.init and not resumed:
+        if config.init and not before:
             preprocessing = preprocessing_of(config.model.mean, config.model.std)
             calibration.check_belongs(sha256(config.init), preprocessing)
-    return Learner(network, config, world, teacher, calibration)
+    began = before.resume["precision"] if before and before.resume else None
+    return Learner(network, config, world, teacher, calibration, began)
 
 
 def _same_architecture(path: Path, given: ModelConfig, wanted: ModelConfig) -> None:

@@ -72,7 +72,7 @@ def checkpoint_of(
             "best_score": progress.best_score,
             "world_size": learner.world.size,
             "tiles": tiles,
-            "precision": str(learner.autocast),
+            "precision": learner.precision.record,
             "calibration": _ranges_of(learner),
             "random_states": learner.world.gather(states),
             "learner": learner.state(),
@@ -133,10 +133,10 @@ def restore(checkpoint: Checkpoint, learner: Learner, tiles: str, steps: int) ->
             f"{path}: the run was started with other tiles than the usable ones of --data now; "
             f"restore them, or train anew from it with init={path}"
         )
-    if saved["precision"] != str(learner.autocast):
+    if saved["precision"] != learner.precision.record:
         raise CheckpointError(
-            f"{path}: the run's number format is {saved['precision']}, here it would be "
-            f"{learner.autocast}; resume it on the same kind of device"
+            f"{path}: its precision is {saved['precision']}, the run's configuration asks for "
+            f"{learner.precision.name}; {_ALTERED}"
         )
     if saved.get("calibration") != _ranges_of(learner):
         raise CheckpointError(

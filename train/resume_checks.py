@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from train.precision import RECORDS
+
 _TYPES: dict[str, type | tuple[type, ...]] = {
     **{
         "batches": int,
@@ -26,10 +28,13 @@ _STATES = ({"step", "exp_avg", "exp_avg_sq"}, {"momentum_buffer"}, set())
 
 
 def fault_of_types(saved: Mapping[str, Any]) -> str | None:
-    """What is wrong with the types of `Checkpoint.resume`, in words; None if nothing is."""
+    """What is wrong with the types of `Checkpoint.resume`, and with its number format, in words;
+    None if nothing is."""
     for key, kind in _TYPES.items():
         if not isinstance(saved[key], kind) or isinstance(saved[key], bool):
             return f"its {key} is a {type(saved[key]).__name__}"
+    if saved["precision"] not in RECORDS:
+        return f"its precision is {saved['precision'][:80]}, expected {', '.join(RECORDS)}"
     return None
 
 

@@ -45,9 +45,11 @@ def main(args: argparse.Namespace) -> None:
 
     from benchmarks.accuracy.score import score_engine
     from runtime.engine import load_engine
-    from runtime.files import write_json
+    from runtime.files import check_file, write_json
     from train.evaluate import labelled_tiles
 
+    if args.out is not None:
+        check_file(args.out)
     tiles = labelled_tiles(args.data, args.split)
     with load_engine(args.engine, args.threads) as engine:
         scored = score_engine(engine, tqdm(tiles, desc=f"{args.engine.name}", unit="tile"))

@@ -24,6 +24,8 @@ from runtime.manifest import STRIDE, Manifest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from train.xbd import Tile
+
 UNTRAINED = "no trained weights"
 
 
@@ -93,10 +95,15 @@ def main(args: argparse.Namespace) -> None:
     _check(args)
     from benchmarks.machine import describe_machine
     from runtime import host
-    from runtime.files import write_json
+    from runtime.files import check_file, write_json
+    from train.evaluate import labelled_tiles
 
     threads = args.threads or host.physical_cores()
     layout = Layout(args.out)
+    for path in (layout.record, args.plot):
+        if path is not None:
+            check_file(path)
+    tiles = labelled_tiles(args.data, args.split) if args.data is not None else []
     cells, failed = sweep(args), []
     machine = describe_machine()
     built = []
@@ -106,7 +113,7 @@ def main(args: argparse.Namespace) -> None:
             built.append(cell)
         except ToolkitError as error:
             failed.append({"name": cell.name, "reason": str(error)})
-    scored = scores(built, layout, args)
+    scored = scores(built, layout, tiles, args)
     measured = costs(built, layout, args.rounds, threads, failed)
     points = [
         point(cell, Manifest.read(layout.engine(cell)), measured[cell.name], scored[cell.name])
@@ -147,16 +154,14 @@ def sweep(args: argparse.Namespace) -> list[Cell]:
 
 
 def scores(
-    cells: Sequence[Cell], layout: Layout, args: argparse.Namespace
+    cells: Sequence[Cell], layout: Layout, tiles: Sequence[Tile], args: argparse.Namespace
 ) -> dict[str, dict[str, Any] | str]:
     """By name the accuracy record; or, in words, why there is none."""
     found: dict[str, dict[str, Any] | str] = dict.fromkeys((c.name for c in cells), "no --data")
     if args.data is None:
         return found
     from benchmarks.dataset import describe_data
-    from train.evaluate import labelled_tiles
 
-    tiles = labelled_tiles(args.data, args.split)
     described = describe_data(args.data, args.split, tiles)
     for cell in cells:
         if not cell.trained:

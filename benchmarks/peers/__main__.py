@@ -73,9 +73,11 @@ def main(args: argparse.Namespace) -> None:
     for name, lowest in (("rounds", 1), ("compile_limit", 1), ("threads", 1)):
         if (value := getattr(args, name)) is not None and value < lowest:
             raise ConfigError(f"--{name.replace('_', '-')} {value}: expected at least {lowest}")
-    from runtime.files import sha256, write_json
+    from runtime.files import check_file, sha256, write_json
     from train.checkpoint import load_checkpoint
 
+    if args.out is not None:
+        check_file(args.out)
     digest = sha256(args.checkpoint) if args.checkpoint.is_file() else ""
     size, threshold = agreed_input(args.engine, digest, args.size)
     network = load_checkpoint(args.checkpoint).network()

@@ -72,9 +72,12 @@ def main(args: argparse.Namespace) -> None:
     from benchmarks.report.plans import plans
     from benchmarks.report.scenes import gather
     from benchmarks.report.verdict import verdicts
-    from runtime.files import write_bytes
+    from runtime.files import check_file, write_bytes
     from train.xbd import find_tiles
 
+    for path in (args.out, args.markdown):
+        if path is not None:
+            check_file(path)
     findings = collect(args.engine, args.figures)
     tiles = find_tiles(args.data, args.split)
     _check_data(findings, tiles, args)

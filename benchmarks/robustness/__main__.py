@@ -70,9 +70,11 @@ def main(args: argparse.Namespace) -> None:
     from benchmarks.engines import identify
     from benchmarks.machine import describe_machine
     from runtime.engine import load_engine
-    from runtime.files import write_json
+    from runtime.files import check_file, write_json
     from train.evaluate import labelled_tiles
 
+    if args.out is not None:
+        check_file(args.out)
     tiles = spread(labelled_tiles(args.data, args.split), args.tiles)
     with load_engine(args.engine, args.threads) as engine:
         found = measure(engine, tqdm(tiles, desc=args.engine.name, unit="tile"), levels)

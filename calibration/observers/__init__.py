@@ -13,7 +13,7 @@ from calibration.observers.entropy import (
     EntropyObserver,
     entropy_threshold,
 )
-from calibration.observers.histogram import RESOLUTION, MagnitudeHistogram
+from calibration.observers.histogram import RESOLUTION, HistogramObserver, MagnitudeHistogram
 from calibration.observers.minmax import MinMaxObserver
 from calibration.observers.mse import MseObserver, expected_error
 from calibration.observers.percentile import PercentileObserver
@@ -32,6 +32,7 @@ __all__ = [
     "RESOLUTION",
     "Divergence",
     "EntropyObserver",
+    "HistogramObserver",
     "MagnitudeHistogram",
     "MinMaxObserver",
     "MseObserver",

@@ -101,6 +101,12 @@ class HistogramObserver(MinMaxObserver):
             return largest  # all zero, or too small to tell apart
         return min(self._threshold(counts, self._histogram.width), largest)
 
+    def seen_as(self, kind: type[MinMaxObserver]) -> MinMaxObserver:
+        other = super().seen_as(kind)
+        if isinstance(other, HistogramObserver):
+            other._histogram = self._histogram
+        return other
+
     @property
     def counts(self) -> np.ndarray:
         """float64 [RESOLUTION], how many magnitudes fell into each bin."""

@@ -35,6 +35,12 @@ class MinMaxObserver:
         """The range to quantise over: [-amax, amax]. 0 where nothing but zeros came."""
         return 0.0 if self._extremes is None else self._largest().item()
 
+    def seen_as(self, kind: type[MinMaxObserver]) -> MinMaxObserver:
+        """An observer of another kind that has seen the same stream."""
+        other = kind()
+        other._extremes = self._extremes
+        return other
+
     def _largest(self) -> Tensor:
         """float32 [], the largest magnitude so far, or NaN. After the first update."""
         assert self._extremes is not None

@@ -57,6 +57,9 @@ What `build_engine` measured before the folder appeared. It is free of form for 
 `max_building_difference` and `max_confidence_difference` (0 to 255) |
 | `precision` | object | of the compiled layers: number of `convolutions`, `flops_by_precision`, \
 and the `mixed` ones that `--allow-mixed` or the gate permitted |
+| `ranges` | object or null | INT8: `method`, whose ranges were taken, and \
+`tried`: of each method that was built, its `score`, `losses` and the limits `broken`; \
+null for other precisions |
 | `high_precision` | array of string | units of the network that INT8 left in floating point |
 | `gate` | object or null | accuracy against FP32 on labelled scenes: \
 `scenes`, and the figures of `reference` (FP32) and `candidate` (this engine); \

@@ -21,6 +21,7 @@ from benchmarks.pareto.front import on_front
 from benchmarks.pareto.sweep import Cell, Layout, costs, turns
 from runtime.manifest import FILE_NAME
 from train.checkpoint import load_checkpoint, save_checkpoint
+from train.evaluate import labelled_tiles
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -160,15 +161,16 @@ def test_a_score_is_the_accuracy_commands_or_unknown(
     random, trained, odd = _cell(False, 64), _cell(True, 64, "int8"), _cell(True, 96)
     make_engine(layout.engine(trained))  # the others have none: asked for it, they would fail
     args = argparse.Namespace(data=tiny_data, split="test")
-    found = scores([random, trained, odd], layout, args)
+    tiles = labelled_tiles(tiny_data, "test")
+    found = scores([random, trained, odd], layout, tiles, args)
     assert found[random.name] == UNTRAINED
     assert found[trained.name]["figures"]["score"] == pytest.approx(expected_score["score"])
     assert found[odd.name] == "tiles cannot be cut into windows of 96x96"
     written = layout.accuracy(trained).stat().st_mtime_ns
-    assert scores([trained], layout, args)[trained.name] == found[trained.name]
+    assert scores([trained], layout, tiles, args)[trained.name] == found[trained.name]
     assert layout.accuracy(trained).stat().st_mtime_ns == written
     args.data = None
-    assert scores([trained], layout, args) == {trained.name: "no --data"}
+    assert scores([trained], layout, tiles, args) == {trained.name: "no --data"}
 
 
 def test_what_was_measured_is_kept_while_engine_and_conditions_are_the_same(

@@ -58,6 +58,19 @@ def test_a_name_stands_for_one_line() -> None:
         variants([Path("x/a.yaml"), Path("y/a.yaml")], [], [])
 
 
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [("x optim.ema=2", "optim.ema"), ("x data.val_split=hold", "hold/images: no such folder")],
+)
+def test_a_fault_of_the_last_line_is_found_before_the_first_is_trained(
+    synthetic: Path, tmp_path: Path, error_line: Callable, variant: str, message: str
+) -> None:
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    line = ("--config", tmp_path / "quick.yaml", "--data", synthetic, "--out", tmp_path / "runs")
+    assert message in error_line("benchmarks.training", *line, "--variant", variant)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_means_are_over_the_seeds() -> None:
     found = average([{"score": 0.1, "damage_f1": 0.0}, {"score": 0.3, "damage_f1": 0.5}])
     assert found["score"] == pytest.approx(0.2)

@@ -105,7 +105,7 @@ def test_int8_calibrates_by_itself_and_holds_its_gate(
     )  # fmt: skip
     result = command(*line, "--gate-score", 1, "--gate-f1", 1)
     assert result.returncode == 0, result.stderr
-    assert "no --calibration given: observing minmax ranges on 4 tiles" in result.stderr
+    assert "observing minmax, mse, percentile ranges on 4 tiles" in result.stderr
     verification = Manifest.read(out).verification
     assert verification["gate"]["scenes"] == 1
     assert verification["high_precision"] == []

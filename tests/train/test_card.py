@@ -66,7 +66,9 @@ def test_a_run_leaves_a_card_of_its_best_checkpoint(run: Path, synthetic: Path) 
     assert "drawn by a program" in text
     parameters = sum(each.numel() for each in best.network().parameters())
     assert f"**Parameters:** {parameters:,}" in text
-    assert "after epoch 1 of 1, 2 steps" in text
+    record = best.resume["precision"]
+    used = {"None": "fp32", "torch.bfloat16": "bf16", "torch.float16": "fp16"}[record]
+    assert f"after epoch 1 of 1, 2 steps, computed in {used}." in text
 
 
 def test_a_card_names_no_folder_of_the_machine(run: Path, synthetic: Path) -> None:

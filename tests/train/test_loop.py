@@ -18,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from train.checkpoint import load_checkpoint
 from train.evaluate import score_tiles
+from train.precision import RECORDS, processor_flags
 from train.xbd import find_tiles
 
 REPOSITORY = Path(__file__).parents[2]
@@ -211,6 +212,33 @@ def test_other_tiles_cannot_resume(trained, data, tmp_path, error_line) -> None:
     assert "started with other tiles" in line
 
 
+@pytest.mark.parametrize("began", RECORDS)
+def test_a_run_goes_on_in_the_precision_that_it_began_with(
+    data, tmp_path, command, error_line, began
+) -> None:
+    """Its record is changed to what another machine would have taken."""
+    epoch = "schedule=[{epochs: 1, rate: 0.001}]"
+    result = command("train", *_arguments(data, tmp_path, epoch, "optim.save_every=null"))
+    assert result.returncode == 0, result.stderr
+    content = torch.load(tmp_path / "last.pt", weights_only=True)
+    flags = processor_flags()
+    fast = {"amx_bf16", "avx512_bf16"} & flags
+    assert content["resume"]["precision"] == str(torch.bfloat16 if fast else None)
+    content["resume"]["precision"] = began
+    content.update(epoch=0, step=0)
+    content["resume"].update(batches=0)
+    scaler = torch.amp.GradScaler("cpu", enabled=began == "torch.float16")
+    content["resume"]["learner"]["scaler"] = scaler.state_dict()
+    torch.save(content, tmp_path / "last.pt")
+    resumed = (epoch, "optim.save_every=null", "--resume")
+    result = command("train", *_arguments(data, tmp_path, *resumed))
+    assert result.returncode == 0, result.stderr
+    assert f"precision {RECORDS[began]}: as the run began" in result.stderr
+    assert load_checkpoint(tmp_path / "last.pt").resume["precision"] == began
+    line = error_line("train", *_arguments(data, tmp_path, *resumed, "optim.precision=bf16"))
+    assert "optim.precision (was auto, is bf16)" in line
+
+
 def test_weights_alone_cannot_resume(trained, data, tmp_path, error_line, small_checkpoint) -> None:
     shutil.copy(small_checkpoint, tmp_path / "last.pt")
     line = error_line("train", *_arguments(data, tmp_path, "--resume"))
@@ -360,6 +388,7 @@ ALTERED = {
     "batches -1": (_of_resume(batches=-1), "its batches are -1, expected 0 to 6"),
     "score nan": (_of_resume(best_score=float("nan")), "its best_score is nan, expected 0 to 1"),
     "score text": (_of_resume(best_score="x"), "its best_score is a str"),
+    "precision": (_of_resume(precision="x"), "its precision is x, expected None, torch.bfloat16"),
     "learner": (_of_resume(learner=5), "its learner is a int"),
     "betas": (
         _of_optimizer(lambda o: o["param_groups"][0].update(betas=(5, 5))),
