@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from train.sampling import Draw
     from train.xbd import Tile
 
-CONFIG = Path(__file__).parents[1] / "train" / "configs" / "w48.yaml"
+CONFIG = Path("w48")
 
 DECODING, CACHED, UNCACHED = "decoding alone", "with the mask cache", "without it"
 
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         default=CONFIG,
         metavar="YAML",
-        help="training configuration (default: w48.yaml)",
+        help="training configuration (default: w48)",
     )
     p.add_argument("--pairs", type=int, default=16, metavar="N", help="draws a round (default: 16)")
     p.add_argument("--rounds", type=int, default=7, metavar="N", help="rounds (default: 7)")

@@ -22,7 +22,7 @@ from runtime.manifest import STRIDE
 if TYPE_CHECKING:
     import torch
 
-W48 = Path(__file__).parents[1] / "train" / "configs" / "w48.yaml"
+W48 = Path("w48")
 GIB = 2**30
 
 STEPS = 2
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         default=W48,
         metavar="YAML",
-        help="training configuration (default: w48.yaml)",
+        help="training configuration (default: w48)",
     )
     p.add_argument(
         "--size", type=int, default=512, metavar="S", help="side of an image, pixels (default: 512)"

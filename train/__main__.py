@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
         required=True,
         type=Path,
         metavar="YAML",
-        help="configuration, such as those in train/configs/",
+        help="YAML file, or a shipped one by its name: w18 to w64, demo, sample, ablation/se, ...",
     )
     p.add_argument("--data", required=True, type=Path, metavar="DIR", help="xBD data set")
     p.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of this run")

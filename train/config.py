@@ -18,6 +18,7 @@ from pydantic import (
 from runtime.errors import ConfigError
 from runtime.manifest import STRIDE
 from train.model.config import ModelConfig
+from train.shipped import find_config
 from train.yaml_text import parse_yaml
 
 _LARGEST_STEP = 1e30
@@ -253,17 +254,13 @@ class TrainConfig(_Section):
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
-    """Read a YAML file and apply `section.key=value` overrides (values are YAML).
+    """Read a YAML file, or a shipped one by its name, and apply `section.key=value` overrides
+    (values are YAML).
 
     Raises:
         ConfigError: names the file, the key, what was found and what is allowed.
     """
-    try:
-        text = Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such config; see train/configs/") from error
-    except IsADirectoryError as error:
-        raise ConfigError(f"{path}: a folder; expected a YAML file, see train/configs/") from error
+    text = find_config(Path(path)).read_bytes()
     content = parse_yaml(text, str(path))
     if not isinstance(content, dict):
         found = "nothing" if content is None else f"a {type(content).__name__}"

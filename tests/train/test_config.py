@@ -9,6 +9,7 @@ import pytest
 
 from runtime.errors import ConfigError
 from train.config import load_config
+from train.shipped import find_config
 
 CONFIGS = Path(__file__).parents[2] / "train" / "configs"
 
@@ -81,6 +82,35 @@ def test_missing_and_garbled_files(tmp_path: Path) -> None:
         path.write_text(content)
         with pytest.raises(ConfigError, match="config.yaml"):
             load_config(path)
+
+
+@pytest.mark.parametrize("name", ["demo", "demo.yaml", "train/configs/demo.yaml"])
+def test_a_shipped_config_is_found_by_its_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()  # a run's folder hides nothing
+    assert load_config(Path(name)) == load_config(CONFIGS / "demo.yaml")
+    assert find_config(Path("ablation/se")) == CONFIGS / "ablation" / "se.yaml"
+
+
+def test_a_file_that_is_there_comes_before_a_shipped_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = (CONFIGS / "demo.yaml").read_text().replace("\nseed:", "\n#seed:") + "\nseed: 4711\n"
+    (tmp_path / "w48.yaml").write_text(own)
+    assert load_config(Path("w48.yaml")).seed == 4711
+    assert load_config(Path("w48")).seed != 4711
+
+
+@pytest.mark.parametrize("name", ["w49", "../train/config", "ablation", ".", "train/configs"])
+def test_other_names_are_refused_with_those_that_are_there(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="expected a YAML file, or one of .*ablation/se.*w48"):
+        load_config(Path(name))
 
 
 def test_command_reports_an_unknown_key_in_one_line(error_line: Callable, tmp_path: Path) -> None:
