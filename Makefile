@@ -44,7 +44,8 @@ example-engine: install
 	rm -rf $(EXAMPLE)
 	$(BIN)/python -m train.synthesize --out $(EXAMPLE)/data --tiles 250 --size 256
 	$(BIN)/python -m train --config train/configs/ablation/siamese.yaml \
-		--data $(EXAMPLE)/data --out $(EXAMPLE)/run data.val_split=test
+		--data $(EXAMPLE)/data --out $(EXAMPLE)/run data.val_split=test \
+		optim.precision=fp32
 	$(BIN)/python -m export.build_engine --fp32 --target onnxruntime --size 256 256 \
 		--checkpoint $(EXAMPLE)/run/best.pt --data $(EXAMPLE)/data --split test \
 		--parity-pairs 4 --out runtime/example/engine

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.demo.layout import ENGINES, QUICK_ENGINES, EnginePlan, Layout
+from benchmarks.demo.layout import ENGINES, FULL_ENGINES, EnginePlan, Layout
 from benchmarks.demo.steps import Demo, Step, synthesise
 from runtime import cli
 from runtime.errors import ConfigError, ToolkitError
@@ -50,8 +50,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--full",
         action="store_true",
-        help="learn for longer, and also measure the score on worse images, other libraries, and "
-        "smaller windows",
+        help="learn and time for longer; also build FP32 for OpenVINO, and measure the score on "
+        "worse images, other libraries, and smaller windows",
     )
     p.add_argument("--quick", action="store_true", help="pass through the steps, learn nothing")
     return p
@@ -177,7 +177,7 @@ def _open(layout: Layout, args: argparse.Namespace) -> tuple[Demo, list[Tile]]:
 
 def _build(demo: Demo, runner: Runner) -> list[EnginePlan]:
     built = []
-    for plan in QUICK_ENGINES if demo.quick else ENGINES:
+    for plan in FULL_ENGINES if demo.full and not demo.quick else ENGINES:
         if plan.installed:
             runner.run(demo.build(plan))
             built.append(plan)

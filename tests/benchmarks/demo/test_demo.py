@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from benchmarks.demo.layout import INT8, QUICK_ENGINES
+from benchmarks.demo.layout import ENGINES, INT8
 from runtime.options import raster_installed
 
 FULL = ("worse images", "their peers", "latency against memory")
@@ -22,7 +22,7 @@ def test_the_demo_goes_from_data_to_report(demo):
     out, _ = demo
     summary = json.loads((out / "summary.json").read_text())
     by_name = {engine["name"]: engine for engine in summary["engines"]}
-    assert set(by_name) == {plan.name for plan in QUICK_ENGINES if plan.installed}
+    assert set(by_name) == {plan.name for plan in ENGINES if plan.installed}
     for engine in by_name.values():
         assert (engine["score"] is not None) == (engine["status"] == "ran")
         assert bool(engine["latency"]) == (engine["status"] == "ran")
