@@ -1,8 +1,8 @@
 """The wheel on 64-bit ARM, emulated: ``python -m tests.install.aarch64 --out DIR``.
 
 Debian's own Python of that processor is unpacked in DIR (debootstrap fetches it), the wheel and
-the libraries are put there by this machine's pip, and qemu's user mode runs them in that folder as
-its root. Nothing is registered with the kernel or mounted; root is needed for the two programs
+the libraries are put there by this machine's pip, and qemu's user mode runs them in that folder.
+Nothing is registered with the kernel or mounted; root is needed for the two programs
 that need it, debootstrap and chroot:
 
     apt-get install debootstrap qemu-user-static
@@ -107,12 +107,17 @@ def _map(root: Path, python: str, target: str, processor: str, subject: Subject)
     shutil.copytree(subject.engine(target), inside.engine(target))
     for ours, theirs in zip(subject.pair(), inside.pair(), strict=True):
         shutil.copyfile(ours, theirs)
-    there = Subject(Path("/subject"))
-    environ = {"QEMU_CPU": processor, "PYTHONPATH": "/site", "HOME": "/root"}
-    environ |= {"XDG_CACHE_HOME": "/root/cache"}
-    line = ["chroot", root, f"/{EMULATOR}", f"/usr/bin/{python}", "-m"]
+    # ONNX Runtime does not start where it sees the /sys of another processor, and OpenVINO never
+    # ends where it sees none: the folder is the root of the one, and comes first for the other.
+    if target == "onnxruntime":
+        seen, line = Path("/"), ["chroot", root, f"/{EMULATOR}", f"/usr/bin/{python}"]
+    else:
+        seen, line = root, [EMULATOR, "-L", root, root / "usr" / "bin" / python]
+    environ = {"QEMU_CPU": processor, "PYTHONPATH": str(seen / "site"), "HOME": str(seen / "root")}
+    environ |= {"XDG_CACHE_HOME": str(seen / "root" / "cache")}
+    there = Subject(seen / "subject")
     out = there.map(target)
-    call([*line, *there.prediction(target, "png", out)], root.parent, environ, 3600)
+    call([*line, "-m", *there.prediction(target, "png", out)], root.parent, environ, 3600)
     return compare(subject.map(target), inside.map(target))
 
 

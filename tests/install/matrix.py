@@ -64,7 +64,7 @@ CASES = {
     ),
     "dev": Case(
         "dev,raster,openvino", (uses.checks_the_code,), True,
-        ("pytest", "pytest-xdist", "hypothesis", "scipy", "mypy", "import-linter", "pillow"),
+        ("pytest", "pytest-xdist", "hypothesis", "scipy", "ruff", "import-linter", "pillow"),
     ),
     "tensorrt-rtx": Case(
         "export,tensorrt-rtx", (uses.compiles_for_a_gpu,), True,
