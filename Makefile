@@ -8,6 +8,8 @@ MAP ?= runs/example-map
 EXAMPLE ?= artifacts/example
 BENCH ?= artifacts/bench
 
+# The pins are for the newest Python that all of them have; older ones take what fits.
+PINS := $(shell $(PYTHON) -c 'import sys; print("--constraint constraints.txt" * (sys.version_info >= (3, 11)))')
 BIN := $(VENV)/bin
 BASE := $(VENV)/.base
 INSTALLED := $(VENV)/.installed
@@ -73,10 +75,10 @@ install: $(INSTALLED)
 
 $(BASE): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install $(PINS) --editable .
 	touch $@
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[all]"
+	$(BIN)/python -m pip install $(PINS) --editable ".[all]"
 	touch $(BASE) $@

@@ -42,13 +42,15 @@ def frames():
 
 
 def camera():
-    for _, pair in zip(range(args.frames), frames(), strict=False):
-        seen.append(time.perf_counter())
-        with contextlib.suppress(queue.Empty):
-            newest.get_nowait()  # it waits still, and this frame is newer
-        newest.put((seen[-1], pair))
-        time.sleep(args.period)
-    newest.put(None)
+    try:
+        for _, pair in zip(range(args.frames), frames(), strict=False):
+            seen.append(time.perf_counter())
+            with contextlib.suppress(queue.Empty):
+                newest.get_nowait()  # it waits still, and this frame is newer
+            newest.put((seen[-1], pair))
+            time.sleep(args.period)
+    finally:
+        newest.put(None)  # whatever ends the camera ends the loop
 
 
 with load_engine(args.engine) as engine:
@@ -59,7 +61,6 @@ with load_engine(args.engine) as engine:
             yield tuple(image[: engine.height, : engine.width] for image in frame[1])
 
     threading.Thread(target=camera, daemon=True).start()
-    # On a GPU a result is given when the next frame has come: copies and work overlap.
     for result in engine.predict_many(waiting()):
         latencies.append(1e3 * (time.perf_counter() - begun[len(latencies)]))
         destroyed = int((result.damage == 4).sum())

@@ -1,6 +1,6 @@
 """Read a map's buildings.gpkg with Python's own sqlite3: counts, areas, and a bounding box.
 
-python examples/read_geopackage.py runs/example-map/buildings.gpkg
+python examples/read_geopackage.py runs/town/buildings.gpkg
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from calibration.gate import Reference
 from calibration.scenes import Scene, check_buildings, cut_scenes
 from calibration.tiles import choose
 from export.request import EngineRequest
+from export.tta import averaged
 from export.verify import Pair, parity_pairs
 from runtime import cli
 from runtime.errors import DataError
@@ -47,7 +48,8 @@ class Material:
     @cached_property
     def reference(self) -> Reference:
         """FP32's maps of the scenes."""
-        network, options = self.request.source.network, self.request.options
+        options = self.request.options
+        network = averaged(self.request.source.network, options.tta)
         split = self.request.proof.split
         cli.note(f"accuracy of FP32 on {len(self.scenes)} labelled scenes of split {split}")
         return Reference(
@@ -104,11 +106,13 @@ def _check_split(request: EngineRequest) -> None:
     data, split = request.proof.data, request.proof.split
     if data is None or (data / split / "images").is_dir():
         return
+    if not data.is_dir():
+        raise DataError(f"--data {data}: no such folder; expected an xBD data set")
+    instead = " and pass --calibration" if request.options.precision == "int8" else ""
     found = sorted(folder.parent.name for folder in data.glob("*/images"))
     raise DataError(
         f"--split {split}: {data} has no such split to compare the engine on (found here: "
-        f"{', '.join(found) or 'none'}); name another with --split, or leave --data out and pass "
-        "--calibration"
+        f"{', '.join(found) or 'none'}); name another with --split, or leave --data out{instead}"
     )
 
 

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from runtime.errors import ConfigError
+from train.model import DualHRNet
 
 Tta = Literal["none", "flips", "rotate180", "d4"]
 """flips: as it is, left-right, up-down, both. rotate180: as it is, and turned by half.
@@ -57,6 +58,32 @@ def transformed(
     """Mean of the logits of every view, each turned back; images and logits are [N, C, H, W]."""
     found = [_back(logits(_there(pre, view), _there(post, view)), view) for view in views]
     return found[0] if len(found) == 1 else torch.stack(found).mean(0)
+
+
+class Averaged(nn.Module):
+    """The network in PyTorch with the mean of its views' logits: what a graph with views is
+    compared with. They are averaged at full size, which equals stride 4, as upsampling is linear
+    and turns with the image."""
+
+    def __init__(self, network: DualHRNet, tta: Tta) -> None:
+        super().__init__()
+        self.network, self.config, self.views = network, network.config, views_of(tta)
+
+    def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
+        channels: list[int] = []
+
+        def logits(pre: Tensor, post: Tensor) -> Tensor:
+            building, damage = self.network(pre, post)
+            channels[:] = building.shape[1], damage.shape[1]
+            return torch.cat([building, damage], 1)
+
+        building, damage = transformed(logits, self.views, pre, post).split(channels, 1)
+        return building, damage
+
+
+def averaged(network: DualHRNet, tta: Tta) -> nn.Module:
+    """The reference in PyTorch for a graph with these views; `network` itself without any."""
+    return network if tta == NO_TTA else Averaged(network, tta).eval()
 
 
 def _there(x: Tensor, view: View) -> Tensor:

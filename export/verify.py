@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+from torch import nn
 
 from export.deploy import DeployOptions
 from export.half_precision import check_activations
 from export.request import Proof
+from export.tta import averaged
 from runtime.backends.contract import OUTPUTS
 from runtime.backends.onnxruntime import load_onnxruntime, settings
 from runtime.damage import CLASS_NAMES
@@ -92,7 +94,7 @@ def prove(
     """
     if options.half:
         check_activations(network, pairs)
-    parity = measure(run, network, pairs, options.threshold)
+    parity = measure(run, averaged(network, options.tta), pairs, options.threshold)
     agreement = parity["label_agreement"]
     if options.precision == "fp32" and not agreement >= MIN_FP32_AGREEMENT:
         raise ExportError(
@@ -104,7 +106,7 @@ def prove(
 
 def measure(
     run: Runner,
-    network: DualHRNet,
+    network: nn.Module,
     pairs: list[Pair],
     threshold: float,
 ) -> dict[str, Any]:

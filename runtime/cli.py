@@ -129,10 +129,15 @@ def _flushed(work: Callable[[], _Result]) -> _Result:
     try:
         result = work()
     except SystemExit:  # of --help
-        sys.stdout.flush()
+        _flush()
         raise
-    sys.stdout.flush()
+    _flush()
     return result
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # None where it was closed before the start
+        sys.stdout.flush()
 
 
 def _package(main: Callable[..., object]) -> str:

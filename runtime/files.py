@@ -106,7 +106,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             path.replace(retired / path.name)
             try:
                 temporary.replace(path)
-            except OSError:
+            except BaseException:  # an interrupt, too
                 (retired / path.name).replace(path)
                 raise
             finally:

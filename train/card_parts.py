@@ -141,7 +141,8 @@ def result(
     tiles: str, split: str, disasters: Iterable[str], figures: Mapping[str, float]
 ) -> dict[str, Any]:
     """One of the model-index: figures on the `tiles` of a split, in words."""
-    kind = next(iter(origins(disasters)), "other")
+    kinds = list(origins(disasters))
+    kind = kinds[0] if len(kinds) == 1 else "other"
     return {
         "task": {"type": TASK, "name": "building damage mapping"},
         "dataset": {"type": kind, "name": tiles, "split": split},

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import nn
 
 from runtime.damage import DAMAGE_CLASSES
 from runtime.errors import CheckpointError, ImageError
 from runtime.manifest import STRIDE
-from train.model import DualHRNet
 from train.model.decode import building_logit, class_logits, decode
 from train.model.dual_hrnet import normalise
 
@@ -41,12 +41,13 @@ def contradictions(maps: Maps, threshold: float) -> int:
 
 @torch.inference_mode()
 def predict_maps(
-    network: DualHRNet, pre: np.ndarray, post: np.ndarray, threshold: float = 0.5
+    network: nn.Module, pre: np.ndarray, post: np.ndarray, threshold: float = 0.5
 ) -> Maps:
     """Damage, building and confidence map of one pair.
 
     Args:
-        network: in eval mode, on any device.
+        network: a `DualHRNet`, or what gives logits as it does and has its `config`; in eval
+            mode, on any device.
         pre: image before, uint8 [H, W, 3] RGB; H and W multiples of 32.
         post: image after, of the same shape.
         threshold: building probability from which damage is above 0.

@@ -23,7 +23,13 @@ def build(model: onnx.ModelProto, folder: Path) -> list[str]:
         source = Path(scratch) / "model.onnx"
         save_onnx(model, source)
         converted = openvino.convert_model(str(source))
-        openvino.save_model(converted, str(folder / "model.xml"), compress_to_fp16=False)
+        try:
+            openvino.save_model(converted, str(folder / "model.xml"), compress_to_fp16=False)
+        except RuntimeError as error:  # a full disk, too, is no OSError there
+            raise BackendError(
+                f"OpenVINO could not write the engine ({error}); make room on the disk of --out, "
+                "or choose another place"
+            ) from error
         del converted  # it maps the scratch file
     return ["model.xml", "model.bin"]
 

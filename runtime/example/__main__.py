@@ -1,4 +1,4 @@
-"""Map the pair that comes with the package: ``python -m runtime.example``.
+"""Map the synthetic pair that comes with the package.
 
 The engine comes with it, too, and has seen synthetic scenes alone: it is of no use for a real
 town. What runs is `runtime.predict`.

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from export.deploy import DeployOptions
+from export.deploy import DeployOptions, deploy_graph
 from export.verify import graph_runner, measure, prove
 from runtime.errors import CheckpointError, ExportError
 from train.checkpoint import load_checkpoint, save_checkpoint
 from train.inference import contradictions, predict_maps
 from train.model import DualHRNet
 from train.model.decode import decode
+from train.synthetic.scene import make_scene
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -88,3 +89,19 @@ def test_a_dead_network_agrees_with_nothing(
     )  # fmt: skip
     assert "hold one value each on all 4096 pixels" in line
     assert not (tmp_path / "m.onnx").exists()
+
+
+@pytest.mark.parametrize("tta", ["none", "flips", "rotate180", "d4"])
+def test_a_graph_with_views_is_compared_with_the_mean_of_the_views(plausible, tta) -> None:
+    network = plausible()
+    options = DeployOptions(64, 64, tta=tta)
+    graph = deploy_graph(network, options)
+    scene = make_scene(3, 0, 64)
+
+    def run(pre, post):
+        maps = graph(*[torch.from_numpy(image)[None] for image in (pre, post)])
+        return tuple(each[0].numpy() for each in maps)
+
+    with torch.inference_mode():
+        found = prove("the graph", run, network, [(scene.pre, scene.post)], options)
+    assert found["label_agreement"] >= 0.9999

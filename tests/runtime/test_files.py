@@ -173,3 +173,22 @@ def test_a_place_is_tried_and_nothing_left_there(tmp_path):
         with pytest.raises(OSError, match="nothing can be written in") as caught:
             files.check_writable(place)
         assert caught.value.filename == str(place)
+
+
+def test_an_interrupt_between_the_two_renames_keeps_the_old_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "engine"
+    folder.mkdir()
+    (folder / "manifest.json").write_text("old")
+    rename, renamed = Path.replace, []
+
+    def interrupted(self, target):
+        renamed.append(self)
+        if len(renamed) == 2:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt), files.replacing_folder(folder) as temporary:
+        (temporary / "manifest.json").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["engine"]
+    assert (folder / "manifest.json").read_text() == "old"
