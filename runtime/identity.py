@@ -20,7 +20,7 @@ def of_pixels(
     """What every pixel of the maps depends on."""
     return {
         "engine": [entry.sha256 for entry in engine.manifest.payload],
-        "images": [_with_parts(path) for path in (pre, post)],
+        "images": of_images(pre, post),
         "options": {
             "align": options.align,
             "scale": list(options.scale) if options.scale else None,
@@ -30,6 +30,11 @@ def of_pixels(
             "label": stamp(options.label) if options.label else None,
         },
     }
+
+
+def of_images(pre: Path, post: Path) -> list[list[list[Any]]]:
+    """The files of a pair as they are now: another one under the same name is another pair."""
+    return [_with_parts(path) for path in (pre, post)]
 
 
 def of_buildings(options: MapOptions) -> dict[str, Any]:

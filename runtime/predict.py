@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from runtime import cli, records
+from runtime import cli, identity, records
 from runtime.errors import ConfigError, ToolkitError
 from runtime.options import SUMMARY, UNFINISHED, add_options, groups_of, map_options
 
@@ -67,20 +67,20 @@ def main(args: argparse.Namespace) -> int:
 def _own_folder(pre: Path, post: Path) -> Path:
     """Where a pair's maps go when nobody says: in the working folder, named after `post`.
 
-    Raises ConfigError where that holds anything but a map of these two images, or part of one.
+    Raises ConfigError where that holds anything but a map of these two files, or part of one.
     """
     out = Path(f"{post.stem}-damage")
     if not out.is_dir() or {path.name for path in out.iterdir()} <= {UNFINISHED}:
         return out
     try:
         summary = records.load_json(out / SUMMARY)
-        images = [Path(summary[key]).resolve() for key in ("pre", "post")]
-    except (OSError, records.RecordError, KeyError, TypeError):
+        images = summary["identity"]["images"]
+    except (OSError, records.RecordError, LookupError, TypeError):
         what = "is there, and is no map of this command"
     else:
-        if images == [pre.resolve(), post.resolve()]:
+        if images == identity.of_images(pre, post):
             return out
-        what = f"holds a map of other images, {images[0]} and {images[1]}"
+        what = "holds a map of other images, or of these before they were changed"
     raise ConfigError(f"{out}: {what}; name the output folder with --out")
 
 

@@ -169,8 +169,17 @@ def test_without_out_a_map_of_other_images_is_not_replaced(without_out, files, t
     (tmp_path / "other").mkdir()
     other = tmp_path / "other" / "post.png"
     other.write_bytes(files[1].read_bytes())
-    with pytest.raises(ConfigError, match="post-damage: holds a map of other images, .*post.png"):
+    with pytest.raises(ConfigError, match="post-damage: holds a map of other images"):
         without_out(post=other)
+    assert (Path("post-damage") / "summary.json").read_bytes() == before
+
+
+def test_without_out_a_map_of_a_file_that_was_exchanged_is_not_replaced(without_out, files):
+    without_out()
+    before = (Path("post-damage") / "summary.json").read_bytes()
+    files[1].write_bytes(files[0].read_bytes())
+    with pytest.raises(ConfigError, match="or of these before they were changed; name the output"):
+        without_out()
     assert (Path("post-damage") / "summary.json").read_bytes() == before
 
 
