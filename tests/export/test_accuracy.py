@@ -111,6 +111,7 @@ def test_ranges_by_the_next_method_spare_the_ranking(build, data, tmp_path) -> N
         assert engine.manifest.verification == verification
 
 
+@pytest.mark.slow  # a whole engine for each method
 def test_the_last_method_is_tried_too(build) -> None:
     manifest, said, _ = build(8, Limits(0.4, 0.5))
     assert RANKING not in said
