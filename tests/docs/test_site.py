@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,8 +14,6 @@ import pytest
 
 from tests.docs.pages import ROOT
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 
 LOADS = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
@@ -117,17 +114,6 @@ def test_every_fault_is_told_and_fails_the_build(small):
 def test_a_name_that_is_gone_fails_the_build(small):
     told = small("# One\n\n::: runtime.engine.Nothing\n", "# More", "index.md, more.md")
     assert "runtime.engine.Nothing could not be found" in told
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

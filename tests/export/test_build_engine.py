@@ -148,6 +148,9 @@ def test_the_best_engine_of_a_processor_is_the_fastest_measured(
     assert verdict["chosen"].endswith("(median of runs here)")
     (rejected,) = verdict["rejected"]
     assert rejected.startswith("openvino int8: --int8 needs ranges")
+    card = (out / "README.md").read_text()
+    assert "chosen as the fastest: openvino fp32: " in card
+    assert "dual-hrnet-best-" not in card
 
 
 def test_an_fp16_graph_with_an_fp32_convolution_fails_with_its_name(

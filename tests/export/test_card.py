@@ -106,18 +106,3 @@ def test_without_labels_accuracy_is_not_measured(gated, small_checkpoint) -> Non
     text = card(bare, Training.of(load_checkpoint(small_checkpoint))).decode()
     assert "model-index" not in front_matter(text)
     assert "Accuracy of the engine on labels: not measured." in text
-
-
-def test_the_best_engine_has_a_card_that_tells_why_it_was_chosen(
-    small_checkpoint, command, tmp_path
-) -> None:
-    pytest.importorskip("openvino")
-    out = tmp_path / "best"
-    result = command(
-        "export.build_engine", "--checkpoint", small_checkpoint, *SIZE, "--best",
-        "--target", "openvino", "--out", out,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    text = (out / "README.md").read_text()
-    assert "chosen as the fastest: openvino fp32: " in text
-    assert "dual-hrnet-best-" not in text
