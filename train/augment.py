@@ -11,6 +11,7 @@ import numpy as np
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 import albumentations as A
 
+from runtime.damage import NO_DAMAGE
 from train.config import AugmentLevel
 
 Sample = dict[str, np.ndarray]
@@ -33,6 +34,8 @@ class PairAugmentation:
 
     def __call__(self, sample: Sample, random: np.random.Generator) -> Sample:
         """A changed sample; `sample` stays as it was. All chance comes from `random`."""
+        if self.level.unchanged and random.random() < self.level.unchanged:
+            sample = unchanged(sample)
         pre, post = sample["pre"], sample["post"]
         if self.level.shift:
             dx, dy = random.integers(-self.level.shift, self.level.shift + 1, 2)
@@ -46,6 +49,15 @@ class PairAugmentation:
             self.photometry.set_random_seed(int(random.integers(2**31)))
             changed[name] = self.photometry(image=image)["image"]
         return changed
+
+
+def unchanged(sample: Sample) -> Sample:
+    """The pair as if nothing had happened: each image's own photometry is all that differs.
+
+    Where few places are shown both whole and struck, a network learns to tell the place instead
+    of the damage; this shows each of its buildings whole.
+    """
+    return {**sample, "post": sample["pre"], "damage": sample["building"] * NO_DAMAGE}
 
 
 def _photometry(level: AugmentLevel) -> list[A.BasicTransform | A.BaseCompose]:

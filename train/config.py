@@ -35,6 +35,13 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class SyntheticConfig(_Section):
+    """Synthetic scenes to learn from beside the data set; kept in RUN/synthetic."""
+
+    tiles: int = Field(ge=1, le=100_000, description="scenes")
+    size: int = Field(512, ge=64, le=4096, multiple_of=STRIDE, description="side of one, pixels")
+
+
 class DataConfig(_Section):
     train_split: str = "train"
     val_split: str = "test"
@@ -52,6 +59,9 @@ class DataConfig(_Section):
     )
     building_crops: float = Field(
         0.5, ge=0, le=1, description="share of crops centred on a building, every class alike"
+    )
+    synthetic: SyntheticConfig | None = Field(
+        None, description="synthetic scenes that take a share of the crops, see `schedule`"
     )
     masks: Path | None = Field(
         None, description="folder of rasterised masks, by the labels' content; default: RUN/masks"
@@ -82,6 +92,13 @@ class AugmentLevel(_Section):
     shift: int = Field(
         0, ge=0, le=1024, description="extra misregistration of the post image, pixels"
     )
+    unchanged: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="chance that the pre image stands in for the post image, with changes of its "
+        "own, and every building is without damage",
+    )
 
     @model_validator(mode="after")
     def _scale_is_a_range(self) -> AugmentLevel:
@@ -105,6 +122,9 @@ class Phase(_Section):
     rate: float | tuple[float, float] = Field(description="learning rate, or its start and end")
     shape: Literal["linear", "cosine"] = Field("linear", description="from start to end")
     augment: Literal["light", "medium", "full"] = "full"
+    synthetic: float = Field(
+        0, ge=0, le=1, description="share of the crops taken from data.synthetic's scenes"
+    )
 
     @model_validator(mode="after")
     def _rates_are_positive(self) -> Phase:
@@ -235,6 +255,25 @@ class TrainConfig(_Section):
         if qat and optim and optim.compile:
             raise ValueError("its rounding takes compilers very long; set optim.compile=false")
         return qat
+
+    @model_validator(mode="after")
+    def _scenes_are_drawn_and_used(self) -> TrainConfig:
+        used = any(phase.synthetic for phase in self.schedule)
+        if used != (self.data.synthetic is not None):
+            raise ValueError(
+                "schedule: a phase takes a share of its crops from synthetic scenes, and there "
+                "are none; add data.synthetic={tiles: N}"
+                if used
+                else "data.synthetic: no phase of the schedule takes a share of its crops from "
+                "these scenes; set schedule.0.synthetic=0.5, or leave them out"
+            )
+        smallest = self.data.window[0] if self.data.window else self.data.crop
+        if self.data.synthetic and self.data.synthetic.size < smallest:
+            raise ValueError(
+                f"data.synthetic.size {self.data.synthetic.size}: smaller than a crop's window, "
+                f"expected {smallest} or more"
+            )
+        return self
 
     @model_validator(mode="after")
     def _something_is_learnt(self) -> TrainConfig:

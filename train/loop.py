@@ -30,6 +30,7 @@ from train.panels import panel
 from train.prepare import build_learner, build_loader, fingerprint, usable_tiles
 from train.resume import Progress, checkpoint_of, find_run, restore
 from train.sampling import EpochSampler
+from train.scenes import scenes
 from train.schedule import learning_rate
 from train.xbd import Tile
 
@@ -94,11 +95,13 @@ def train(
     before = find_run(last, config, world)
     masks = MaskCache(config.data.masks or out / "masks")
     train_tiles, val_tiles = usable_tiles(data, config, masks, out, world, skip_bad=skip_bad)
+    synthetic = scenes(config, out, masks, world)
     torch.manual_seed(config.seed)  # PyTorch starts every process with another
-    used = fingerprint(train_tiles, val_tiles)
+    learnt = [*train_tiles, *synthetic]
+    used = fingerprint(learnt, val_tiles)
     splits = config.data.train_split, config.data.val_split
-    summarised = data_summary(data, splits[0], train_tiles, splits[1], val_tiles)
-    loader, sampler = build_loader(train_tiles, config, masks, world)
+    summarised = data_summary(data, splits[0], learnt, splits[1], val_tiles)
+    loader, sampler = build_loader(train_tiles, synthetic, config, masks, world)
     learner = build_learner(config, world, before)
     if world.leads:
         cli.note(f"precision {learner.precision.name}: {learner.precision.why}")

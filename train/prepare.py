@@ -23,6 +23,7 @@ from train.model import DualHRNet, ModelConfig, build_network
 from train.quantisation.artefact import preprocessing_of, read_artefact
 from train.remarks import remarks
 from train.sampling import EpochSampler, group_by_rarest_class
+from train.schedule import phase_at
 from train.xbd import survey
 
 
@@ -84,8 +85,13 @@ def _check(
 
 
 def build_loader(
-    facts: list[TileFacts], config: TrainConfig, masks: MaskCache, world: World
+    facts: list[TileFacts],
+    synthetic: list[TileFacts],
+    config: TrainConfig,
+    masks: MaskCache,
+    world: World,
 ) -> tuple[DataLoader, EpochSampler]:
+    """Crops of the data set's tiles, and of synthetic ones where a phase takes some."""
     data, optim = config.data, config.optim
     balanced = data.sampling == "balanced"
     groups = group_by_rarest_class([fact.pixels for fact in facts]) if balanced else None
@@ -98,8 +104,10 @@ def build_loader(
         world.size,
         groups=groups,
         accumulate=optim.accumulate,
+        synthetic=len(synthetic),
+        shares=[phase_at(config.schedule, epoch)[0].synthetic for epoch in range(config.epochs)],
     )
-    dataset = CropDataset([fact.tile for fact in facts], config, masks)
+    dataset = CropDataset([fact.tile for fact in (*facts, *synthetic)], config, masks)
     loader = make_loader(dataset, sampler, config, pin_memory=world.device.type == "cuda")
     return loader, sampler
 

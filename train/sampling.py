@@ -22,6 +22,9 @@ class EpochSampler(Sampler[Draw]):
 
     Draws are cut so that each rank makes the same number of whole optimiser steps, of
     `accumulate` batches of `batch` draws each.
+
+    synthetic: tiles, numbered after the others, that take the place of some draws: of the share
+    that `shares` gives for the epoch.
     """
 
     def __init__(
@@ -34,8 +37,11 @@ class EpochSampler(Sampler[Draw]):
         world: int,
         groups: Sequence[int] | None = None,
         accumulate: int = 1,
+        synthetic: int = 0,
+        shares: Sequence[float] = (),
     ) -> None:
         self.tiles, self.length = tiles, tiles * crops_per_tile
+        self.synthetic, self.shares = synthetic, shares
         self.batch, self.seed, self.rank, self.world = batch, seed, rank, world
         self.groups, self.accumulate = groups, accumulate
         self.epoch = 0
@@ -65,6 +71,16 @@ class EpochSampler(Sampler[Draw]):
     def _order(self) -> np.ndarray:
         """int [length]: the tiles of the epoch, the same on all ranks."""
         random = np.random.default_rng((self.seed, self.epoch))
+        order = self._real(random)
+        if self.synthetic:
+            places = random.permutation(self.length)
+            places = places[: round(self.shares[self.epoch] * self.length)]
+            scenes = random.permutation(self.synthetic)
+            order[places] = self.tiles + np.resize(scenes, len(places))
+        return order
+
+    def _real(self, random: np.random.Generator) -> np.ndarray:
+        """int [length]: of the data set's own tiles."""
         if self.groups is None:
             return random.permutation(self.length) % self.tiles
         members = [np.flatnonzero(np.equal(self.groups, g)) for g in sorted(set(self.groups))]

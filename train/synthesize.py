@@ -55,13 +55,24 @@ def main(args: argparse.Namespace) -> None:
     tested = round(args.tiles * args.test_share)
     # The pictures of a world do not depend on its split: the last tiles are the test.
     splits = ["train"] * (args.tiles - tested) + ["test"] * tested
-    with replacing_folder(args.out) as folder:
+    synthesize(args.out, splits, args.size, args.seed, args.workers)
+    cli.note(f"{args.out}: {args.tiles - tested} tiles in train, {tested} in test")
+
+
+def synthesize(out: Path, splits: list[str], size: int, seed: int, workers: int) -> None:
+    """Write `out` whole or not at all.
+
+    Args:
+        splits: of each tile, train or test.
+        size: side of an image, pixels.
+    Raises:
+        ToolkitError: a process that draws was killed.
+    """
+    with replacing_folder(out) as folder:
         for split in ("train", "test"):
             for kind in ("images", "labels"):
                 (folder / split / kind).mkdir(parents=True)
-        write = partial(_write_tile, folder, args.seed, args.size)
-        _run(write, splits, args.workers)
-    cli.note(f"{args.out}: {args.tiles - tested} tiles in train, {tested} in test")
+        _run(partial(_write_tile, folder, seed, size), splits, workers)
 
 
 def _check(args: argparse.Namespace) -> None:
