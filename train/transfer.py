@@ -80,53 +80,79 @@ def transfer(where: object, given: Given, network: DualHRNet) -> Account:
     advice = "such weights are no start; take the file as it was published"
     check_weights(where, given.weights, advice)
     weights, remarks = _as_seen(given, network.config)
-    state = network.state_dict()
-    lone = not any(name.startswith("post.") for name in weights)
-    if lone and any(name.startswith("post.") for name in state):
+    state, offered = network.state_dict(), _layers(weights)
+    lone = not any(layer.startswith("post.") for layer in offered)
+    if lone and network.post is not None:
         remarks.append("both streams start from one backbone")
     taken: dict[str, Tensor] = {}
     used: set[str] = set()
     misshapen: list[str] = []
-    for names in _layers(list(state)):
-        sources = {name: _source(name, lone) for name in names}
-        needed = [name for name in names if not name.endswith(COUNTER)]
-        there = [name for name in needed if sources[name] in weights]
-        if not there:
+    for layer, wanted in _layers(state).items():
+        source = _source(layer, lone)
+        found = offered.get(source, {})
+        if not _plain(found):
             continue
-        if lost := [sources[name] for name in needed if name not in there]:
-            raise CheckpointError(
-                f"{where}: has {sources[there[0]]} without {lost[0]}, and half a layer computes "
-                "something else; take the file as it was published"
-            )
-        if odd := [
-            n for n in needed if state[n].is_floating_point() != _floats(weights, sources[n])
-        ]:
-            dtype = str(weights[sources[odd[0]]].dtype).removeprefix("torch.")
-            raise CheckpointError(
-                f"{where}: {sources[odd[0]]} is {dtype}, expected floating point; take the file "
-                "as it was published"
-            )
-        if any(weights[sources[name]].shape != state[name].shape for name in needed):
-            misshapen += needed
+        _check_whole(where, source, found, wanted)
+        if not _fits(found, wanted):
+            misshapen += [f"{layer}.{name}" for name in _plain(wanted)]
             continue
-        for name in names:
-            if sources[name] in weights:
-                taken[name] = weights[sources[name]].to(state[name].dtype)
-                used.add(sources[name])
+        for name in wanted.keys() & found.keys():
+            taken[f"{layer}.{name}"] = found[name].to(wanted[name].dtype)
+            used.add(f"{source}.{name}")
     check_weights(where, taken, advice)  # what double precision holds may be too large here
-    total = _plain(state)
-    _is_enough(where, given.model, network.config, total, taken)
+    total, given_names = _plain(state), _plain(weights)
+    _check_enough(where, given.model, network.config, total, taken)
     network.load_state_dict(state | taken)
     if misshapen:
         remarks.append(f"of another shape: {_counted(_by_part(misshapen, total))}")
-    offered = _plain(weights)
-    left = _by_part([name for name in offered if name not in used], offered)
+    left = [name for name in given_names if name not in used]
     return Account(
         taken=len(_plain(taken)),
         total=len(total),
         fresh=_by_part([name for name in total if name not in taken], total),
-        left=left | given.left,
+        left=_by_part(left, given_names) | given.left,
         remarks=tuple(remarks),
+    )
+
+
+def _layers(state: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """{"pre.conv1": {"weight": ...}, ...}"""
+    layers: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in state.items():
+        layer, _, last = name.rpartition(".")
+        layers.setdefault(layer, {})[last] = tensor
+    return layers
+
+
+def _source(layer: str, lone: bool) -> str:
+    """Where a layer comes from: its own name, or that of the `lone` backbone."""
+    stream, _, rest = layer.partition(".")
+    return f"pre.{rest}" if lone and stream == "post" else layer
+
+
+def _check_whole(
+    where: object, layer: str, found: dict[str, Tensor], wanted: dict[str, Tensor]
+) -> None:
+    """A convolution without its bias, a norm without its statistics: refused."""
+    advice = "take the file as it was published"
+    for name in _plain(wanted):
+        if name not in found:
+            other = _plain(found)[0]
+            raise CheckpointError(
+                f"{where}: has {layer}.{other} without {layer}.{name}, and half a layer computes "
+                f"something else; {advice}"
+            )
+        if not found[name].is_floating_point():
+            dtype = str(found[name].dtype).removeprefix("torch.")
+            raise CheckpointError(
+                f"{where}: {layer}.{name} is {dtype}, expected floating point; {advice}"
+            )
+
+
+def _fits(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> bool:
+    """A layer that has more, such as a bias, is another one."""
+    return found.keys() <= wanted.keys() and all(
+        found[name].shape == wanted[name].shape for name in found
     )
 
 
@@ -140,7 +166,7 @@ def differences(given: ModelConfig, wanted: ModelConfig, keys: tuple[str, ...] =
     ]
 
 
-def _is_enough(
+def _check_enough(
     where: object,
     given: ModelConfig,
     wanted: ModelConfig,
@@ -198,23 +224,6 @@ def _stem(
     elif given.streams == "single" and wanted.streams != "single":
         conv = conv[:, :3] + conv[:, 3:]
     return conv, running_mean.double() - constant
-
-
-def _source(name: str, lone: bool) -> str:
-    """Where a tensor of the network comes from: its own name, or that of the `lone` backbone."""
-    stream, _, rest = name.partition(".")
-    return f"pre.{rest}" if lone and stream == "post" else name
-
-
-def _layers(names: list[str]) -> list[list[str]]:
-    layers: dict[str, list[str]] = {}
-    for name in names:
-        layers.setdefault(name.rpartition(".")[0], []).append(name)
-    return list(layers.values())
-
-
-def _floats(weights: dict[str, Tensor], name: str) -> bool:
-    return weights[name].is_floating_point()
 
 
 def _plain(names: dict[str, Tensor]) -> list[str]:
