@@ -206,7 +206,7 @@ def test_a_run_says_and_records_what_it_started_from(
     (note,) = [line for line in result.stderr.splitlines() if line.startswith("init=")]
     assert re.fullmatch(
         rf"init={published}: (\d+) of (\d+) tensors taken; fresh: heads \d+; left over: "
-        r"incre_modules 1, .*; the first convolution's weights are shared between six channels and "
+        r"classifier 1, .*; the first convolution's weights are shared between six channels and "
         r"three; another normalisation is folded into the first convolution, exact but .*",
         note,
     )

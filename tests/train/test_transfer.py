@@ -18,7 +18,7 @@ from train.initial import start_from
 from train.model import DualHRNet, ModelConfig, build_network
 from train.transfer import Given, transfer
 
-DEPTH = {"width": 8, "stem_width": 16, "bottlenecks": 2, "modules": (1, 2, 1), "blocks": 1}
+DEPTH = {"width": 8, "stem_width": 16, "bottlenecks": 2, "modules": (1, 1, 1), "blocks": 1}
 HEADS = {"projection": 16, "head_widths": (16, 8)}
 OTHER_MEAN, OTHER_STD = (0.3, 0.5, 0.6), (0.15, 0.3, 0.2)
 VARIANTS: dict[str, dict[str, object]] = {
@@ -226,7 +226,7 @@ def test_exchange_and_heads_that_fit_are_taken_too() -> None:
             {"stem_width": 8, "width": 6},
             r"model.width .*; model.stem_width \(is 16, config says 8\)",
         ),
-        ({"modules": (3, 4, 3), "blocks": 4}, r"model.modules \(is \(1, 2, 1\), config says"),
+        ({"modules": (3, 4, 3), "blocks": 4}, r"model.modules \(is \(1, 1, 1\), config says"),
     ],
 )
 def test_too_little_of_a_backbone_is_an_error_and_changes_nothing(
@@ -287,7 +287,7 @@ def test_convolutions_that_hold_their_norms_are_no_start() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("stage3.1.branches.0.0.conv1.weight", float("nan"), "has 1 of .* NaN or infinite"),
+        ("stage3.0.branches.0.0.conv1.weight", float("nan"), "has 1 of .* NaN or infinite"),
         ("conv1.weight", float("inf"), "has 1 of .* NaN or infinite"),
         ("bn1.running_var", -1.0, "is a variance below 0"),
     ],
