@@ -23,8 +23,9 @@ from train.foreign.weights import COUNTER, first_parts
 from train.model import DualHRNet, ModelConfig
 from train.soundness import check_weights
 
-ENOUGH = 0.5
-"""Share of the backbones' tensors below which they would rather be random than pretrained."""
+ENOUGH = 0.75
+"""Least share of the backbones' tensors. A pose network's lacks 1 in 20, the last fuse layers;
+one of half as many blocks a branch would have random ones between its own, everywhere."""
 
 _SHAPE = ("width", "stem_width", "bottlenecks", "modules", "blocks")
 _STREAMS = ("pre", "post")
@@ -105,6 +106,7 @@ def transfer(where: object, given: Given, network: DualHRNet) -> Account:
     network.load_state_dict(state | taken)
     if misshapen:
         remarks.append(f"of another shape: {_counted(_by_part(misshapen, total))}")
+    remarks += differences(given.model, network.config, _SHAPE)
     left = [name for name in given_names if name not in used]
     return Account(
         taken=len(_plain(taken)),
@@ -177,12 +179,14 @@ def _check_enough(
     fits = sum(name in taken for name in backbone)
     if fits >= ENOUGH * len(backbone):
         return
-    other = "; ".join(differences(given, wanted, _SHAPE)) or "it holds too little of one"
-    wider = ", or widen its network (`python -m train.widen`)" * (given.width < wanted.width)
+    if other := "; ".join(differences(given, wanted, _SHAPE)):
+        wider = ", or widen its network (`python -m train.widen`)" * (given.width < wanted.width)
+        advice = f"{other}; give model the file's values{wider}, or set init=null"
+    else:
+        advice = "it holds too little of one; take a whole one, or set init=null"
     raise CheckpointError(
-        f"{where}: only {fits} of the backbone's {len(backbone)} tensors fit, and a network that "
-        f"is mostly random is no start: {other}; give model the file's values{wider}, or set "
-        "init=null"
+        f"{where}: only {fits} of the backbone's {len(backbone)} tensors fit, expected "
+        f"{ENOUGH:.0%}, or what stays random spoils the rest: {advice}"
     )
 
 

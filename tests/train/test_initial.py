@@ -122,7 +122,7 @@ def test_a_narrower_network_of_few_blocks_says_what_to_set(tmp_path: Path) -> No
         (STREAM | {"model.conv1.weight": torch.zeros(8, 3, 3, 3)}, "holds more than one backbone"),
         (
             {n: t for n, t in STREAM.items() if not n.startswith(("stage3", "stage4"))},
-            "only .* tensors fit, and a network that is mostly random is no start",
+            "only .* tensors fit, expected 75%, .*: it holds too little of one; take a whole one",
         ),
     ],
     ids=["ResNet", "list", "two", "beginning alone"],

@@ -241,6 +241,14 @@ def test_too_little_of_a_backbone_is_an_error_and_changes_nothing(
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
+def test_a_backbone_of_a_module_less_is_taken_and_the_difference_is_said() -> None:
+    network = build_network(_config(streams="siamese", bottlenecks=3), 1)
+    account = transfer("x.pth", _given(), network)
+    assert account.taken == TENSORS
+    assert account.fresh["pre.layer1"] == 15
+    assert "model.bottlenecks (is 2, config says 3)" in str(account)
+
+
 def test_a_partial_backbone_is_taken_and_what_lacks_is_named() -> None:
     """Pose HRNets put out the finest branch alone, so that the last fuse layers are missing."""
     lost = [
