@@ -37,6 +37,7 @@ def _results(training: Training) -> Iterator[dict[str, object]]:
 def _sections(name: str, training: Training, parameters: int) -> Iterator[str]:
     model, config = training.model, training.config
     begun = config.init.name if config and config.init else "random weights" if config else None
+    begun = training.started_from or begun
     yield f"# Model card of {name}"
     yield (
         "Written by `python -m train` beside `best.pt`, from the run's configuration, its tiles "

@@ -75,6 +75,7 @@ class Training:
 
     metrics: its scores on the split it was validated on, or nothing.
     precision: that its forward passes were computed in, whatever the configuration left open.
+    started_from: the weights that it began with, in words.
     """
 
     model: ModelConfig
@@ -84,6 +85,7 @@ class Training:
     data: DataSummary | None
     metrics: Mapping[str, Any]
     precision: str | None = None
+    started_from: str | None = None
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Training:
@@ -99,6 +101,7 @@ class Training:
             checkpoint.data,
             checkpoint.metrics,
             RECORDS.get(str((checkpoint.resume or {}).get("precision", NOT_RECORDED))),
+            checkpoint.started_from,
         )
 
     @property

@@ -28,6 +28,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "metrics": dict,
     "optimizer_state": (dict, type(None)),
     "resume": (dict, type(None)),
+    "started_from": (str, type(None)),
 }
 
 
@@ -38,6 +39,8 @@ class Checkpoint:
     model_state: the weights to deploy; with an average, the averaged ones.
     epoch, step: epochs completed and optimiser steps taken.
     resume: what else a run needs to go on from here (`train.resume`).
+    started_from: the weights that training began with, in words; None for random ones, and
+        where nobody recorded it.
     data: what was trained and validated on, where that is known.
     """
 
@@ -49,6 +52,7 @@ class Checkpoint:
     metrics: dict[str, Any] = field(default_factory=dict)
     optimizer_state: dict[str, Any] | None = None
     resume: dict[str, Any] | None = None
+    started_from: str | None = None
     data: DataSummary | None = None
     path: Path | None = None
 
@@ -97,6 +101,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "model_state": checkpoint.model_state,
         "optimizer_state": checkpoint.optimizer_state,
         "resume": checkpoint.resume,
+        "started_from": checkpoint.started_from,
         "data": checkpoint.data.model_dump(mode="json") if checkpoint.data else None,
     }
     with replacing(path) as temporary:
@@ -117,8 +122,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
             tensor that is not sound (see `train.soundness`).
     """
     path = Path(path)
-    content = read_torch_file(path)
-    if not isinstance(content, dict) or not {"format", "model", "model_state"} <= content.keys():
+    return checkpoint_in(path, read_torch_file(path))
+
+
+def is_checkpoint(content: Any) -> bool:
+    """Whether what a file was read as is meant for a checkpoint of this toolkit."""
+    return isinstance(content, dict) and {"format", "model", "model_state"} <= content.keys()
+
+
+def checkpoint_in(path: Path, content: Any) -> Checkpoint:
+    """Like `load_checkpoint`, of what `path` was read as."""
+    if not is_checkpoint(content):
         raise CheckpointError(
             f"{path}: not a checkpoint of this toolkit; for published weights run "
             f"`python -m train.import_weights --source si-analytics|hrnet {path} --out CKPT`"

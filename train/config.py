@@ -229,7 +229,11 @@ class TrainConfig(_Section):
     """The whole run. Unknown keys are errors."""
 
     model: ModelConfig
-    init: Path | None = Field(None, description="checkpoint whose weights training starts from")
+    init: Path | None = Field(
+        None,
+        description="checkpoint, or published weights of HRNetV2, that training starts from: what "
+        "fits is taken; null: random weights",
+    )
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
     schedule: tuple[Phase, ...] = Field(SOURCE_SCHEDULE, min_length=1)

@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     from runtime.errors import ConfigError
+    from runtime.files import sha256
     from train.checkpoint import Checkpoint, save_checkpoint
     from train.foreign import hrnet, si_analytics
     from train.foreign.weights import read_state
@@ -50,7 +51,8 @@ def main(args: argparse.Namespace) -> None:
         imported = hrnet.convert(args.file, state, args.seed)
     else:
         imported = si_analytics.convert(args.file, state)
-    checkpoint = Checkpoint(imported.model, imported.weights, path=args.file)
+    origin = f"{args.file.name} (sha256 {sha256(args.file)})"
+    checkpoint = Checkpoint(imported.model, imported.weights, started_from=origin, path=args.file)
     parameters = sum(p.numel() for p in checkpoint.network().parameters())
     save_checkpoint(args.out, checkpoint)
     for line in summary(args, imported, parameters):

@@ -50,14 +50,17 @@ class Learner:
         teacher: DualHRNet | None = None,
         calibration: Artefact | None = None,
         began: str | None = None,
+        started_from: str | None = None,
     ) -> None:
         """
         Args:
             calibration: with it, forward passes round as the INT8 engine of these ranges does.
             began: `Precision.record` of the run that goes on.
+            started_from: the weights that `network` had at first, in words.
         """
         optim = config.optim
         self.config, self.world = config, world
+        self.started_from = started_from
         layout = torch.channels_last if optim.channels_last else torch.contiguous_format
         self.layout = layout
         network = network.to(world.device, memory_format=layout)

@@ -21,6 +21,7 @@ from train.config import TrainConfig
 from train.data_summary import DataSummary, data_summary
 from train.distributed import World
 from train.evaluate import damage_maps, summary
+from train.initial import require_init
 from train.interrupt import Interrupt, on_sigterm
 from train.journal import Journal
 from train.learner import Batch, Learner
@@ -93,6 +94,8 @@ def train(
         for left_over in out.glob(".*.partial*"):  # of a process killed while it wrote
             left_over.unlink()
     before = find_run(last, config, world)
+    if config.init and not before:
+        require_init(config.init)
     masks = MaskCache(config.data.masks or out / "masks")
     train_tiles, val_tiles = usable_tiles(data, config, masks, out, world, skip_bad=skip_bad)
     synthetic = scenes(config, out, masks, world)

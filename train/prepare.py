@@ -16,6 +16,7 @@ from train.checkpoint import Checkpoint, load_checkpoint
 from train.config import DistillConfig, TrainConfig
 from train.dataset import CropDataset
 from train.distributed import World
+from train.initial import start_from
 from train.learner import Learner
 from train.loader import make_loader
 from train.masks import MaskCache
@@ -24,6 +25,7 @@ from train.quantisation.artefact import preprocessing_of, read_artefact
 from train.remarks import remarks
 from train.sampling import EpochSampler, group_by_rarest_class
 from train.schedule import phase_at
+from train.transfer import differences
 from train.xbd import survey
 
 
@@ -123,41 +125,40 @@ def fingerprint(train_tiles: list[TileFacts], val_tiles: list[TileFacts]) -> str
 
 
 def build_learner(config: TrainConfig, world: World, before: Checkpoint | None) -> Learner:
-    """A fresh network, or the one of `init`, with its teacher if it has one.
+    """A fresh network, with the weights of `init` that fit, and its teacher if it has one.
 
     Where a run goes on from `before`, its weights are about to be replaced, and `init` need not
     be there.
 
     Raises:
-        CheckpointError: `init` is of another architecture.
+        CheckpointError: `init` cannot be read, or is of too different an architecture.
         ConfigError: the teacher sees its images otherwise.
         CalibrationError: the calibration cannot be used, or is not that of `init`.
     """
     network = build_network(config.model, config.seed)
+    started_from = before.started_from if before else None
     if config.init and not before:
-        given = load_checkpoint(config.init)
-        _same_architecture(config.init, given.model, config.model)
-        network = given.network()
+        account, started_from = start_from(config.init, network)
+        if world.leads:
+            cli.note(f"init={config.init}: {account}")
     teacher = _teacher(config.distill, config.model) if config.distill else None
     calibration = None
     if config.qat:
         calibration = read_artefact(config.qat.calibration)
         if config.init and not before:
+            _same_network(config.init, config.model)
             preprocessing = preprocessing_of(config.model.mean, config.model.std)
             calibration.check_belongs(sha256(config.init), preprocessing)
     began = before.resume["precision"] if before and before.resume else None
-    return Learner(network, config, world, teacher, calibration, began)
+    return Learner(network, config, world, teacher, calibration, began, started_from)
 
 
-def _same_architecture(path: Path, given: ModelConfig, wanted: ModelConfig) -> None:
-    before, now = given.model_dump(), wanted.model_dump()
-    changed = [
-        f"model.{key} (is {before[key]}, config says {now[key]})"
-        for key in now
-        if before[key] != now[key]
-    ]
-    if changed:
-        raise CheckpointError(f"init={path}: another architecture: {'; '.join(changed)}")
+def _same_network(path: Path, wanted: ModelConfig) -> None:
+    """The ranges of an INT8 engine belong to the whole network that they were observed in."""
+    if changed := differences(load_checkpoint(path).model, wanted):
+        raise CheckpointError(
+            f"init={path}: another architecture than qat.calibration's: {'; '.join(changed)}"
+        )
 
 
 def _teacher(distill: DistillConfig, student: ModelConfig) -> DualHRNet:

@@ -77,6 +77,7 @@ def checkpoint_of(
             "random_states": learner.world.gather(states),
             "learner": learner.state(),
         },
+        started_from=learner.started_from,
         data=data,
     )
 

@@ -135,7 +135,9 @@ def test_spoilt_weights_are_not_written_and_the_last_good_ones_stay(
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("key", ["model_state", "metrics", "epoch", "optimizer_state", "resume"])
+@pytest.mark.parametrize(
+    "key", ["model_state", "metrics", "epoch", "optimizer_state", "resume", "started_from"]
+)
 def test_an_entry_of_another_type_is_named(
     key: str, small_checkpoint: Path, tmp_path: Path
 ) -> None:

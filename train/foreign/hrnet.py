@@ -15,7 +15,7 @@ from torch import Tensor
 
 from runtime.errors import CheckpointError
 from train.foreign.weights import Imported, first_parts, fit, infer_backbone, unwrapped
-from train.model import build_network
+from train.model import ModelConfig, build_network
 from train.model.hrnet import HRNet
 
 _HEADS = {
@@ -24,11 +24,12 @@ _HEADS = {
 }
 
 
-def convert(path: Path, state: dict[str, Tensor], seed: int) -> Imported:
-    """Their backbone as both streams; exchange and heads are initialised with `seed`.
+def backbone(path: Path, state: dict[str, Tensor]) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """What a file holds, whole or in part: the architecture that it implies, and every tensor
+    under its name without what wrappers put before it.
 
     Raises:
-        CheckpointError: another network, or a backbone with a missing or misshapen tensor.
+        CheckpointError: another network, or several.
     """
     short = unwrapped(path, state, "backbone")
     tensors = {short[name]: tensor for name, tensor in state.items()}
@@ -39,12 +40,22 @@ def convert(path: Path, state: dict[str, Tensor], seed: int) -> Imported:
             f"{path}: not an HRNetV2; expected tensors named conv1, bn1, layer1, transition1, "
             f"stage2, ..., also after backbone. or module.; found {parts or 'none'}"
         )
+    return model, tensors
+
+
+def convert(path: Path, state: dict[str, Tensor], seed: int) -> Imported:
+    """Their backbone as both streams; exchange and heads are initialised with `seed`.
+
+    Raises:
+        CheckpointError: another network, or a backbone with a missing or misshapen tensor.
+    """
+    model, tensors = backbone(path, state)
     with torch.device("meta"):
         expected = HRNet(model).state_dict()
-    backbone, filled = fit(path, tensors, expected)
+    stream, filled = fit(path, tensors, expected)
     weights = build_network(model, seed).state_dict()
-    fresh = len(weights) - 2 * len(backbone)
-    for name, tensor in backbone.items():
+    fresh = len(weights) - 2 * len(stream)
+    for name, tensor in stream.items():
         # The streams start alike and then part: each needs its own memory.
         weights[f"pre.{name}"], weights[f"post.{name}"] = tensor, tensor.clone()
     left = [name for name in tensors if name not in expected]

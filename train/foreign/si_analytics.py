@@ -15,6 +15,9 @@ from train.model import DualHRNet, ModelConfig
 _STREAMS = {"loc_net": "pre", "cls_net": "post"}
 _EXCHANGES = {"loc": "to_pre", "cls": "to_post"}
 _HEADS = {"loc_net": "building", "cls_net": "damage"}
+_OTHER_FORMS = re.compile(r"fpn_(loc|cls)|fuse_last")
+"""Parts that options of their training add, through which its logits go: a pyramid before the
+heads, one head for both streams. The published weights are without."""
 
 
 def convert(path: Path, state: dict[str, Tensor]) -> Imported:
@@ -26,6 +29,12 @@ def convert(path: Path, state: dict[str, Tensor]) -> Imported:
     short = unwrapped(path, state)
     state = {short[name]: tensor for name, tensor in state.items()}
     stream = {n.partition(".")[2]: t for n, t in state.items() if n.startswith("loc_net.")}
+    if other := sorted({n.partition(".")[0] for n in state if _OTHER_FORMS.match(n)}):
+        raise CheckpointError(
+            f"{path}: has {', '.join(other)}, another form of their network than the published "
+            "one, and without these it would compute something else; take the weights as they "
+            "were published"
+        )
     model = infer_backbone(path, stream, architecture="si-analytics", bn_momentum=0.01)
     if model is None:
         parts = ", ".join(list(first_parts(list(state)))[:8])

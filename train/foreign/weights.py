@@ -20,6 +20,9 @@ from train.torch_file import SAFETENSORS, read_safetensors, read_torch_file
 
 COUNTER = "num_batches_tracked"
 
+_AVERAGED = ("state_dict_ema", "model_ema")
+"""Where timm and others keep the averaged weights, whose score they publish. OpenMMLab's
+`ema_state_dict` is the other way round: its `state_dict` holds the average."""
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "network", "module")
 _WRAPPERS = ("module", "model", "net", "network", "_orig_mod")
 """Of DataParallel, of common training loops, and of torch.compile."""
@@ -47,7 +50,7 @@ class Imported:
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """The named tensors of a file: at its top level, or in a dict under `state_dict`,
-    `model_state_dict`, `model`, `net`, ..., however deep.
+    `model_state_dict`, `model`, `net`, ..., however deep; the averaged ones where it has both.
 
     Raises:
         CheckpointError: missing, damaged, with objects that are no plain data, or with
@@ -62,7 +65,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
         advice="expected a file of `torch.save`, this one is damaged or of another program; "
         "fetch it again",
     )
-    for _ in range(len(_CONTAINERS)):  # a container may hold itself
+    return state_in(path, content)
+
+
+def state_in(path: Path, content: Any) -> dict[str, Tensor]:
+    """Like `read_state`, of what `path` was read as."""
+    for _ in range(len(_AVERAGED + _CONTAINERS)):  # a container may hold itself
         inner = _inner(path, content)
         if inner is None:
             break
@@ -75,6 +83,9 @@ def _inner(path: Path, content: Any) -> Mapping[Any, Any] | None:
     """The dict of weights inside `content`, where there is one."""
     if not isinstance(content, Mapping):
         return None
+    for key in _AVERAGED:
+        if isinstance(content.get(key), Mapping) and tensors_in(content[key]):
+            return content[key]
     found = {key: content[key] for key in _CONTAINERS if isinstance(content.get(key), Mapping)}
     holding = {key: each for key, each in found.items() if tensors_in(each)}
     if len({id(each) for each in holding.values()}) > 1:
