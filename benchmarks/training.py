@@ -108,12 +108,10 @@ def check(lines: list[Variant], data: Path) -> None:
         DataError: a split that is absent.
     """
     from train.config import load_config
-    from train.xbd import survey
+    from train.splits import divide
 
     for line in lines:
-        splits = load_config(line.config, list(line.overrides)).data
-        for split in {splits.train_split, splits.val_split}:
-            survey(data, split)
+        divide(data, load_config(line.config, list(line.overrides)).data)
 
 
 def average(runs: list[dict[str, float]]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from train.prepare import build_learner, build_loader, fingerprint, usable_tiles
 from train.resume import Progress, checkpoint_of, find_run, restore
 from train.sampling import EpochSampler
 from train.schedule import learning_rate
+from train.splits import divide
 from train.xbd import Tile
 
 PANELS = 2
@@ -93,11 +94,14 @@ def train(
             left_over.unlink()
     before = find_run(last, config, world)
     masks = MaskCache(config.data.masks or out / "masks")
-    train_tiles, val_tiles = usable_tiles(data, config, masks, out, world, skip_bad=skip_bad)
+    division = divide(data, config.data)
+    train_tiles, val_tiles = usable_tiles(
+        data, division, config, masks, out, world, skip_bad=skip_bad
+    )
     torch.manual_seed(config.seed)  # PyTorch starts every process with another
     used = fingerprint(train_tiles, val_tiles)
-    splits = config.data.train_split, config.data.val_split
-    summarised = data_summary(data, splits[0], train_tiles, splits[1], val_tiles)
+    names = division.train.name, division.val.name
+    summarised = data_summary(data, config, names[0], train_tiles, names[1], val_tiles)
     loader, sampler = build_loader(train_tiles, config, masks, world)
     learner = build_learner(config, world, before)
     if world.leads:
