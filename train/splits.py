@@ -108,6 +108,11 @@ def held_out(tiles: Sequence[Tile], share: float) -> set[str]:
     return held
 
 
+def tiles_of(root: Path, names: Sequence[str]) -> list[Tile]:
+    """All whole tiles of some splits, by name."""
+    return _part(root, names).tiles
+
+
 def _part(root: Path, names: Sequence[str]) -> Part:
     """All tiles of the splits by name, whatever the order of the splits."""
     tiles: list[Tile] = []
