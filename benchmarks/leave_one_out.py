@@ -40,9 +40,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--data", required=True, type=Path, metavar="DIR", help="xBD data set")
     p.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the runs")
-    p.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="changes of the configuration"
-    )
+    p.add_argument("overrides", nargs="*", metavar="key=value", help="changes of the configuration")
     p.add_argument(
         "--disasters",
         nargs="+",

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from runtime import cli
-from runtime.damage import CLASS_NAMES, DAMAGECLASSES
+from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES
 from runtime.errors import ConfigError, ToolkitError
 
 FIGURES = ("score", "localization_f1", "damage_f1")
-CLASSES = [CLASS_NAMES[value] for value in DAMAGECLASSES]
+CLASSES = [CLASS_NAMES[value] for value in DAMAGE_CLASSES]
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,9 @@ def test_the_range_is_that_of_every_draw_there_can_be(
 
 
 def test_all_phases_of_the_schedule_count_and_no_other_level() -> None:
-    levels = "augment={light: {scale: [0.9, 1.0]}, medium: {scale: [0.3, 3]}, full: {scale: [1, 2]}}"
+    levels = (
+        "augment={light: {scale: [0.9, 1.0]}, medium: {scale: [0.3, 3]}, full: {scale: [1, 2]}}"
+    )
     phases = "schedule=[{epochs: 1, rate: 1, augment: light}, {epochs: 1, rate: 1}]"
     config = load_config(CONFIGS / "demo.yaml", ["data.crop=640", levels, phases])
     assert scale_range(config) == pytest.approx((0.9, 2), abs=0.002)

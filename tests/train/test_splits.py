@@ -149,4 +149,4 @@ def test_the_command_leaves_out_and_records_it(
     assert f"Left out of both: {left_out}." in (tmp_path / "run" / "README.md").read_text()
     assert data.pixel_m == pytest.approx((0.55, 0.55), rel=0.007)
     assert data.scale == (1, 1)
-    assert "no tile of disaster atlantis" in error_line("train", *line, "atlantis", "--resume")
+    assert f"data.leave_out (was ['{left_out}']" in error_line("train", *line, "a", "--resume")
