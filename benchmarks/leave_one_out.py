@@ -12,7 +12,7 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.training import CLASSES, FIGURES, Variant, figures_of, run_training
 from runtime import cli

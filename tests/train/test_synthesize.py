@@ -237,7 +237,7 @@ def test_what_chooses_is_drawn_after_what_is_reported(dataset: Path, tmp_path: P
         for split in ("train", "test", "hold")
     ]
     shared = round(TILES * 0.34)
-    assert sum(numbers, []) == list(range(TILES))
+    assert [each for some in numbers for each in some] == list(range(TILES))
     assert len(numbers[1]) == len(numbers[2]) == shared
     assert not (dataset / "hold").exists()
 
