@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,9 +74,7 @@ def test_a_score_is_kept_until_the_weights_or_the_tiles_change(
     assert score(tmp_path, tiles).as_dict() == expected.as_dict()
     with pytest.raises(pytest.fail.Exception, match="scored again"):
         score(tmp_path, tiles[:1])
-    save_checkpoint(tmp_path / "last.pt", load_checkpoint(small_checkpoint).__class__(
-        checkpoint.model, checkpoint.model_state, epoch=5
-    ))  # fmt: skip
+    save_checkpoint(tmp_path / "last.pt", replace(checkpoint, epoch=5))
     with pytest.raises(pytest.fail.Exception, match="scored again"):
         score(tmp_path, tiles)
 
@@ -91,15 +90,13 @@ def test_what_is_to_be_left_out_is_checked_before_anything_is_trained(
     assert list(every) == sorted({tile.disaster for tile in tiles})
     with pytest.raises(ConfigError, match=r"--disasters atlantis: no tile .*found: synthetic-"):
         disasters(synthetic, config, ["atlantis"])
-    tested = {tile.disaster for tile in find_tiles(synthetic, "test")}
-    more = sorted(tested - {min(tested)})
+    tested = sorted({tile.disaster for tile in find_tiles(synthetic, "test")})
+    more = json.dumps(tested[1:])
     one_tested = load_config(
-        tmp_path / "quick.yaml", ["data.val_split=test", f"data.leave_out={json.dumps(more)}"]
+        tmp_path / "quick.yaml", ["data.val_split=test", f"data.leave_out={more}"]
     )
-    if more:
-        assert not set(more) & set(disasters(synthetic, one_tested, list(every.keys() - tested)))
     with pytest.raises(DataError, match="split test: holds no tile but of"):
-        disasters(synthetic, one_tested, [min(tested)])
+        disasters(synthetic, one_tested, tested[:1])
 
 
 @pytest.mark.slow
