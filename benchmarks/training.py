@@ -22,7 +22,7 @@ from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES
 from runtime.errors import ConfigError, ToolkitError
 
 FIGURES = ("score", "localization_f1", "damage_f1")
-_CLASSES = [CLASS_NAMES[value] for value in DAMAGE_CLASSES]
+CLASSES = [CLASS_NAMES[value] for value in DAMAGE_CLASSES]
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def main(args: argparse.Namespace) -> None:
         runs = [args.out / variant.name / f"seed-{seed}" for seed in args.seeds]
         for run, seed in zip(runs, args.seeds, strict=True):
             cli.note(f"{variant.name}, seed {seed}")
-            _train(variant, seed, args.data, run)
-        found[variant.name] = average([_figures(run) for run in runs])
+            run_training(variant, seed, args.data, run)
+        found[variant.name] = average([figures_of(run) for run in runs])
     print(json.dumps(found, indent=2) if args.json else table(found))
 
 
@@ -108,12 +108,10 @@ def check(lines: list[Variant], data: Path) -> None:
         DataError: a split that is absent.
     """
     from train.config import load_config
-    from train.xbd import survey
+    from train.splits import divide
 
     for line in lines:
-        splits = load_config(line.config, list(line.overrides)).data
-        for split in {splits.train_split, splits.val_split}:
-            survey(data, split)
+        divide(data, load_config(line.config, list(line.overrides)).data)
 
 
 def average(runs: list[dict[str, float]]) -> dict[str, Any]:
@@ -124,9 +122,9 @@ def average(runs: list[dict[str, float]]) -> dict[str, Any]:
 
 def table(found: dict[str, dict[str, Any]]) -> str:
     width = max(len(name) for name in found)
-    lines = [f"{'':<{width}}  score   loc F1  damage F1  {'  '.join(_CLASSES)}  score by seed"]
+    lines = [f"{'':<{width}}  score   loc F1  damage F1  {'  '.join(CLASSES)}  score by seed"]
     for name, figures in found.items():
-        by_class = "  ".join(f"{figures[each]:>{len(each)}.3f}" for each in _CLASSES)
+        by_class = "  ".join(f"{figures[each]:>{len(each)}.3f}" for each in CLASSES)
         by_seed = " ".join(f"{score:.3f}" for score in figures["scores"])
         lines.append(
             f"{name:<{width}}  {figures['score']:.3f}   {figures['localization_f1']:.3f}   "
@@ -135,7 +133,8 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _train(variant: Variant, seed: int, data: Path, run: Path) -> None:
+def run_training(variant: Variant, seed: int, data: Path, run: Path) -> None:
+    """To the end, in the folder `run`; nothing is done where it has ended already."""
     line = ["--config", variant.config, "--data", data, "--out", run, "--resume"]
     line += [*variant.overrides, f"seed={seed}"]
     result = subprocess.run([sys.executable, "-m", "train", *map(str, line)])
@@ -143,7 +142,7 @@ def _train(variant: Variant, seed: int, data: Path, run: Path) -> None:
         raise ToolkitError(f"{run}: training failed, see above; run the same command to go on")
 
 
-def _figures(run: Path) -> dict[str, float]:
+def figures_of(run: Path) -> dict[str, float]:
     """Of the final weights: the best ones were chosen on the tiles they are scored on."""
     from train.checkpoint import load_checkpoint
 

@@ -37,8 +37,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--split",
         metavar="NAME",
-        default="test",
-        help="labelled split to compare on (default: test)",
+        help="labelled split to compare on (default: hold, or what there is besides train)",
     )
     p.add_argument(
         "--tiles",
@@ -90,6 +89,7 @@ def main(args: argparse.Namespace) -> None:
     from train.model.inference_form import inference_form
     from train.progress import progress
     from train.quantisation.artefact import preprocessing_of, read_artefact
+    from train.splits import choosing_split
 
     check_threshold(args.threshold)
     if args.plot is not None:
@@ -98,7 +98,12 @@ def main(args: argparse.Namespace) -> None:
     network = load_checkpoint(args.checkpoint).network()
     config = network.config
     artefact.check_belongs(sha256(args.checkpoint), preprocessing_of(config.mean, config.std))
-    tiles = choose(labelled_tiles(args.data, args.split), args.tiles)
+    split = args.split
+    if split is None:
+        split, note = choosing_split(args.data, "name it with --split")
+        if note:
+            cli.note(note)
+    tiles = choose(labelled_tiles(args.data, split), args.tiles)
     height, width = args.size or tiles[0].images()[0].shape[:2]
     scenes = cut_scenes(tiles, height, width)
     check_buildings(scenes)

@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
         nargs=2,
         metavar=("MIN", "MAX"),
         help="metres of the least and the largest pixel that the network was trained on, for "
-        "the manifest (default: not known)",
+        "the manifest (default: as the checkpoint records)",
     )
     p.add_argument("--json", action="store_true", help="print the manifest as JSON")
     _add_proof(p.add_argument_group("proof"))
@@ -85,7 +85,9 @@ def _add_proof(group: Any) -> None:
         "--data", type=Path, metavar="DIR", help="xBD data set to calibrate and to compare on"
     )
     group.add_argument(
-        "--split", metavar="NAME", default="test", help="split to compare on (default: test)"
+        "--split",
+        metavar="NAME",
+        help="split to compare on (default: hold, or what there is besides train)",
     )
     group.add_argument(
         "--parity-pairs", type=int, default=2, metavar="N", help="pairs to compare (default: 2)"
@@ -124,6 +126,8 @@ def main(args: argparse.Namespace) -> None:
     _check(args)
     if args.out is not None:
         _check_out(args.out)
+    if args.data is not None and args.split is None:
+        args.split = _choose_split(args)
     manifest, out = _best(args) if args.precision == BEST else _one(args)
     if args.json:
         print((out / FILE_NAME).read_text(), end="")
@@ -142,6 +146,21 @@ def _one(args: argparse.Namespace) -> tuple[Manifest, Path]:
     request = _request(args, target, load_source)
     out = args.out or _default_out(request)
     return build_engine(request, prepare([request], [out]), out), out
+
+
+def _choose_split(args: argparse.Namespace) -> str:
+    """Of --data, to compare on."""
+    from runtime.errors import DataError
+    from train.splits import choosing_split
+
+    if not args.data.is_dir():
+        raise DataError(f"--data {args.data}: no such folder; expected an xBD data set")
+    instead = "" if args.precision in ("fp32", "fp16") else " and pass --calibration"
+    advice = f"name it with --split, or leave --data out{instead}"
+    split, note = choosing_split(args.data, advice)
+    if note:
+        cli.note(note)
+    return split
 
 
 def _best(args: argparse.Namespace) -> tuple[Manifest, Path]:
@@ -193,10 +212,11 @@ def _ranges(args: argparse.Namespace) -> Ranges:
 def _proof(args: argparse.Namespace) -> Proof:
     from calibration.gate import Limits
     from export.request import Proof
+    from train.splits import REPORTING
 
     return Proof(
         args.data,
-        args.split,
+        args.split or REPORTING,
         args.parity_pairs,
         args.gate_tiles,
         Limits(args.gate_score, args.gate_f1),

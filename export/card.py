@@ -73,8 +73,7 @@ def _sections(name: str, manifest: Manifest, training: Training) -> Iterator[str
     yield f"**{_has_run(manifest)}**"
     yield "## Model Details\n\n### Model Description\n\n" + bullets(_description(manifest))
     yield parts.USES
-    gsd = manifest.model.gsd_m
-    yield parts.limitations(training, f"{gsd[0]:g} to {gsd[1]:g} m" if gsd else NOT_RECORDED)
+    yield parts.limitations(training, manifest.model.gsd_m)
     yield "## How to Get Started with the Model\n\n" + _start(manifest)
     yield parts.training_details(training)
     yield f"#### Speeds, Sizes, Times\n\n{bullets(_sizes(manifest))}"

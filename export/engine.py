@@ -170,7 +170,8 @@ def _manifest(
             config.width,
             source.parameters,
             source.checkpoint_sha256,
-            request.gsd_m,
+            request.gsd_m or source.training.pixel_m,
+            source.training.scale,
         ),
         graph=manifest.Graph(hashlib.sha256(model.SerializeToString()).hexdigest(), OPSET),
         input=manifest.Input(

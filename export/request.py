@@ -37,7 +37,8 @@ class EngineRequest:
     target: Target
     proof: Proof = field(default_factory=Proof)
     gsd_m: tuple[float, ...] | None = None
-    """Metres of the least and the largest pixel that the network was trained on."""
+    """Metres of the least and the largest pixel that the network was trained on, if they are not
+    to be those that the checkpoint records."""
 
     ranges: Ranges = field(default_factory=Ranges)
     """Where INT8's come from, if `source` has none."""

@@ -55,6 +55,7 @@ GROUPS = {
         "overhead": "benchmarks.overhead",
         "loading": "benchmarks.loading",
         "training": "benchmarks.training",
+        "leave-one-out": "benchmarks.leave_one_out",
         "training-memory": "benchmarks.training_memory",
         "calibration-cost": "benchmarks.calibration_cost",
         "rewrites": "benchmarks.rewrites",

@@ -106,8 +106,9 @@ class Manifest:
         path = Path(folder) / FILE_NAME
         try:
             content = dataclasses.asdict(self)
-            if self.model.gsd_m is None:  # earlier runtimes do not know the key
-                del content["model"]["gsd_m"]
+            for key in ("gsd_m", "scale"):  # earlier runtimes do not know them
+                if content["model"][key] is None:
+                    del content["model"][key]
             text = json.dumps(content, indent=2, allow_nan=False)
             records.parse(Manifest, json.loads(text)).check_values()
         except (TypeError, ValueError) as error:
@@ -202,12 +203,13 @@ class Manifest:
             "input.batch",
             "must keep 1 <= min <= opt <= max",
         )
-        gsd = self.model.gsd_m
-        _require(
-            gsd is None or (len(gsd) == 2 and 0 < gsd[0] <= gsd[1] < math.inf),
-            "model.gsd_m",
-            "must be two lengths in metres, the smaller first, or null",
-        )
+        for key, what in (("gsd_m", "lengths in metres"), ("scale", "numbers above 0")):
+            given = getattr(self.model, key)
+            _require(
+                given is None or (len(given) == 2 and 0 < given[0] <= given[1] < math.inf),
+                f"model.{key}",
+                f"must be two {what}, the smaller first, or null",
+            )
         _require(
             self.class_names == CLASS_NAMES,
             "class_names",

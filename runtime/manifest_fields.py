@@ -22,8 +22,11 @@ class Model:
     checkpoint_sha256: str
     """Of the checkpoint file, 64 hexadecimal digits."""
     gsd_m: tuple[float, ...] | None = None
-    """Least and largest pixel, in metres, that the network was trained on (`--gsd MIN MAX`);
-    null, or the key is missing: not stated. Then 0.3 to 0.8 m is taken."""
+    """Least and largest pixel, in metres, that the network was trained on, as its checkpoint
+    or `--gsd MIN MAX` says; null, or the key is missing: not stated. Then 0.3 to 0.8 m is taken."""
+    scale: tuple[float, ...] | None = None
+    """Least and largest scale that training showed its tiles at, where an engine maps them at 1;
+    null, or the key is missing: not stated."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ On several GPUs: torchrun --nproc-per-node N -m train, with the same options.
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from runtime import cli
@@ -32,6 +33,13 @@ def parser() -> argparse.ArgumentParser:
         "--device", metavar="NAME", default="auto", help="auto, cpu or cuda (default: auto)"
     )
     p.add_argument(
+        "--leave-out",
+        nargs="+",
+        default=[],
+        metavar="DISASTER",
+        help="disasters not to learn from nor to choose the best epoch on: data.leave_out",
+    )
+    p.add_argument(
         "overrides",
         nargs="*",
         metavar="key=value",
@@ -43,7 +51,8 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     from train.config import load_config
 
-    config = load_config(args.config, args.overrides)
+    left_out = [f"data.leave_out={json.dumps(args.leave_out)}"] if args.leave_out else []
+    config = load_config(args.config, [*args.overrides, *left_out])
 
     from train.distributed import world
     from train.loop import Interrupted, train

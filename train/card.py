@@ -53,7 +53,7 @@ def _sections(name: str, training: Training, parameters: int) -> Iterator[str]:
         }
     )
     yield parts.USES
-    yield parts.limitations(training, NOT_RECORDED)
+    yield parts.limitations(training, training.pixel_m)
     yield "## How to Get Started with the Model\n\n" + fenced(_START, "sh")
     yield parts.training_details(training)
     yield "## Evaluation\n\n### Testing Data, Factors & Metrics\n\n" + parts.metrics_explained()

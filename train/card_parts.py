@@ -7,7 +7,7 @@ template. Nothing is said that was not measured or recorded.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,14 @@ class Training:
         return origins(self.data.train.disasters) if self.data else []
 
     @property
+    def scale(self) -> tuple[float, float] | None:
+        return self.data.scale if self.data else None
+
+    @property
+    def pixel_m(self) -> tuple[float, float] | None:
+        return self.data.pixel_m if self.data else None
+
+    @property
     def figures(self) -> dict[str, float]:
         """Score, localization F1, damage F1 and that of each class, where they were measured."""
         of_class = self.metrics.get("class_f1")
@@ -156,8 +164,8 @@ def result(
     }
 
 
-def limitations(training: Training, pixel: str) -> str:
-    """`pixel`: the ground sizes that it was trained on, in words."""
+def limitations(training: Training, pixel_m: Sequence[float] | None) -> str:
+    """`pixel_m`: the least and the largest pixel that it was trained on, metres."""
     if training.data:
         names = ", ".join(training.data.train.disasters)
         trained = plain(f"It was trained on images of these disasters: {names}.")
@@ -168,12 +176,17 @@ def limitations(training: Training, pixel: str) -> str:
     return f"""## Bias, Risks, and Limitations
 
 {trained} How well it maps other places, sensors and kinds of disaster is {NOT_MEASURED}.
-Ground size of a pixel in training: {plain(pixel)}.
+Ground size of a pixel in training: {_range(pixel_m, " m")}; scale of its crops beside the tiles,
+which are mapped at 1: {_range(training.scale)}.
 
 ### Recommendations
 
 Check a sample of the buildings by eye before the counts are used, and read `summary.json`: what
 could not be computed is nodata, never "no damage"."""
+
+
+def _range(given: Sequence[float] | None, unit: str = "") -> str:
+    return f"{given[0]:g} to {given[1]:g}{unit}" if given else NOT_RECORDED
 
 
 def training_details(training: Training) -> str:
@@ -215,6 +228,8 @@ def _training_data(data: DataSummary | None) -> str:
     text = f"Tiles in xBD's layout; under the classes the pixels of each.\n\n{text}"
     if "xbd" in origins(data.train.disasters):
         text += "\n\nxBD is published under CC BY-NC-SA 4.0, which is not for commercial use."
+    if data.left_out:
+        text += plain(f"\n\nLeft out of both: {', '.join(data.left_out)}.")
     if data.remarks:
         text += f"\n\nWhat is odd about them:\n\n{listed(data.remarks)}"
     return text

@@ -16,6 +16,7 @@ from runtime import host
 from runtime.damage import CLASS_NAMES
 from runtime.errors import DataError, ToolkitError
 from train.config import DataConfig
+from train.ground import pixel_m
 from train.masks import MaskCache
 from train.xbd import Tile, label_outside
 
@@ -37,6 +38,8 @@ class TileFacts:
     """Whether the image after is the one before."""
     outside: Path | None = None
     """A label of footprints that all lie outside of the tile."""
+    pixel_m: float | None = None
+    """See `train.ground`."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,12 @@ class Checked:
 
 def smallest_side(data: DataConfig) -> int:
     """Pixels that a tile needs in height and width."""
-    return data.window[0] if data.window else data.crop
+    return data.windows[0]
+
+
+def sides(facts: Iterable[TileFacts]) -> set[int]:
+    """The tiles' shorter sides, pixels."""
+    return {min(fact.height, fact.width) for fact in facts}
 
 
 def require_side(tile: Tile, height: int, width: int, side: int) -> None:
@@ -134,4 +142,5 @@ def _check(tile: Tile, masks: MaskCache, side: int) -> TileFacts | str:
         digest.hexdigest(),
         np.array_equal(pre, post),
         outside,
+        pixel_m(tile.labels[0]),
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -18,6 +20,7 @@ from pydantic import (
 from runtime.errors import ConfigError
 from runtime.manifest import STRIDE
 from train.model.config import ModelConfig
+from train.scales import require_native_scale
 from train.shipped import find_config
 from train.yaml_text import parse_yaml
 
@@ -42,9 +45,39 @@ class SyntheticConfig(_Section):
     size: int = Field(512, ge=64, le=4096, multiple_of=STRIDE, description="side of one, pixels")
 
 
+def _names(given: Any) -> Any:
+    return (given,) if isinstance(given, str) else given
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if "" in names or len(set(names)) < len(names):
+        raise ValueError(f"{list(names)}: expected names that differ")
+    return names
+
+
+Names = Annotated[
+    tuple[str, ...], Field(min_length=1), BeforeValidator(_names), AfterValidator(_each_once)
+]
+"""A name or a list of them."""
+
+
 class DataConfig(_Section):
-    train_split: str = "train"
-    val_split: str = "test"
+    train_split: Names = Field(("train",), description="split to learn from, or several")
+    val_split: Names | None = Field(
+        None,
+        description="split that the best epoch is chosen on, or several; without it `hold`, or "
+        "what there is besides `train`",
+    )
+    val_share: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="instead: this share of the tiles of each disaster in train_split, which are "
+        "then not learnt from",
+    )
+    leave_out: tuple[str, ...] = Field(
+        (), description="disasters whose tiles are neither learnt from nor chosen on"
+    )
     crop: int = Field(
         512, ge=64, le=16384, multiple_of=STRIDE, description="side of a training crop, pixels"
     )
@@ -79,6 +112,20 @@ class DataConfig(_Section):
                 f"window {list(self.window)}: expected [smallest, largest], from 32 up"
             )
         return self
+
+    @model_validator(mode="after")
+    def _one_choice_of_tiles_to_validate_on(self) -> DataConfig:
+        if self.val_split and self.val_share:
+            raise ValueError(
+                f"val_share {self.val_share:g} beside val_split {', '.join(self.val_split)}: tiles "
+                "to validate on come from one of them; set the other to null"
+            )
+        return self
+
+    @property
+    def windows(self) -> tuple[int, int]:
+        """Least and largest side that is cut out of a tile before the zoom, pixels."""
+        return self.window or (self.crop, self.crop)
 
 
 class AugmentLevel(_Section):
@@ -301,7 +348,8 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
     (values are YAML).
 
     Raises:
-        ConfigError: names the file, the key, what was found and what is allowed.
+        ConfigError: names the file, the key, what was found and what is allowed; or that no crop
+            would have the scale that the network is used at.
     """
     text = find_config(Path(path)).read_bytes()
     content = parse_yaml(text, str(path))
@@ -312,7 +360,9 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
         )
     for override in overrides or []:
         _apply(content, override)
-    return parse_config(content, str(path))
+    config = parse_config(content, str(path))
+    require_native_scale(config, str(path))
+    return config
 
 
 def parse_config(content: dict[str, Any], source: str) -> TrainConfig:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from runtime.damage import CLASS_NAMES
+from train.check import sides
 from train.remarks import remarks
+from train.scales import scale_range
 
 if TYPE_CHECKING:
     from train.check import TileFacts
+    from train.config import TrainConfig
 
 SYNTHETIC = "synthetic-"
 """What the disasters of `train.synthesize` are called begins so."""
@@ -52,27 +56,52 @@ class DataSummary(BaseModel):
     train: SplitSummary
     val: SplitSummary
     remarks: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Disasters that neither of the two holds, because they were to be left out."""
+    scale: tuple[float, float] | None = None
+    """Least and largest scale that a tile was shown at in training, see `train.scales`."""
+    pixel_m: tuple[float, float] | None = None
+    """Least and largest ground size of a pixel that the network was shown, metres: of the tiles'
+    pixels, divided by the scale. None: no label tells."""
+
+    @field_validator("scale", "pixel_m")
+    @classmethod
+    def _is_a_range(cls, given: tuple[float, float] | None) -> tuple[float, float] | None:
+        if given and not 0 < given[0] <= given[1] < math.inf:
+            raise ValueError(f"{list(given)}: expected two numbers above 0, the smaller first")
+        return given
 
 
 def data_summary(
     data: Path,
+    config: TrainConfig,
     train_split: str,
     train: Sequence[TileFacts],
     val_split: str,
     val: Sequence[TileFacts],
 ) -> DataSummary:
-    """Of the tiles that are used."""
+    """Of the tiles that are used, `data` being their root."""
+    scale = _rounded(*scale_range(config, sides(train)))
+    grounds = [fact.pixel_m for fact in train if fact.pixel_m is not None]
     lines = remarks(train_split, train, val_split, val)
     return DataSummary(
         train=_of_split(train_split, train),
         val=_of_split(val_split, val),
         remarks=tuple(line.replace(f"{data}/", "") for line in lines),
+        left_out=config.data.leave_out,
+        scale=scale,
+        pixel_m=_rounded(min(grounds) / scale[1], max(grounds) / scale[0]) if grounds else None,
     )
 
 
 def origins(disasters: Iterable[str]) -> list[str]:
     """Which data sets tiles of these disasters are of: xbd, synthetic, other."""
     return sorted({_origin(each) for each in disasters}, reverse=True)
+
+
+def _rounded(least: float, largest: float) -> tuple[float, float]:
+    """To four digits: more is not known."""
+    return float(f"{least:.4g}"), float(f"{largest:.4g}")
 
 
 def _origin(disaster: str) -> str:

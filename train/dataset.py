@@ -21,6 +21,7 @@ from train.check import require_side, smallest_side
 from train.config import TrainConfig
 from train.masks import MaskCache
 from train.sampling import Draw
+from train.scales import window_side
 from train.schedule import phase_at
 from train.xbd import Tile
 
@@ -74,8 +75,8 @@ class CropDataset(Dataset[Item]):
         costs its decoding and no more."""
         data = self.config.data
         height, width = sample["pre"].shape[:2]
-        lowest, highest = data.window or (data.crop, data.crop)
-        side = min(round(random.integers(lowest, highest + 1) / zoom), height, width)
+        lowest, highest = data.windows
+        side = window_side(random.integers(lowest, highest + 1), zoom, min(height, width))
         top, left = random.integers(height - side + 1), random.integers(width - side + 1)
         if random.random() < data.building_crops:
             centre = _building_pixel(sample["damage"], random)

@@ -33,6 +33,7 @@ from train.resume import Progress, checkpoint_of, find_run, restore
 from train.sampling import EpochSampler
 from train.scenes import scenes
 from train.schedule import learning_rate
+from train.splits import divide
 from train.xbd import Tile
 
 PANELS = 2
@@ -97,13 +98,16 @@ def train(
     if config.init and not before:
         require_init(config.init)
     masks = MaskCache(config.data.masks or out / "masks")
-    train_tiles, val_tiles = usable_tiles(data, config, masks, out, world, skip_bad=skip_bad)
+    division = divide(data, config.data)
+    train_tiles, val_tiles = usable_tiles(
+        data, division, config, masks, out, world, skip_bad=skip_bad
+    )
     synthetic = scenes(config, out, masks, world)
     torch.manual_seed(config.seed)  # PyTorch starts every process with another
     learnt = [*train_tiles, *synthetic]
     used = fingerprint(learnt, val_tiles)
-    splits = config.data.train_split, config.data.val_split
-    summarised = data_summary(data, splits[0], learnt, splits[1], val_tiles)
+    names = division.train.name, division.val.name
+    summarised = data_summary(data, config, names[0], learnt, names[1], val_tiles)
     loader, sampler = build_loader(train_tiles, synthetic, config, masks, world)
     learner = build_learner(config, world, before)
     if world.leads:

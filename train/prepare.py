@@ -11,7 +11,7 @@ from runtime import cli
 from runtime.errors import CheckpointError, ConfigError, DataError
 from runtime.files import sha256, write_bytes
 from runtime.manifest import STRIDE
-from train.check import TileFacts, check_tiles, merge, smallest_side
+from train.check import TileFacts, check_tiles, merge, sides, smallest_side
 from train.checkpoint import Checkpoint, load_checkpoint
 from train.config import DistillConfig, TrainConfig
 from train.dataset import CropDataset
@@ -24,24 +24,31 @@ from train.model import DualHRNet, ModelConfig, build_network
 from train.quantisation.artefact import preprocessing_of, read_artefact
 from train.remarks import remarks
 from train.sampling import EpochSampler, group_by_rarest_class
+from train.scales import require_native_scale
 from train.schedule import phase_at
+from train.splits import Division, Part
 from train.transfer import differences
-from train.xbd import survey
 
 
 def usable_tiles(
-    data: Path, config: TrainConfig, masks: MaskCache, out: Path, world: World, *, skip_bad: bool
+    data: Path,
+    division: Division,
+    config: TrainConfig,
+    masks: MaskCache,
+    out: Path,
+    world: World,
+    *,
+    skip_bad: bool,
 ) -> tuple[list[TileFacts], list[TileFacts]]:
     """The tiles to train on and those to validate on, each decoded and rasterised once.
 
     Raises:
         DataError: tiles that cannot be used, unless they are to be skipped, or none that
             can. The whole list is in `out/bad-tiles.txt`.
+        ConfigError: on tiles of these sizes no crop would have scale 1.
     """
-    train_tiles, bad_train = _check(
-        data, config.data.train_split, smallest_side(config.data), masks, world
-    )
-    val_tiles, bad_val = _check(data, config.data.val_split, STRIDE, masks, world)
+    train_tiles, bad_train = _check(division.train, smallest_side(config.data), masks, world)
+    val_tiles, bad_val = _check(division.val, STRIDE, masks, world)
     odd = [fact for fact in val_tiles if fact.height % STRIDE or fact.width % STRIDE]
     val_tiles = [fact for fact in val_tiles if fact not in odd]
     bad = list(dict.fromkeys(bad_train + bad_val))  # both may be one split
@@ -63,27 +70,25 @@ def usable_tiles(
             )
         if world.leads:
             cli.note(f"skipping tiles with {len(bad)} problems, see {listing}")
-    for split, facts in (
-        (config.data.train_split, train_tiles),
-        (config.data.val_split, val_tiles),
-    ):
+    for part, facts in ((division.train, train_tiles), (division.val, val_tiles)):
         if not facts:
-            raise DataError(f"{data / split}: holds no usable tile")
+            raise DataError(f"{data}: split {part.name} holds no usable tile")
+    require_native_scale(config, str(data), sides(train_tiles))
     if world.leads:
-        splits = config.data.train_split, config.data.val_split
-        for line in remarks(splits[0], train_tiles, splits[1], val_tiles):
+        if division.note:
+            cli.note(division.note)
+        for line in remarks(division.train.name, train_tiles, division.val.name, val_tiles):
             cli.note(f"note: {line}")
     return train_tiles, val_tiles
 
 
 def _check(
-    data: Path, split: str, side: int, masks: MaskCache, world: World
+    part: Part, side: int, masks: MaskCache, world: World
 ) -> tuple[list[TileFacts], list[str]]:
-    """A split's tiles, read by all ranks together, and a line for each that cannot be used."""
-    tiles, problems = survey(data, split)
-    mine = tiles[world.rank :: world.size]
+    """A part's tiles, read by all ranks together, and a line for each that cannot be used."""
+    mine = part.tiles[world.rank :: world.size]
     checked = merge(world.gather(check_tiles(mine, masks, side, show_progress=world.leads)))
-    return checked.good, [*problems, *checked.bad]
+    return checked.good, [*part.problems, *checked.bad]
 
 
 def build_loader(

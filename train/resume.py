@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from runtime.errors import CheckpointError, reason
 from train.checkpoint import Checkpoint, load_checkpoint
@@ -27,6 +28,7 @@ from train.resume_checks import (
 
 FREE = (("data", "workers"), ("data", "cache"), ("data", "masks"), ("optim", "save_every"))
 """Keys that may change between a run's parts: no figure depends on them."""
+_VAL_SPLIT = ("data", "val_split")
 
 _NEEDED = {
     *("batches", "best_score", "world_size", "tiles", "precision", "random_states", "learner")
@@ -180,17 +182,29 @@ def _ranges_of(learner: Learner) -> str | None:
 
 
 def _same_config(path: Path, saved: dict[str, Any], config: TrainConfig) -> None:
-    before, now = _flat(saved), _flat(config.model_dump(mode="json"))
+    before, now = _flat(_with_new_keys(saved)), _flat(config.model_dump(mode="json"))
+    # Where the data set decides, the fingerprint of its tiles tells whether they are the same.
+    unnamed = None in (before.get(_VAL_SPLIT), now.get(_VAL_SPLIT))
+    free = {*FREE, _VAL_SPLIT} if unnamed else {*FREE}
     changed = [
         f"{'.'.join(key)} (was {before.get(key)}, is {now.get(key)})"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and key not in FREE
+        if before.get(key) != now.get(key) and key not in free
     ]
     if changed:
         raise CheckpointError(
             f"{path}: the run was started with another configuration: {'; '.join(changed)}; "
             "resume it with the same, or start another one elsewhere"
         )
+
+
+def _with_new_keys(saved: dict[str, Any]) -> dict[str, Any]:
+    """A run's configuration, with the defaults of keys that its version did not have yet."""
+    try:
+        content = TrainConfig.model_validate(saved).model_dump(mode="json")
+    except ValidationError:  # altered, or of another version: compared as it is
+        return saved
+    return content
 
 
 def _flat(content: Any, key: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:

@@ -46,30 +46,39 @@ def parser() -> argparse.ArgumentParser:
         metavar="P",
         help="share of the tiles that goes to test (default: 0.2)",
     )
+    add(
+        "--hold-share",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="share that goes to hold, to choose on what test is to report (default: 0)",
+    )
     add("--workers", type=int, default=WORKERS, metavar="N", help=f"processes (default: {WORKERS})")
     return result
 
 
 def main(args: argparse.Namespace) -> None:
     _check(args)
-    tested = round(args.tiles * args.test_share)
-    # The pictures of a world do not depend on its split: the last tiles are the test.
-    splits = ["train"] * (args.tiles - tested) + ["test"] * tested
+    tested, held = (round(args.tiles * share) for share in (args.test_share, args.hold_share))
+    learnt = args.tiles - tested - held
+    # The pictures of a world do not depend on its split, and its last tiles are not learnt from.
+    splits = ["train"] * learnt + ["test"] * tested + ["hold"] * held
     synthesize(args.out, splits, args.size, args.seed, args.workers)
-    cli.note(f"{args.out}: {args.tiles - tested} tiles in train, {tested} in test")
+    more = f", {held} in hold" if held else ""
+    cli.note(f"{args.out}: {learnt} tiles in train, {tested} in test{more}")
 
 
 def synthesize(out: Path, splits: list[str], size: int, seed: int, workers: int) -> None:
     """Write `out` whole or not at all.
 
     Args:
-        splits: of each tile, train or test.
+        splits: of each tile: train, test or hold.
         size: side of an image, pixels.
     Raises:
         ToolkitError: a process that draws was killed.
     """
     with replacing_folder(out) as folder:
-        for split in ("train", "test"):
+        for split in ("train", "test", *["hold"] * ("hold" in splits)):
             for kind in ("images", "labels"):
                 (folder / split / kind).mkdir(parents=True)
         _run(partial(_write_tile, folder, seed, size), splits, workers)
@@ -82,8 +91,16 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"--size {args.size}: expected a multiple of 32, at least 64")
     if args.seed < 0:
         raise ConfigError(f"--seed {args.seed}: expected 0 or more")
-    if not 0 <= args.test_share <= 1:
-        raise ConfigError(f"--test-share {args.test_share}: expected a share between 0 and 1")
+    for name in ("test_share", "hold_share"):
+        share = getattr(args, name)
+        if not 0 <= share <= 1:
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{option} {share}: expected a share between 0 and 1")
+    if round(args.tiles * args.test_share) + round(args.tiles * args.hold_share) > args.tiles:
+        raise ConfigError(
+            f"--test-share {args.test_share} and --hold-share {args.hold_share}: expected 1 "
+            "together at most"
+        )
     if args.workers < 1:
         raise ConfigError(f"--workers {args.workers}: expected at least 1")
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):

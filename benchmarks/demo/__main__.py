@@ -20,8 +20,8 @@ from runtime.errors import ConfigError, ToolkitError
 if TYPE_CHECKING:
     from train.xbd import Tile
 
-VALIDATION_SPLITS = ("test", "hold", "tier3")
-"""The first of these that the data has is validated on."""
+REPORTED_SPLITS = ("test", "hold", "tier3")
+"""The first of these that the data has is scored; what chooses is another, where there is one."""
 SHOWN = "joplin-tornado_00000001"
 """The pair to map where the data has it; else the tile with most damage classes."""
 LOG_INTERVAL = "5"
@@ -142,19 +142,23 @@ def _clear(layout: Layout) -> None:
 
 
 def _open(layout: Layout, args: argparse.Namespace) -> tuple[Demo, list[Tile]]:
-    """What the data decides: the split to validate on, and the size of its tiles."""
+    """What the data decides: the splits to choose and to score on, and the tiles' size."""
     from runtime.manifest import STRIDE
+    from train.splits import choosing_split
     from train.xbd import find_tiles, splits
 
     data = layout.data if args.data is None else args.data
     labelled = splits(data)
-    split = next((each for each in VALIDATION_SPLITS if each in labelled), None)
+    split = next((each for each in REPORTED_SPLITS if each in labelled), None)
     if split is None:
         raise ConfigError(
-            f"--data {data}: no split to validate on; expected labels in "
-            f"{', '.join(VALIDATION_SPLITS[:-1])} or {VALIDATION_SPLITS[-1]}, found "
+            f"--data {data}: no split to score on; expected labels in "
+            f"{', '.join(REPORTED_SPLITS[:-1])} or {REPORTED_SPLITS[-1]}, found "
             f"{', '.join(labelled) or 'none'}"
         )
+    choosing, note = choosing_split(data, "add one")
+    if note:
+        cli.note(note)
     tiles = find_tiles(data, split)
     height, width = tiles[0].images()[0].shape[:2]
     if height % STRIDE or width % STRIDE:
@@ -165,9 +169,10 @@ def _open(layout: Layout, args: argparse.Namespace) -> tuple[Demo, list[Tile]]:
     demo = Demo(
         layout,
         data,
+        choosing,
         split,
         (height, width),
-        len(tiles),
+        len(find_tiles(data, choosing)),
         synthetic=args.data is None,
         quick=args.quick,
         full=args.full,

@@ -15,8 +15,10 @@ from runtime.options import raster_installed
 if TYPE_CHECKING:
     from train.xbd import Tile
 
-TILES, SIZE = 250, 256
+TILES, SIZE = 300, 256
 """Of the synthetic data set; SIZE in pixels."""
+SHARE = 0.1667
+"""Of its tiles, that choose the epoch and gate the engines; as many others are scored."""
 CROP = 192
 """Pixels, of what is learned from a synthetic tile in an epoch: little worse than all of it, in
 not much more than half the time. With `--full` it is all of it."""
@@ -25,12 +27,12 @@ BRIEF_SECONDS = 1
 CALIBRATION_TILES = 16
 PARITY_PAIRS = 4
 GATE_TILES = 64
-"""At most; fewer where the split has fewer, so that the gate sees what is scored."""
+"""At most; fewer where the split to choose on has fewer."""
 ROBUSTNESS_TILES = 25
 WINDOW = 2
 """The sweep's smaller engine has a side of 1 / WINDOW of the tiles'."""
 
-QUICK_TILES, QUICK_SIZE, QUICK_EPOCHS, QUICK_ROUNDS = 24, 128, 2, 3
+QUICK_TILES, QUICK_SIZE, QUICK_EPOCHS, QUICK_ROUNDS = 30, 128, 2, 3
 """Enough to pass through every kind of step, not to learn anything."""
 
 REPOSITORY = Path(__file__).parents[2]
@@ -55,10 +57,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Demo:
-    """One run of it. `size` is (height, width) of the tiles, `tiles` how many the split has."""
+    """One run of it.
+
+    choosing: the split that the epoch and the gates see, and `tiles` how many it has.
+    split: the one that is scored, whose tiles are of `size` (height, width).
+    """
 
     layout: Layout
     data: Path
+    choosing: str
     split: str
     size: tuple[int, int]
     tiles: int
@@ -68,7 +75,7 @@ class Demo:
 
     def train(self) -> Step:
         config = "demo.yaml" if self.synthetic else "sample.yaml"
-        overrides = [f"data.val_split={self.split}"]
+        overrides = [f"data.val_split={self.choosing}"]
         if self.quick:
             crop = min(QUICK_SIZE, *self.size)
             phases = f"[{{epochs: {QUICK_EPOCHS}, rate: 0.003}}]"
@@ -108,7 +115,7 @@ class Demo:
             f"build {plan.name}",
             *("export.build_engine", "--checkpoint", self.layout.checkpoint),
             *(f"--{plan.precision}", "--target", plan.target, "--size", *self.size, *extra),
-            *("--data", self.data, "--split", self.split, "--parity-pairs", PARITY_PAIRS),
+            *("--data", self.data, "--split", self.choosing, "--parity-pairs", PARITY_PAIRS),
             *("--out", self.layout.engine(plan)),
         )
 
@@ -209,6 +216,7 @@ def synthesise(layout: Layout, quick: bool) -> Step:
     return _step(
         "synthesise data",
         *("train.synthesize", "--out", layout.data, "--tiles", tiles, "--size", size),
+        *("--test-share", SHARE, "--hold-share", SHARE),
     )
 
 

@@ -20,6 +20,7 @@ _NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", dict:
 VALUES: dict[str, dict[str, Any]] = {
     "format": {"const": FORMAT},
     "model.gsd_m": {"minItems": 2, "maxItems": 2},
+    "model.scale": {"minItems": 2, "maxItems": 2},
     "input.height": {"minimum": 1},
     "input.width": {"minimum": 1},
     "input.batch.min": {"minimum": 1},

@@ -131,7 +131,7 @@ def _parse(module: str, words: list[str]) -> None:
     args = _parsed(_parser(module), words)
     if args is None:
         return
-    if module == "train":
+    if module in ("train", "benchmarks.leave_one_out"):
         load_config(ROOT / args.config, args.overrides)
     elif module == "benchmarks.training":
         from benchmarks.training import variants

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ from runtime.errors import DataError, ExportError
 from runtime.files import sha256
 from runtime.manifest import Manifest
 from train.card_parts import Training
-from train.checkpoint import load_checkpoint
+from train.checkpoint import load_checkpoint, save_checkpoint
+from train.data_summary import DataSummary, SplitSummary
 from train.inference import predict_maps
 from train.quantisation.artefact import read_artefact
 
@@ -198,6 +200,42 @@ def test_json_is_the_manifest(small_checkpoint, command, tmp_path) -> None:
     content = json.loads(result.stdout)
     assert content == json.loads((tmp_path / "e" / "manifest.json").read_text())
     assert content["model"]["gsd_m"] == [0.3, 0.8]
+
+
+def test_what_training_saw_is_carried_to_the_manifest(small_checkpoint, command, tmp_path) -> None:
+    """The pixels that the checkpoint records, unless others are given, and the scale."""
+    seen = SplitSummary(split="train", disasters={"a": 1}, sizes=((96, 96),), pixels={})
+    data = DataSummary(train=seen, val=seen, scale=(0.8, 1.25), pixel_m=(0.4, 0.7))
+    checkpoint = load_checkpoint(small_checkpoint)
+    save_checkpoint(tmp_path / "seen.pt", replace(checkpoint, data=data))
+    models = []
+    for given in ((), ("--gsd", 0.3, 0.8)):
+        result = command(
+            "export.build_engine", "--checkpoint", tmp_path / "seen.pt", *SIZE, "--fp32",
+            "--target", "onnxruntime", "--out", tmp_path / "e", *given,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        models.append(Manifest.read(tmp_path / "e").model)
+    assert [(each.gsd_m, each.scale) for each in models] == [
+        ((0.4, 0.7), (0.8, 1.25)), ((0.3, 0.8), (0.8, 1.25))
+    ]  # fmt: skip
+    text = (tmp_path / "e" / "README.md").read_text()
+    assert "scale of its crops beside the tiles,\nwhich are mapped at 1: 0.8 to 1.25." in text
+
+
+def test_hold_is_what_a_gate_compares_on(small_checkpoint, synthetic, command, tmp_path) -> None:
+    data = shutil.copytree(synthetic, tmp_path / "data")
+    (data / "hold").symlink_to(data / "test")
+    line = (
+        "export.build_engine", "--checkpoint", small_checkpoint, *SIZE, "--fp32", "--target",
+        "onnxruntime", "--data", data, "--out", tmp_path / "e",
+    )  # fmt: skip
+    for split, noted in (("hold", False), ("test", True)):
+        result = command(*line)
+        assert result.returncode == 0, result.stderr
+        assert Manifest.read(tmp_path / "e").verification["parity"]["pairs"].endswith(split)
+        assert ("no split hold, so split test chooses" in result.stderr) == noted
+        (data / "hold").unlink(missing_ok=True)
 
 
 def test_newest_checkpoint_is_found_and_the_folder_named(

@@ -70,7 +70,7 @@ FAULTS: dict[str, tuple[tuple[str, ...], Callable[[Path], object], str]] = {
     "no split to compare on": (
         ("fp32", "fp16", "int8", "best"),
         lambda data: shutil.rmtree(data / "test"),
-        "--split test: {data} has no such split to compare the engine on (found here: train)",
+        "{data}: no split to choose on, hold, test or any but train (found here: train)",
     ),
     "tiles too small": (
         ("fp32", "fp16", "int8", "best"),

@@ -199,20 +199,21 @@ def test_another_size_is_advised_only_where_it_can_be_built(engine_folder):
     assert manifest.size_advice("e", 1000, 1000) == "cut or pad the image to 32x48"
 
 
-def test_an_engine_may_say_what_pixels_it_knows(engine_folder, edit_manifest):
+@pytest.mark.parametrize("key", ["gsd_m", "scale"])
+def test_an_engine_may_say_what_it_was_trained_on(engine_folder, edit_manifest, key):
     """A manifest of before, without the key, stays one; what it says must be a range."""
-    assert "gsd_m" not in (engine_folder / "manifest.json").read_text()
-    assert Manifest.read(engine_folder).model.gsd_m is None
+    assert f'"{key}"' not in (engine_folder / "manifest.json").read_text()
+    assert getattr(Manifest.read(engine_folder).model, key) is None
     for value in (None, [0.3, 0.8], [1, 1]):
-        edit_manifest(engine_folder, lambda content, v=value: content["model"].update(gsd_m=v))
+        edit_manifest(engine_folder, lambda content, v=value: content["model"].update({key: v}))
         expected = None if value is None else tuple(map(float, value))
         found = Manifest.read(engine_folder)
-        assert found.model.gsd_m == expected
+        assert getattr(found.model, key) == expected
         found.write(engine_folder)
         assert Manifest.read(engine_folder) == found
     for value in ([0.8, 0.3], [0, 1], [1], [1, 2, 3], 5, ["a", "b"], {}):
-        edit_manifest(engine_folder, lambda content, v=value: content["model"].update(gsd_m=v))
-        with pytest.raises(ManifestError, match=r"key model\.gsd_m"):
+        edit_manifest(engine_folder, lambda content, v=value: content["model"].update({key: v}))
+        with pytest.raises(ManifestError, match=rf"key model\.{key}"):
             Manifest.read(engine_folder)
 
 

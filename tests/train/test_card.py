@@ -15,7 +15,7 @@ from train.card import card
 from train.card_parts import Training
 from train.check import check_tiles
 from train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from train.config import parse_config
+from train.config import load_config, parse_config
 from train.data_summary import DataSummary, SplitSummary, data_summary, origins
 from train.masks import MaskCache
 from train.xbd import find_tiles
@@ -135,7 +135,8 @@ def test_data_sets_are_told_by_their_disasters(disasters, wanted) -> None:
 def test_xbd_is_named_with_its_licence(xbd_sample: Path, small_config, tmp_path: Path) -> None:
     masks = MaskCache(tmp_path)
     facts = [check_tiles(find_tiles(xbd_sample, s), masks, 32).good for s in ("train", "tier3")]
-    data = data_summary(xbd_sample, "train", facts[0], "tier3", facts[1])
+    config = load_config(Path("sample"))
+    data = data_summary(xbd_sample, config, "train", facts[0], "tier3", facts[1])
     assert data.train.disasters["guatemala-volcano"] == 6
     training = Training(small_config, 1, 1, None, data, {})
     text = card(training, 5).decode()

@@ -35,6 +35,12 @@ def _square(x: int, y: int, side: int) -> str:
     return f"POLYGON (({', '.join(f'{a} {b}' for a, b in corners)}))"
 
 
+@pytest.fixture(autouse=True)
+def _any_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which scales may be trained at is tests/train/test_scales.py's concern."""
+    monkeypatch.setattr("train.config.require_native_scale", lambda *_: None)
+
+
 @pytest.fixture
 def drawn(tile_set: Callable) -> Callable[..., Tile]:
     """A tile whose images show its own footprints, white on black."""

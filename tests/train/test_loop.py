@@ -203,6 +203,22 @@ def test_another_configuration_cannot_resume(trained, data, error_line) -> None:
     assert "data.crop (was 64, is 96)" in line
 
 
+def test_a_run_of_before_goes_on(trained, data, tmp_path, command) -> None:
+    """Its version wrote one name for a split, validated on `test` unasked, and had fewer keys."""
+    content = torch.load(trained / "last.pt", weights_only=True)
+    written = content["config"]["data"]
+    del written["val_share"], written["leave_out"]
+    written |= {"train_split": "train", "val_split": "test"}
+    for key in ("left_out", "scale", "pixel_m"):
+        del content["data"][key]
+    (tmp_path / "run").mkdir()
+    torch.save(content, tmp_path / "run" / "last.pt")
+    assert load_checkpoint(tmp_path / "run" / "last.pt").data.scale is None
+    result = command("train", *_arguments(data, tmp_path / "run", "--resume"))
+    assert result.returncode == 0, result.stderr
+    assert "no split hold, so split test chooses" in result.stderr
+
+
 def test_other_tiles_cannot_resume(trained, data, tmp_path, error_line) -> None:
     run, fewer = shutil.copytree(trained, tmp_path / "run"), shutil.copytree(data, tmp_path / "d")
     name = find_tiles(fewer, "train")[0].name

@@ -21,6 +21,7 @@ from runtime.errors import ConfigError
 from train import synthesize
 from train.synthetic.plan import Plan, plan_tile
 from train.synthetic.scene import Scene, make_scene
+from train.xbd import find_tiles
 
 SEED, TILES, SIZE = 5, 6, 128
 
@@ -229,6 +230,18 @@ def test_pictures_are_rgb_bytes_of_the_asked_size(tiles: list[Scene]):
             assert picture.std() > 10
 
 
+def test_what_chooses_is_drawn_after_what_is_reported(dataset: Path, tmp_path: Path):
+    synthesize.main(arguments(tmp_path / "more", "--test-share", "0.34", "--hold-share", "0.34"))
+    numbers = [
+        sorted(int(tile.name.rpartition("_")[2]) for tile in find_tiles(tmp_path / "more", split))
+        for split in ("train", "test", "hold")
+    ]
+    shared = round(TILES * 0.34)
+    assert [each for some in numbers for each in some] == list(range(TILES))
+    assert len(numbers[1]) == len(numbers[2]) == shared
+    assert not (dataset / "hold").exists()
+
+
 def test_a_non_empty_output_is_refused_and_left_alone(tmp_path: Path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(ConfigError, match="new or empty folder"):
@@ -237,7 +250,11 @@ def test_a_non_empty_output_is_refused_and_left_alone(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "bad", [("--size", "100"), ("--size", "32"), ("--tiles", "0"), ("--test-share", "1.5")]
+    "bad",
+    [
+        *[("--size", "100"), ("--size", "32"), ("--tiles", "0"), ("--test-share", "1.5")],
+        *[("--hold-share", "-0.1"), ("--hold-share", "1")],
+    ],
 )
 def test_values_out_of_range_are_refused(tmp_path: Path, bad: tuple[str, str]):
     with pytest.raises(ConfigError, match=bad[0]):
