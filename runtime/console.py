@@ -56,6 +56,7 @@ GROUPS = {
         "loading": "benchmarks.loading",
         "training": "benchmarks.training",
         "training-memory": "benchmarks.training_memory",
+        "training-update": "benchmarks.training_update",
         "calibration-cost": "benchmarks.calibration_cost",
         "rewrites": "benchmarks.rewrites",
         "plausible": "benchmarks.plausible",
