@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from runtime import cli
+from train.device_option import add_device
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,17 +40,22 @@ def parser() -> argparse.ArgumentParser:
         help="the range: all values, 99.99%% of them, the least loss of information, or the "
         "least squared error (default: minmax)",
     )
+    add_device(p)
     return p
 
 
 def main(args: argparse.Namespace) -> None:
     from calibration.calibrate import calibrate
     from runtime.files import check_file
+    from train.distributed import pick_device
     from train.progress import progress
 
     check_file(args.out)
+    device = pick_device(args.device)
     with progress("calibrate", "tile") as bar:
-        artefact = calibrate(args.checkpoint, args.data, args.split, args.tiles, args.method, bar)
+        artefact = calibrate(
+            args.checkpoint, args.data, args.split, args.tiles, args.method, bar, device
+        )
     artefact.write(args.out)
     cli.note(
         f"{args.out}: {len(artefact.ranges)} ranges ({args.method}) from {len(artefact.tiles)} "

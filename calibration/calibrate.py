@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import torch
+
 from calibration.observe import observe
 from calibration.observers import METHODS, HistogramObserver
 from calibration.tiles import content_hashes, describe_choice, select
@@ -27,14 +29,16 @@ def calibrate(
     count: int,
     method: str,
     progress: Callable[[list[Tile]], Iterable[Tile]] = iter,
+    device: torch.device | None = None,
 ) -> Artefact:
-    """Observe the ranges of `checkpoint` on `count` tiles of `data/split`.
+    """Observe the ranges of `checkpoint` on `count` tiles of `data/split`, on `device` (None: the
+    processor).
 
     Raises:
         DataError: see `calibration_tiles`.
         CalibrationError: a tensor's range is 0, NaN or infinite on these tiles.
     """
-    network = load_checkpoint(checkpoint).network()
+    network = load_checkpoint(checkpoint).network().to(device or torch.device("cpu"))
     tiles = calibration_tiles(data, split, count)
     (artefact,) = observed(network, sha256(checkpoint), tiles, [method], progress)
     return artefact
@@ -67,7 +71,7 @@ def observed(
     methods: Sequence[str],
     progress: Callable[[list[Tile]], Iterable[Tile]] = iter,
 ) -> list[Artefact]:
-    """The ranges by each of `methods`, after one pass over the tiles.
+    """The ranges by each of `methods`, after one pass over the tiles on the network's device.
 
     Raises:
         CalibrationError: a tensor's range is 0, NaN or infinite on these tiles.

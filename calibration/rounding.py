@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import fx
 
+from train.gpu_memory import room_for
 from train.inference import Maps, Runner
 from train.model.config import ModelConfig
 from train.model.decode import decode
@@ -42,9 +43,11 @@ def runner(core: fx.GraphModule, config: ModelConfig, threshold: float) -> Runne
 
     @torch.inference_mode()
     def run(pre: np.ndarray, post: np.ndarray) -> Maps:
-        images = [torch.from_numpy(np.ascontiguousarray(i))[None].to(device) for i in (pre, post)]
-        full = upsample(core(*[normalise(image, config) for image in images]), 4)
-        damage, building, confidence = decode(full[:, :1], full[:, 1:], threshold)
+        height, width = pre.shape[:2]
+        with room_for(f"a pair of {height}x{width}", "compare on the processor (--device cpu)"):
+            pair = [torch.from_numpy(np.ascontiguousarray(i))[None].to(device) for i in (pre, post)]
+            full = upsample(core(*[normalise(image, config) for image in pair]), 4)
+            damage, building, confidence = decode(full[:, :1], full[:, 1:], threshold)
         return tuple(each[0].cpu().numpy() for each in (damage, building, confidence))
 
     return run

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from runtime import cli
 from runtime.errors import ConfigError
+from train.device_option import add_device
 
 if TYPE_CHECKING:
     from calibration.ranking import Harm
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="P",
         help="building probability from which a pixel is building (default: 0.5)",
     )
+    add_device(p)
     p.add_argument("--plot", type=Path, metavar="FILE", help="draw the ranking (.png or .svg)")
     p.add_argument("--json", action="store_true", help="print the ranking as JSON")
     return p
@@ -83,6 +85,7 @@ def main(args: argparse.Namespace) -> None:
     from calibration.tiles import choose
     from runtime.files import check_file, sha256
     from train.checkpoint import load_checkpoint
+    from train.distributed import pick_device
     from train.evaluate import labelled_tiles
     from train.inference import predict_maps
     from train.model.decode import check_threshold
@@ -94,8 +97,9 @@ def main(args: argparse.Namespace) -> None:
     check_threshold(args.threshold)
     if args.plot is not None:
         check_file(args.plot)
+    device = pick_device(args.device)
     artefact = read_artefact(args.calibration)
-    network = load_checkpoint(args.checkpoint).network()
+    network = load_checkpoint(args.checkpoint).network().to(device)
     config = network.config
     artefact.check_belongs(sha256(args.checkpoint), preprocessing_of(config.mean, config.std))
     split = args.split

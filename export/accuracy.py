@@ -87,7 +87,7 @@ class Gate:
         source, options = request.source, request.options
         assert source.calibration is not None
         subject = Subject(
-            inference_form(source.network),
+            inference_form(source.network).to(request.proof.device),
             source.network.config,
             source.calibration.ranges,
             options.int8_form,

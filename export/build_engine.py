@@ -13,6 +13,7 @@ from export.options import add_graph_options, add_precisions, deploy_options
 from runtime import cli
 from runtime.errors import ConfigError
 from runtime.manifest import FILE_NAME, Manifest
+from train.device_option import add_device
 
 if TYPE_CHECKING:
     from export.deploy import DeployOptions
@@ -120,6 +121,7 @@ def _add_proof(group: Any) -> None:
         metavar="NAME",
         help="modules or ONNX nodes that may be compiled in another precision (default: none)",
     )
+    add_device(group)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -212,6 +214,7 @@ def _ranges(args: argparse.Namespace) -> Ranges:
 def _proof(args: argparse.Namespace) -> Proof:
     from calibration.gate import Limits
     from export.request import Proof
+    from train.distributed import pick_device
     from train.splits import REPORTING
 
     return Proof(
@@ -221,6 +224,7 @@ def _proof(args: argparse.Namespace) -> Proof:
         args.gate_tiles,
         Limits(args.gate_score, args.gate_f1),
         frozenset(args.allow_mixed),
+        pick_device(args.device),
     )
 
 

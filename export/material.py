@@ -6,6 +6,7 @@ engines that are built from the same material.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ from runtime import cli
 from runtime.errors import DataError
 from runtime.files import check_space, check_writable
 from train.inference import predict_maps
+from train.model import DualHRNet
 from train.progress import progress
 from train.quantisation.artefact import Artefact
 from train.xbd import Tile, find_tiles
@@ -46,10 +48,16 @@ class Material:
     tiles: list[Tile]
 
     @cached_property
+    def network(self) -> DualHRNet:
+        """The source's on the proof's device."""
+        network, device = self.request.source.network, self.request.proof.device
+        return network if device.type == "cpu" else copy.deepcopy(network).to(device)
+
+    @cached_property
     def reference(self) -> Reference:
         """FP32's maps of the scenes."""
         options = self.request.options
-        network = averaged(self.request.source.network, options.tta)
+        network = averaged(self.network, options.tta)
         split = self.request.proof.split
         cli.note(f"accuracy of FP32 on {len(self.scenes)} labelled scenes of split {split}")
         return Reference(
@@ -72,7 +80,7 @@ class Material:
         )
         with progress("calibrate", "tile") as bar:
             digest = source.checkpoint_sha256
-            return observed(source.network, digest, self.tiles, methods, bar)
+            return observed(self.network, digest, self.tiles, methods, bar)
 
 
 def prepare(requests: Sequence[EngineRequest], outs: Sequence[Path]) -> Material:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
+
 from calibration.gate import Limits
 from export.deploy import DeployOptions
 from export.source import Ranges, Source
@@ -28,6 +30,9 @@ class Proof:
     limits: Limits = field(default_factory=Limits)
     allow_mixed: frozenset[str] = frozenset()
     """Convolutions that may be compiled in another precision: ONNX nodes or modules."""
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    """Where PyTorch computes the gate's FP32 maps, INT8's ranges and what a unit's rounding
+    costs. Parity is proved on the processor, from whose weights the graph is exported."""
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ GROUPS = {
         "training": "benchmarks.training",
         "leave-one-out": "benchmarks.leave_one_out",
         "training-memory": "benchmarks.training_memory",
+        "training-update": "benchmarks.training_update",
         "calibration-cost": "benchmarks.calibration_cost",
         "rewrites": "benchmarks.rewrites",
         "plausible": "benchmarks.plausible",

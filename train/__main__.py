@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from runtime import cli
+from train.device_option import add_device
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,9 +30,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--skip-bad", action="store_true", help="train without the tiles that cannot be used"
     )
-    p.add_argument(
-        "--device", metavar="NAME", default="auto", help="auto, cpu or cuda (default: auto)"
-    )
+    add_device(p)
     p.add_argument(
         "--leave-out",
         nargs="+",

@@ -30,7 +30,9 @@ def card(training: Training, parameters: int) -> bytes:
 def _results(training: Training) -> Iterator[dict[str, object]]:
     if training.figures and training.data:
         val = training.data.val
-        tiles = f"{val.tiles} tiles of split {val.split}"
+        scored = training.scored
+        exact = scored is None or scored.exact
+        tiles = f"{val.tiles} tiles of split {val.split}" if exact else f"{scored}, {val.split}"
         yield parts.result(tiles, val.split, val.disasters, training.figures)
 
 

@@ -21,6 +21,7 @@ from train.data_summary import DataSummary, SplitSummary, origins
 from train.markdown import bullets, fenced, listed, plain, table, yaml_text
 from train.model import ModelConfig
 from train.precision import RECORDS
+from train.scored import Scored
 
 FILE_NAME = "README.md"
 LIBRARY = "dual-hrnet-edge"
@@ -74,6 +75,7 @@ class Training:
     """What a checkpoint tells of how its network was made; None where it does not.
 
     metrics: its scores on the split it was validated on, or nothing.
+    scored: on what these were counted; None: on all tiles in FP32, by a run before that record.
     precision: that its forward passes were computed in, whatever the configuration left open.
     started_from: the weights that it began with, in words.
     """
@@ -86,6 +88,7 @@ class Training:
     metrics: Mapping[str, Any]
     precision: str | None = None
     started_from: str | None = None
+    scored: Scored | None = None
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Training:
@@ -100,8 +103,9 @@ class Training:
             config,
             checkpoint.data,
             checkpoint.metrics,
-            RECORDS.get(str((checkpoint.resume or {}).get("precision", NOT_RECORDED))),
+            RECORDS.get(checkpoint.precision or NOT_RECORDED),
             checkpoint.started_from,
+            checkpoint.scored,
         )
 
     @property
@@ -204,9 +208,12 @@ def evaluation(training: Training) -> str:
     split = training.data.val.split if training.data else NOT_RECORDED
     if not training.figures:
         return f"The checkpoint's accuracy: {NOT_MEASURED}."
-    return (
-        f"The checkpoint, computed by PyTorch on the whole tiles of split {plain(split)}:\n\n"
-        + table(["metric", "value"], [(n, f"{value:.4f}") for n, value in training.figures.items()])
+    scored = training.scored
+    on = "the whole tiles"
+    if scored and not scored.exact:
+        on = f"{scored}, which is less than the exact score takes,"
+    return f"The checkpoint, computed by PyTorch on {on} of split {plain(split)}:\n\n" + table(
+        ["metric", "value"], [(n, f"{value:.4f}") for n, value in training.figures.items()]
     )
 
 

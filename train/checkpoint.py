@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
 from runtime.errors import CheckpointError, reason
@@ -15,6 +15,7 @@ from runtime.files import replacing
 from train.config import describe
 from train.data_summary import DataSummary
 from train.model import DualHRNet, ModelConfig
+from train.scored import Scored
 from train.soundness import check_weights, tensors_in
 from train.torch_file import read_torch_file
 
@@ -26,6 +27,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "epoch": int,
     "step": int,
     "metrics": dict,
+    "precision": (str, type(None)),
     "optimizer_state": (dict, type(None)),
     "resume": (dict, type(None)),
     "started_from": (str, type(None)),
@@ -38,7 +40,11 @@ class Checkpoint:
 
     model_state: the weights to deploy; with an average, the averaged ones.
     epoch, step: epochs completed and optimiser steps taken.
-    resume: what else a run needs to go on from here (`train.resume`).
+    metrics, scored: the scores of these weights, and on what they were counted; None where a
+        checkpoint is older than that record, or has no scores.
+    precision: `Precision.record` of the training's forward passes.
+    optimizer_state, resume: what else a run needs to go on from here (`train.resume`); weights
+        to deploy come without.
     started_from: the weights that training began with, in words; None for random ones, and
         where nobody recorded it.
     data: what was trained and validated on, where that is known.
@@ -50,11 +56,17 @@ class Checkpoint:
     epoch: int = 0
     step: int = 0
     metrics: dict[str, Any] = field(default_factory=dict)
+    scored: Scored | None = None
+    precision: str | None = None
     optimizer_state: dict[str, Any] | None = None
     resume: dict[str, Any] | None = None
     started_from: str | None = None
     data: DataSummary | None = None
     path: Path | None = None
+
+    def weights_alone(self, metrics: dict[str, Any], scored: Scored) -> Checkpoint:
+        """To deploy, with other scores."""
+        return replace(self, metrics=metrics, scored=scored, optimizer_state=None, resume=None)
 
     def network(self) -> DualHRNet:
         """The network with these weights, in eval mode.
@@ -88,7 +100,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         CheckpointError: a tensor is not sound, or the disk is full; what was there stays.
     """
     advice = "not written; the last checkpoint that was saved is kept, start again from it"
-    if checkpoint.resume is not None:
+    if checkpoint.config is not None:  # of a run
         advice += " with lower rates"
     check_weights(path, _tensors(checkpoint), advice)
     content = {
@@ -98,11 +110,13 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "epoch": checkpoint.epoch,
         "step": checkpoint.step,
         "metrics": checkpoint.metrics,
+        "scored": _plain(checkpoint.scored),
+        "precision": checkpoint.precision,
         "model_state": checkpoint.model_state,
         "optimizer_state": checkpoint.optimizer_state,
         "resume": checkpoint.resume,
         "started_from": checkpoint.started_from,
-        "data": checkpoint.data.model_dump(mode="json") if checkpoint.data else None,
+        "data": _plain(checkpoint.data),
     }
     with replacing(path) as temporary:
         try:
@@ -143,6 +157,8 @@ def checkpoint_in(path: Path, content: Any) -> Checkpoint:
             "use the toolkit version that wrote it"
         )
     content = {"epoch": 0, "step": 0, "metrics": {}, **content}
+    if "precision" not in content and isinstance(content.get("resume"), dict):
+        content["precision"] = content["resume"].get("precision")  # where it was before
     for key, kind in _KINDS.items():
         value = content.get(key)
         if not isinstance(value, kind) or isinstance(value, bool):
@@ -158,12 +174,14 @@ def checkpoint_in(path: Path, content: Any) -> Checkpoint:
             )
     try:
         model = ModelConfig.model_validate(content["model"])
-        given = content.get("data")
-        data = None if given is None else DataSummary.model_validate(given)
+        data, scored = (
+            None if (given := content.get(key)) is None else kind.model_validate(given)
+            for key, kind in (("data", DataSummary), ("scored", Scored))
+        )
     except ValidationError as error:
         raise CheckpointError(f"{path}: {describe(error)}") from error
     checkpoint = Checkpoint(
-        model, data=data, path=path, **{key: content.get(key) for key in _KINDS}
+        model, data=data, scored=scored, path=path, **{key: content.get(key) for key in _KINDS}
     )
     advice = "such a network maps nothing rightly; take another checkpoint, or train anew"
     check_weights(path, _tensors(checkpoint), advice)
@@ -192,6 +210,10 @@ def newest_checkpoint(runs: Path) -> Path:
     newest_run = max(found, key=lambda p: p.stat().st_mtime).parent
     best = newest_run / "best.pt"
     return best if best.exists() else newest_run / "last.pt"
+
+
+def _plain(record: BaseModel | None) -> dict[str, Any] | None:
+    return record.model_dump(mode="json") if record else None
 
 
 def _kind(tensor: Tensor) -> str:

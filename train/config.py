@@ -214,6 +214,24 @@ class OptimConfig(_Section):
     )
 
 
+class ValidationConfig(_Section):
+    """How much is validated along the way; at a run's end the exact score of its last and its
+    best weights is taken, over all tiles in fp32."""
+
+    every: int = Field(
+        1, ge=1, description="epochs from one validation to the next; the last always has one"
+    )
+    tiles: int | None = Field(
+        None,
+        ge=1,
+        description="tiles of val_split, the same each time, of every disaster and damage class "
+        "in proportion; null: all",
+    )
+    precision: Literal["fp32", "training"] = Field(
+        "fp32", description="of the forward pass; training: that of optim.precision, faster"
+    )
+
+
 class BuildingTerms(_Section):
     """Shares of the localization loss."""
 
@@ -285,6 +303,7 @@ class TrainConfig(_Section):
     augment: AugmentConfig = AugmentConfig()
     schedule: tuple[Phase, ...] = Field(SOURCE_SCHEDULE, min_length=1)
     optim: OptimConfig = OptimConfig()
+    validation: ValidationConfig = ValidationConfig()
     loss: LossConfig = LossConfig()
     distill: DistillConfig | None = None
     qat: QatConfig | None = None

@@ -63,7 +63,10 @@ class World:
         after a step, and it is rank 0's that are saved."""
         if self.size > 1:
             for tensor in tensors:
-                dist.broadcast(tensor, src=0)
+                whole = tensor.contiguous()  # a copy where the layout is channels-last
+                dist.broadcast(whole, src=0)
+                if whole is not tensor:
+                    tensor.copy_(whole)
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from runtime import cli
 from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES
 from runtime.errors import DataError
+from train.device_option import add_device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,9 +104,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="P",
         help="building probability from which a pixel is building (default: 0.5)",
     )
-    p.add_argument(
-        "--device", metavar="NAME", default="auto", help="auto, cpu or cuda (default: auto)"
-    )
+    add_device(p)
     p.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p
@@ -170,10 +169,11 @@ def damage_maps(
         network: in eval mode, on any device.
         threshold: building probability from which a pixel is building.
     """
+    from train.ahead import ahead
     from train.inference import predict_maps
 
-    for tile in tiles:
-        damage, _, _ = predict_maps(network, *tile.images(), threshold)
+    for tile, images in ahead(lambda tile: (tile, tile.images()), tiles):
+        damage, _, _ = predict_maps(network, *images, threshold)
         yield tile, damage
 
 

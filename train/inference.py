@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch import nn
 from runtime.damage import DAMAGE_CLASSES
 from runtime.errors import CheckpointError, ImageError
 from runtime.manifest import STRIDE
-from train.model.decode import building_logit, class_logits, decode
+from train.gpu_memory import room_for
+from train.model.decode import building_logit, class_logits, decode, full_precision
 from train.model.dual_hrnet import normalise
 
 Maps = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -41,7 +43,11 @@ def contradictions(maps: Maps, threshold: float) -> int:
 
 @torch.inference_mode()
 def predict_maps(
-    network: nn.Module, pre: np.ndarray, post: np.ndarray, threshold: float = 0.5
+    network: nn.Module,
+    pre: np.ndarray,
+    post: np.ndarray,
+    threshold: float = 0.5,
+    dtype: torch.dtype | None = None,
 ) -> Maps:
     """Damage, building and confidence map of one pair.
 
@@ -51,6 +57,7 @@ def predict_maps(
         pre: image before, uint8 [H, W, 3] RGB; H and W multiples of 32.
         post: image after, of the same shape.
         threshold: building probability from which damage is above 0.
+        dtype: of the forward pass, by autocast; None: the weights'.
 
     Returns:
         Three uint8 [H, W] maps, as in the deploy contract.
@@ -58,20 +65,28 @@ def predict_maps(
     Raises:
         ImageError: a height or width that is no multiple of 32.
         CheckpointError: a logit is NaN or infinite, of which maps would show nothing.
+        ToolkitError: a GPU's memory does not hold it.
     """
     height, width = pre.shape[:2]
     if height % STRIDE or width % STRIDE:
         raise ImageError(f"image is {height}x{width}; the network takes multiples of {STRIDE}")
     device = next(network.parameters()).device
-    images = [torch.from_numpy(np.ascontiguousarray(i))[None].to(device) for i in (pre, post)]
-    building, damage = network(*[normalise(image, network.config) for image in images])
-    bad = sum(int((~logits.isfinite()).sum()) for logits in (building, damage))
+    advice = (
+        "compute on the processor (--device cpu), cut the tiles smaller, or in a training set "
+        "validation.precision=training"
+    )
+    with room_for(f"a pair of {height}x{width}", advice):
+        images = [torch.from_numpy(np.ascontiguousarray(i))[None].to(device) for i in (pre, post)]
+        with torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext():
+            logits = network(*[normalise(image, network.config) for image in images])
+        building, damage = map(full_precision, logits)
+        bad = sum(int((~each.isfinite()).sum()) for each in (building, damage))
+        maps = decode(building_logit(building), class_logits(damage), threshold)
+        damage_map, building_map, confidence_map = (m[0].cpu().numpy() for m in maps)
     if bad:
         raise CheckpointError(
             f"{bad} of the network's {building.numel() + damage.numel()} logits on a pair of "
             f"{height}x{width} are NaN or infinite, as its numbers overflow; train anew with "
             "lower rates, or take another checkpoint"
         )
-    maps = decode(building_logit(building), class_logits(damage), threshold)
-    damage_map, building_map, confidence_map = (m[0].cpu().numpy() for m in maps)
     return damage_map, building_map, confidence_map

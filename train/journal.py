@@ -23,12 +23,14 @@ class Journal:
         self.writer.add_scalar("optim/learning_rate", rate, step)
         self.writer.add_scalar("optim/gradient_norm", report.gradient_norm, step)
 
-    def scores(self, step: int, counts: Counts) -> None:
-        self.writer.add_scalar("val/score", counts.score, step)
-        self.writer.add_scalar("val/localization_f1", counts.localization_f1, step)
-        self.writer.add_scalar("val/damage_f1", counts.damage_f1, step)
+    def scores(self, name: str, step: int, counts: Counts) -> None:
+        """`name`: what begins those of the curves. Everything so far is then on the disk."""
+        self.writer.add_scalar(f"{name}/score", counts.score, step)
+        self.writer.add_scalar(f"{name}/localization_f1", counts.localization_f1, step)
+        self.writer.add_scalar(f"{name}/damage_f1", counts.damage_f1, step)
         for value, f1 in zip(DAMAGE_CLASSES, counts.class_f1, strict=True):
-            self.writer.add_scalar(f"val/f1_{CLASS_NAMES[value]}", f1, step)
+            self.writer.add_scalar(f"{name}/f1_{CLASS_NAMES[value]}", f1, step)
+        self.flush()
 
     def panel(self, step: int, name: str, picture: np.ndarray) -> None:
         """uint8 [H, W, 3] RGB."""

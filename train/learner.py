@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from runtime.errors import ConfigError, ToolkitError
 from train.config import OptimConfig, TrainConfig
+from train.convolutions import searched
 from train.distributed import World
 from train.ema import AveragedWeights
 from train.losses import StepSums, dice_sums, step_losses, target_sums
@@ -23,11 +24,12 @@ from train.model.statistics import still_statistics
 from train.precision import choose_precision
 from train.quantisation.artefact import Artefact
 from train.quantisation.qat import quantised_training_graph
+from train.resume_checks import MEANS
 
 Batch = dict[str, Any]
 """`pre`, `post` uint8 [N, H, W, 3]; `building`, `damage` uint8 [N, H, W]; `name`, N tiles."""
 
-Outputs = tuple[Tensor, Tensor]
+_TENSORS = ("pre", "post", "building", "damage")
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Learner:
             self.teacher = teacher.to(world.device, memory_format=layout).requires_grad_(False)
         self.average = AveragedWeights(network, optim.ema) if optim.ema else None
         self.calibration = calibration
-        self.forward = self._as_computed(network)
+        self.forward = self.as_computed(network)
         if optim.compile:
             self.forward.compile()
         self.parallel: nn.Module = self.forward
@@ -96,7 +98,7 @@ class Learner:
     @property
     def validated(self) -> nn.Module:
         """The deployed network as it is computed once deployed, with INT8's rounding if any."""
-        return self._as_computed(self.average.network) if self.average else self.forward
+        return self.as_computed(self.average.network) if self.average else self.forward
 
     def step(self, batches: Sequence[Batch], rate: float) -> StepReport:
         """One optimiser step over `batches`, one forward pass each.
@@ -104,6 +106,11 @@ class Learner:
         Raises:
             ToolkitError: the loss or its gradient is not finite; no weight was changed.
         """
+        with searched(self.world.device):
+            return self._step([self._on_device(batch) for batch in batches], rate)
+
+    def _step(self, batches: Sequence[Batch], rate: float) -> StepReport:
+        """`step` of batches on the network's device."""
         self.network.train()
         # Engines fold the running statistics, so rounding is learnt with those.
         if self.config.optim.freeze_batch_norm or self.calibration:
@@ -126,7 +133,7 @@ class Learner:
         self.scaler.update()
         # With loss scaling, a step whose gradient overflows is left out.
         if self.average and math.isfinite(report.gradient_norm):
-            self.average.update(self.network)
+            self.average.update()
         return report
 
     def state(self) -> dict[str, Any]:
@@ -147,11 +154,15 @@ class Learner:
         if self.average:
             self.average.network.load_state_dict(deployed)
             self.average.updates = state["updates"]
-        self.optimizer.load_state_dict(optimizer)
+        defaults = self.optimizer.defaults
+        own = {key: defaults[key] for key in MEANS if key in defaults}
+        groups = [{**group, **own} for group in optimizer["param_groups"]]
+        self.optimizer.load_state_dict({**optimizer, "param_groups": groups})
         self.scaler.load_state_dict(state["scaler"])
 
-    def _as_computed(self, network: DualHRNet) -> nn.Module:
-        """`network`, or the graph over its parameters that rounds as INT8 does."""
+    def as_computed(self, network: DualHRNet) -> nn.Module:
+        """One like this learner's: itself, or the graph over its parameters that rounds as INT8
+        does."""
         if self.calibration is None:
             return network
         return quantised_training_graph(network, self.calibration.ranges)
@@ -159,13 +170,13 @@ class Learner:
     def _share(self, batch: Batch, sums: StepSums) -> tuple[dict[str, Tensor], Tensor]:
         """Losses of one forward pass, and whether its logits are finite."""
         images = self._images(batch)
+        building, damage = batch["building"], batch["damage"]
         with self._autocast():
             outputs = self.parallel(*images)
         guide = None
         if self.teacher and self.config.distill:
             with self._autocast(), torch.no_grad():
                 guide = (self.teacher(*images), self.config.distill)
-        building, damage = self._targets(batch)
         if self.config.loss.building.dice and sums.overlap is None:
             overlap, predicted = self.world.total(dice_sums(outputs[0], building))
             sums = replace(sums, overlap=overlap, predicted=predicted)
@@ -176,7 +187,7 @@ class Learner:
         """Of all pairs of the step. Dice's depend on the predictions, so that accumulation
         needs a forward pass ahead; without it they come with the one there is."""
         loss = self.config.loss
-        targets = [target_sums(*self._targets(batch), loss) for batch in batches]
+        targets = [target_sums(batch["building"], batch["damage"], loss) for batch in batches]
         sums = StepSums(
             *self.world.total(torch.stack(targets).sum(0)), parts=len(batches) * self.world.size
         )
@@ -186,7 +197,7 @@ class Learner:
         with torch.no_grad(), still_statistics(self.network), self._autocast():
             for batch in batches:
                 logits, _ = self.forward(*self._images(batch))
-                ahead.append(dice_sums(logits, self._targets(batch)[0]))
+                ahead.append(dice_sums(logits, batch["building"]))
         overlap, predicted = self.world.total(torch.stack(ahead).sum(0))
         return replace(sums, overlap=overlap, predicted=predicted)
 
@@ -218,18 +229,20 @@ class Learner:
         chosen = next((names for names in found if any(names)), [])
         return ", ".join(sorted({name for rank in chosen for name in rank}))
 
+    def _on_device(self, batch: Batch) -> Batch:
+        """Moved once a step, as bytes; pinned memory is copied while the processor goes on."""
+        device = self.world.device
+        tensors = {name: batch[name].to(device, non_blocking=True) for name in _TENSORS}
+        return {**batch, **tensors}
+
     def _images(self, batch: Batch) -> list[Tensor]:
         dtype = next(self.network.parameters()).dtype
-        device = self.world.device
-        images = [batch[name].to(device, non_blocking=True) for name in ("pre", "post")]
         return [
-            normalise(image, self.network.config).to(dtype).contiguous(memory_format=self.layout)
-            for image in images
+            normalise(batch[name], self.network.config)
+            .to(dtype)
+            .contiguous(memory_format=self.layout)
+            for name in ("pre", "post")
         ]
-
-    def _targets(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        device = self.world.device
-        return batch["building"].to(device), batch["damage"].to(device)
 
     def _autocast(self) -> torch.autocast:
         dtype = self.precision.dtype
@@ -251,7 +264,8 @@ def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Opti
             parameters, rate, momentum=optim.momentum, weight_decay=optim.weight_decay
         )
     kind = torch.optim.AdamW if optim.optimizer == "adamw" else torch.optim.Adam
-    return kind(parameters, rate, weight_decay=optim.weight_decay)
+    # One kernel for all tensors, on GPUs and on processors.
+    return kind(parameters, rate, weight_decay=optim.weight_decay, fused=True)
 
 
 def _freeze_batch_norm(network: nn.Module) -> None:

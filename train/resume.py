@@ -6,7 +6,7 @@ so the sampler's place is a number of batches and the loader has nothing to save
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from train.resume_checks import (
     fault_of_place,
     fault_of_types,
 )
+from train.validation import Score
 
 FREE = (("data", "workers"), ("data", "cache"), ("data", "masks"), ("optim", "save_every"))
 """Keys that may change between a run's parts: no figure depends on them."""
@@ -46,12 +47,26 @@ class Progress:
     best_score: float = -1.0
 
 
+def weights_of(
+    learner: Learner, progress: Progress, data: DataSummary, score: Score | None
+) -> Checkpoint:
+    """The weights to deploy, with what is known of them."""
+    return Checkpoint(
+        model=learner.network.config,
+        model_state=learner.deployed.state_dict(),
+        config=learner.config.model_dump(mode="json"),
+        epoch=progress.epoch,
+        step=progress.step,
+        metrics=score.counts.as_dict() if score else {},
+        scored=score.scored if score else None,
+        precision=learner.precision.record,
+        started_from=learner.started_from,
+        data=data,
+    )
+
+
 def checkpoint_of(
-    learner: Learner,
-    progress: Progress,
-    tiles: str,
-    data: DataSummary,
-    metrics: dict[str, Any] | None = None,
+    learner: Learner, progress: Progress, tiles: str, data: DataSummary, score: Score | None
 ) -> Checkpoint:
     """Everything to go on from here; on every rank, because each one's random state is in it.
 
@@ -61,13 +76,8 @@ def checkpoint_of(
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
-    return Checkpoint(
-        model=learner.network.config,
-        model_state=learner.deployed.state_dict(),
-        config=learner.config.model_dump(mode="json"),
-        epoch=progress.epoch,
-        step=progress.step,
-        metrics=metrics or {},
+    return replace(
+        weights_of(learner, progress, data, score),
         optimizer_state=learner.optimizer.state_dict(),
         resume={
             "batches": progress.batches,
@@ -79,8 +89,6 @@ def checkpoint_of(
             "random_states": learner.world.gather(states),
             "learner": learner.state(),
         },
-        started_from=learner.started_from,
-        data=data,
     )
 
 

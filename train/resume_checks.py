@@ -23,6 +23,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }
 _CHOSEN = ("lr", "betas", "eps", "weight_decay", "momentum")
 """Of an optimiser's settings, those that every version of PyTorch keeps."""
+MEANS = ("foreach", "fused")
+"""How an optimiser computes: the affair of whoever goes on, not the checkpoint's."""
 _STATES = ({"step", "exp_avg", "exp_avg_sq"}, {"momentum_buffer"}, set())
 """What Adam, SGD and SGD without momentum hold of a parameter."""
 
@@ -70,7 +72,7 @@ def fault_of_optimizer(saved: Mapping[str, Any], fresh: torch.optim.Optimizer) -
     for found, group in zip(groups, wanted, strict=True):
         if missing := [key for key in _CHOSEN if key in group and key not in found]:
             return f"its optimiser has no {', '.join(missing)}"
-        for key in sorted(group.keys() & found.keys() - {"lr"}):  # which each step sets
+        for key in sorted(group.keys() & found.keys() - {"lr", *MEANS}):  # lr is set by each step
             if _plain(found[key]) != _plain(group[key]):
                 return f"its optimiser's {key} is {str(found[key])[:80]}, expected {group[key]}"
         rate = found["lr"]
@@ -92,8 +94,9 @@ def fault_of_moments(optimizer: torch.optim.Optimizer) -> str | None:
             wanted = torch.Size([]) if name == "step" else parameter.shape
             if each.shape != wanted:
                 return f"its optimiser's {name} is {tuple(each.shape)}, expected {tuple(wanted)}"
-            if name == "step" and each.item() < 1:
-                return f"its optimiser's step is {each.item():g}, expected 1 or more"
+            # 0 where loss scaling has left out every step so far.
+            if name == "step" and not each.item() >= 0:
+                return f"its optimiser's step is {each.item():g}, expected 0 or more"
     return None
 
 

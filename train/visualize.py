@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from runtime import cli
 from runtime.errors import ConfigError
+from train.device_option import add_device
 
 if TYPE_CHECKING:
     from train.xbd import Tile
@@ -36,9 +37,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="P",
         help="building probability from which a pixel is building (default: 0.5)",
     )
-    p.add_argument(
-        "--device", metavar="NAME", default="auto", help="auto, cpu or cuda (default: auto)"
-    )
+    add_device(p)
     return p
 
 

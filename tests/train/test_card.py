@@ -66,7 +66,7 @@ def test_a_run_leaves_a_card_of_its_best_checkpoint(run: Path, synthetic: Path) 
     assert "drawn by a program" in text
     parameters = sum(each.numel() for each in best.network().parameters())
     assert f"**Parameters:** {parameters:,}" in text
-    record = best.resume["precision"]
+    record = best.precision
     used = {"None": "fp32", "torch.bfloat16": "bf16", "torch.float16": "fp16"}[record]
     assert f"after epoch 1 of 1, 2 steps, computed in {used}." in text
 

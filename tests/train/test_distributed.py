@@ -29,12 +29,16 @@ def _agree(rank: int, port: int, out: str) -> None:
     _join(rank, port, 3)
     with world("cpu") as group:
         weights = torch.full((2,), float(rank))
-        group.share([weights])
+        strided = torch.full((2, 3, 4, 5), float(rank)).contiguous(
+            memory_format=torch.channels_last
+        )
+        group.share([weights, strided])
         found = {
             "sum": group.sum(np.array([rank, 2**40])).tolist(),
             "any": [group.any(rank == 2), group.any(False)],
             "gather": group.gather(f"rank {rank}"),
             "share": weights.tolist(),
+            "strided": strided.abs().sum().item(),
             "leads": group.leads,
         }
         torch.save(found, Path(out) / f"{rank}.pt")
@@ -48,6 +52,7 @@ def test_three_ranks_add_up_agree_and_share(tmp_path: Path, free_port: int) -> N
         assert found["any"] == [True, False]
         assert found["gather"] == ["rank 0", "rank 1", "rank 2"]
         assert found["share"] == [0.0, 0.0]
+        assert found["strided"] == 0
         assert found["leads"] == (rank == 0)
 
 

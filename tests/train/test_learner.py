@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import functools
 import os
 from pathlib import Path
@@ -13,9 +15,11 @@ import torch.multiprocessing
 
 from runtime.errors import ConfigError, ToolkitError
 from train.config import TrainConfig
+from train.convolutions import searched
 from train.distributed import World, pick_device, world
 from train.learner import Learner
 from train.model import ModelConfig, build_network
+from train.resume_checks import fault_of_optimizer
 
 MODEL = {
     "width": 8, "stem_width": 8, "bottlenecks": 1, "modules": (1, 1, 1), "blocks": 1,
@@ -207,7 +211,7 @@ def test_of_several_passes_the_one_with_the_bad_number_is_named() -> None:
     batch = _batches()[0]
     broken = _part(batch, slice(2, 3))
     normal = learner._images
-    learner._images = lambda b: [x * float("nan") for x in normal(b)] if b is broken else normal(b)
+    learner._images = lambda b: [x * float("nan") if b["name"] == ["t2"] else x for x in normal(b)]
     with pytest.raises(ToolkitError, match="the loss is nan on t2$"):
         learner.step([_part(batch, slice(0, 2)), broken], 1e-3)
 
@@ -265,3 +269,68 @@ def test_synchronised_batch_norm_keeps_the_official_names() -> None:
     learner = Learner(network, _config(sync_batch_norm=True), World(0, 1, pick_device("cuda")))
     assert list(learner.network.state_dict()) == names
     assert any(isinstance(m, torch.nn.SyncBatchNorm) for m in learner.network.modules())
+
+
+def test_the_fused_optimiser_steps_as_the_plain_one_does() -> None:
+    """In the layout of training too, in which weights and their gradients are strided."""
+    batch = _batches()[0]
+    networks, optimizers = [], []
+    for plain in (False, True):
+        network = build_network(ModelConfig.model_validate(MODEL), 0)
+        learner = Learner(network, _config(precision="fp32", clip_norm=None), ALONE)
+        assert learner.optimizer.defaults["fused"]
+        if plain:
+            learner.optimizer = torch.optim.Adam(
+                network.parameters(), 1e-3, weight_decay=1e-4, foreach=False, fused=False
+            )
+        for _ in range(3):
+            learner.step([batch], 1e-3)
+        networks.append(learner.network.state_dict())
+        optimizers.append(learner.optimizer.state_dict()["state"])
+    for name, value in networks[0].items():
+        torch.testing.assert_close(value, networks[1][name], rtol=1e-3, atol=2e-4)
+    for fused, plain in zip(*(each.values() for each in optimizers), strict=True):
+        assert fused["step"] == plain["step"] == 3
+
+
+def test_a_state_of_the_plain_optimiser_goes_on_in_the_fused_one() -> None:
+    config = _config(precision="fp32")
+    first = Learner(build_network(config.model, 0), config, ALONE)
+    first.step(_batches()[:1], 1e-3)
+    state = copy.deepcopy(first.optimizer.state_dict())
+    for group in state["param_groups"]:
+        group.update(fused=None, foreach=None)  # as an older version saved it
+    second = Learner(build_network(config.model, 1), config, ALONE)
+    assert fault_of_optimizer(state, second.optimizer) is None
+    second.restore(first.network.state_dict(), state, first.state())
+    assert second.optimizer.param_groups[0]["fused"]
+    for learner in (first, second):
+        learner.step(_batches()[1:2], 1e-3)
+    ours, theirs = first.network.state_dict(), second.network.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_each_tensor_of_a_batch_is_fetched_once_a_step(accumulate: int) -> None:
+    """What is fetched is moved to the device."""
+    fetched: list[str] = []
+
+    class Watched(dict):
+        def __getitem__(self, name: str) -> object:
+            fetched.append(name)
+            return super().__getitem__(name)
+
+    config = _config({"building": {"dice": 0.5}}, precision="fp32")
+    learner = Learner(build_network(config.model, 0), config, ALONE)
+    learner.step([Watched(batch) for batch in _batches()[:accumulate]], 1e-3)
+    assert sorted(fetched) == sorted(["pre", "post", "building", "damage"] * accumulate)
+
+
+def test_cudnn_searches_in_steps_alone() -> None:
+    before = torch.backends.cudnn.benchmark
+    with contextlib.suppress(KeyError), searched(torch.device("cuda")):
+        assert torch.backends.cudnn.benchmark
+        raise KeyError
+    assert torch.backends.cudnn.benchmark is before
+    with searched(torch.device("cpu")):
+        assert torch.backends.cudnn.benchmark is before

@@ -426,7 +426,7 @@ ALTERED = {
     ),
     "moment's step": (
         _of_optimizer(lambda o: o["state"][0].update(step=torch.tensor(-7.0))),
-        "its optimiser's step is -7, expected 1 or more",
+        "its optimiser's step is -7, expected 0 or more",
     ),
 }
 

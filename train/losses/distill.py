@@ -8,8 +8,8 @@ from torch import Tensor
 
 from runtime.damage import BACKGROUND
 from train.config import LossConfig
-from train.losses.sums import StepSums, full_precision
-from train.model.decode import building_logit, class_logits
+from train.losses.sums import StepSums
+from train.model.decode import building_logit, class_logits, full_precision
 
 
 def teacher_loss(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from runtime.damage import BACKGROUND, IGNORE
 from train.config import LossConfig
-from train.model.decode import building_logit
+from train.model.decode import building_logit, full_precision
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,3 @@ def dice_sums(logits: Tensor, target: Tensor) -> Tensor:
     """
     probability = torch.sigmoid(full_precision(building_logit(logits)[:, 0])).double()
     return torch.stack([(probability * target).sum(), probability.sum()])
-
-
-def full_precision(logits: Tensor) -> Tensor:
-    """Losses are taken in float32 at least, whatever the network ran in."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -8,8 +8,8 @@ from train.config import DistillConfig, LossConfig
 from train.losses import building as of_building
 from train.losses import damage as of_damage
 from train.losses.distill import teacher_loss
-from train.losses.sums import StepSums, full_precision
-from train.model.decode import building_logit
+from train.losses.sums import StepSums
+from train.model.decode import building_logit, full_precision
 
 
 def step_losses(

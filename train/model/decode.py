@@ -31,6 +31,11 @@ def class_logits(logits: Tensor) -> Tensor:
     return logits[:, -len(DAMAGE_CLASSES) :]
 
 
+def full_precision(logits: Tensor) -> Tensor:
+    """Losses and maps are taken in float32 at least, whatever the network ran in."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
 def decode(building: Tensor, damage: Tensor, threshold: float = 0.5) -> tuple[Tensor, ...]:
     """The maps, each uint8 [N, H, W].
 

@@ -99,7 +99,7 @@ def quantise(
     high_precision: Collection[str] = (),
     convolution: Callable[[nn.Conv2d, int], nn.Module] = QuantizedConv2d,
 ) -> fx.GraphModule:
-    """Insert Q/DQ at every site of `graph`, in place, and quantise its weights.
+    """Insert Q/DQ at every site of `graph`, in place and on its device, and quantise its weights.
 
     Args:
         high_precision: units whose convolutions and additions stay in floating point.
@@ -109,6 +109,7 @@ def quantise(
         CalibrationError: a site has no range.
         ConfigError: a unit that the network does not have.
     """
+    device = next(graph.parameters()).device
     check_units(graph, high_precision)
     placed = [_without(site, high_precision) for site in sites(graph)]
     placed = [site for site in placed if site.readers]
@@ -126,7 +127,7 @@ def quantise(
             graph.set_submodule(path, convolution(conv, limit))
     graph.graph.lint()
     graph.recompile()
-    return graph
+    return graph.to(device)
 
 
 def check_units(graph: fx.GraphModule, names: Collection[str]) -> None:

@@ -62,4 +62,4 @@ def quantised_training_graph(
     """
     graph = quantise(traced(network), ranges, form, convolution=RoundedConv2d)
     graph.config = network.config
-    return graph.to(next(network.parameters()).device)
+    return graph
