@@ -71,7 +71,7 @@ def _at_full_level(config: TrainConfig) -> TrainConfig:
     """Every epoch at the full level, every tile decoded at every draw."""
     from train.config import Phase
 
-    data = config.data.model_copy(update={"cache": False})
+    data = config.data.model_copy(update={"cache": "none"})
     phase = Phase(epochs=1, rate=1.0, augment="full")
     return config.model_copy(update={"data": data, "schedule": (phase,)})
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -35,6 +36,16 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _as_before(value: Any) -> Any:
+    """`cache` was a truth value, for memory, before there was another place."""
+    if value is None or isinstance(value, bool):
+        return "memory" if value else "none"
+    return value
+
+
+Cache = Annotated[Literal["none", "memory", "disk"], BeforeValidator(_as_before)]
+
+
 class DataConfig(_Section):
     train_split: str = "train"
     val_split: str = "test"
@@ -56,9 +67,15 @@ class DataConfig(_Section):
     masks: Path | None = Field(
         None, description="folder of rasterised masks, by the labels' content; default: RUN/masks"
     )
-    cache: bool = Field(
-        False,
-        description="keep decoded tiles in memory, 8 MB for 1024x1024, in every loader process",
+    cache: Cache = Field(
+        "none",
+        description="where decoded tiles are kept. memory: of every loader process, 8 MB for "
+        "1024x1024. disk: in files that windows are read from, 6 MB for 1024x1024",
+    )
+    cache_folder: Path | None = Field(
+        None,
+        description="folder of `cache: disk`, by the images' content, so runs may share it; "
+        "default: RUN/tiles",
     )
     workers: int = Field(2, ge=0, description="loader processes a rank")
 

@@ -27,7 +27,13 @@ from train.learner import Batch, Learner
 from train.loader import check_loader, ending
 from train.masks import MaskCache
 from train.panels import panel
-from train.prepare import build_learner, build_loader, fingerprint, usable_tiles
+from train.prepare import (
+    build_learner,
+    build_loader,
+    fingerprints,
+    usable_tiles,
+    window_cache,
+)
 from train.resume import Progress, checkpoint_of, find_run, restore
 from train.sampling import EpochSampler
 from train.schedule import learning_rate
@@ -93,12 +99,15 @@ def train(
             left_over.unlink()
     before = find_run(last, config, world)
     masks = MaskCache(config.data.masks or out / "masks")
-    train_tiles, val_tiles = usable_tiles(data, config, masks, out, world, skip_bad=skip_bad)
+    windows = window_cache(config, out)
+    train_tiles, val_tiles = usable_tiles(
+        data, config, masks, out, world, skip_bad=skip_bad, windows=windows
+    )
     torch.manual_seed(config.seed)  # PyTorch starts every process with another
-    used = fingerprint(train_tiles, val_tiles)
+    used = fingerprints(train_tiles, val_tiles)
     splits = config.data.train_split, config.data.val_split
     summarised = data_summary(data, splits[0], train_tiles, splits[1], val_tiles)
-    loader, sampler = build_loader(train_tiles, config, masks, world)
+    loader, sampler = build_loader(train_tiles, config, masks, world, windows)
     learner = build_learner(config, world, before)
     if world.leads:
         cli.note(f"precision {learner.precision.name}: {learner.precision.why}")
@@ -106,7 +115,7 @@ def train(
     with on_sigterm() as interrupt:
         journal = Journal(out / "tensorboard", progress.step + 1) if world.leads else None
         run = Run(
-            config, world, out, learner, sampler, loader, used, summarised,
+            config, world, out, learner, sampler, loader, used[0], summarised,
             [fact.tile for fact in val_tiles], masks, progress, interrupt, journal,
         )  # fmt: skip
         try:
