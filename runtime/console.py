@@ -54,6 +54,7 @@ GROUPS = {
         "seams": "benchmarks.seams",
         "overhead": "benchmarks.overhead",
         "loading": "benchmarks.loading",
+        "start-up": "benchmarks.start_up",
         "training": "benchmarks.training",
         "training-memory": "benchmarks.training_memory",
         "calibration-cost": "benchmarks.calibration_cost",

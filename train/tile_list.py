@@ -14,7 +14,7 @@ from train.xbd import Tile
 _END = "\0"
 """Between two texts of a tile: no file's name holds it."""
 _BELOW, _ELSEWHERE = "<", "="
-"""What the text of a path begins with: going on where those of all tiles begin alike, or whole. None is no text."""
+"""What the text of a path begins with: without what all tiles' begin with, or whole."""
 
 
 class TileList(Sequence[Tile]):
@@ -26,7 +26,7 @@ class TileList(Sequence[Tile]):
     def __init__(self, tiles: Iterable[Tile]) -> None:
         tiles = list(tiles)
         folders = [f"{tile.pre.parent.parent}{os.sep}" for tile in tiles]
-        self._root = os.path.commonprefix(folders)  # noqa: RUF071: it is a text, no path
+        self._root = os.path.commonprefix(folders)  # noqa: RUF071
         texts = [os.fsencode(_END.join(self._texts(tile))) for tile in tiles]
         self._ends = np.cumsum([0, *map(len, texts)], dtype=np.int64)
         self._content = b"".join(texts)

@@ -100,9 +100,8 @@ class WindowCache:
 
         Raises:
             ConfigError: the disk has no room for all of them.
-            OSError: nothing can be written there.
+            OSError: nothing can be written there, and something is to be.
         """
-        files.check_writable(self.folder / "x")
         for each in self.folder.glob("??/.*.partial*"):
             # Of a process that was killed as it wrote, which takes milliseconds.
             with contextlib.suppress(OSError):
@@ -112,6 +111,9 @@ class WindowCache:
         need = sum(_sizes(tiles)) * int(os.environ.get("WORLD_SIZE", "1"))
         # What another run has kept there may be just these tiles.
         need -= sum(each.stat().st_size for each in self.folder.glob("??/*.pair"))
+        if need <= 0:
+            return
+        files.check_writable(self.folder / "of-a-pair")
         free = _free(self.folder)
         if free < need:
             raise ConfigError(
