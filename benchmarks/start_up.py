@@ -200,7 +200,7 @@ def _table(record: dict[str, Any], found: list[Start]) -> str:
     lines = [
         f"{record['tiles']} tiles of {record['size']}x{record['size']}, {record['workers']} loader "
         "processes, to the end of the first step",
-        f"{'start':<12}{'tiles':>7}{'seconds':>10}{'CPU s':>8}{'worker MB, own':>16}{'resident':>10}",
+        f"{'start':<12}{'tiles':>7}{'seconds':>10}{'CPU s':>8}{'worker MB, own':>16}{'all':>10}",
     ]
     lines += [
         f"{each.name:<12}{each.tiles:>7}{each.seconds:>10.1f}{each.cpu_seconds:>8.1f}"
