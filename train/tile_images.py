@@ -122,9 +122,10 @@ def decoded(tile: Tile) -> DecodedImages:
 def _decode(path: Path) -> np.ndarray:
     """uint8 [H, W, 3] RGB.
 
-    The check before training has unpacked every PNG to see that nothing is missing. That
-    costs nearly as much as decoding, so a draw looks only for the end, which a file cut off
-    since has lost: some versions of OpenCV fill the rest with black (see runtime/source/png.py).
+    The check before training, at this start or, for a file that has not changed since, at an
+    earlier one, has unpacked every PNG to see that nothing is missing. That costs nearly as
+    much as decoding, so a draw looks only for the end, which a file cut off since has lost: some
+    versions of OpenCV fill the rest with black (see runtime/source/png.py).
     """
     content = path.read_bytes()
     bits_and_colours = content[24:26]
