@@ -59,8 +59,12 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m benchmarks.start_up", description=__doc__)
     add = p.add_argument
     add(
-        "--tiles", type=int, default=XBD_TILES, metavar="N", help="tiles (default: xBD's, 9168)"
-    )  # fmt: skip
+        "--tiles",
+        type=int,
+        default=XBD_TILES,
+        metavar="N",
+        help="tiles, as many as xBD has (default: 9168)",
+    )
     add("--size", type=int, default=128, metavar="PX", help="side of an image (default: 128)")
     add("--workers", type=int, default=2, metavar="N", help="loader processes (default: 2)")
     add("--scratch", type=Path, metavar="DIR", help="folder to work in (default: a temporary one)")
