@@ -54,6 +54,7 @@ GROUPS = {
         "seams": "benchmarks.seams",
         "overhead": "benchmarks.overhead",
         "loading": "benchmarks.loading",
+        "start-up": "benchmarks.start_up",
         "training": "benchmarks.training",
         "leave-one-out": "benchmarks.leave_one_out",
         "training-memory": "benchmarks.training_memory",

@@ -64,6 +64,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The temporary name keeps the suffix, since many writers choose a format by it.
     """
+    with _renamed(path) as temporary:
+        yield temporary
+        sync(temporary)
+
+
+@contextlib.contextmanager
+def _renamed(path: Path) -> Iterator[Path]:
     path = Path(path)
     _refuse_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +82,6 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with naming(path):
             yield temporary
-            sync(temporary)
         # mkstemp makes private files; outputs follow the umask like any other file.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
@@ -154,6 +160,16 @@ def naming(path: Path) -> Iterator[None]:
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def write_unsynced(path: Path, *parts: bytes | memoryview) -> None:
+    """For what can be made again and is checked when it is read: a power cut may leave a part.
+
+    Thousands of such files take minutes where each waits for the disk.
+    """
+    with _renamed(path) as temporary, temporary.open("wb") as file:
+        for part in parts:
+            file.write(part)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -12,6 +12,7 @@ from runtime.cuda.driver import compute_capability
 from runtime.errors import ConfigError
 
 __all__ = [
+    "available_memory",
     "cache_folder",
     "check_threads",
     "compute_capability",
@@ -22,6 +23,7 @@ __all__ = [
 
 MOST_THREADS = 512
 
+_MEMORY = Path("/proc/meminfo")
 _CPU_INFO = Path("/proc/cpuinfo")
 _CPUS = Path("/sys/devices/system/cpu")
 
@@ -59,6 +61,17 @@ def _cores() -> int:
         except OSError:
             cores.add(str(cpu))
     return max(1, len(cores))
+
+
+def available_memory() -> int | None:
+    """Bytes that can be taken, within the container's limit; None where the system does not say."""
+    granted = quota.memory()
+    try:
+        lines = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines())
+        free = int(lines["MemAvailable"].removesuffix("kB")) << 10
+    except (OSError, ValueError, KeyError):
+        return granted
+    return free if granted is None else min(free, granted)
 
 
 def processor() -> str:

@@ -1,4 +1,4 @@
-"""How many processors' time the cgroups of this process grant it: what containers limit.
+"""What the cgroups of this process grant it, processors' time and memory: what containers limit.
 
 A container with `--cpus 2` on a machine of 64 cores sees and may use all of them, for two
 cores' time in all; with more threads than that, each waits for the others' time.
@@ -19,28 +19,40 @@ def processors(process: Path | None = None) -> float | None:
     A limit of cgroup v1 or v2, of the process's own group or any that it lies in. process:
     its folder under /proc, where it is not this one.
     """
-    process = process or _PROCESS
+    limits = [_limit(folder) for folder in _groups(process or _PROCESS, "cpu")]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def memory(process: Path | None = None) -> int | None:
+    """Bytes that may still be taken below the tightest limit; None where there is none.
+
+    What is kept of files in memory counts as free: it goes when memory is needed.
+    """
+    rests = [_memory_left(folder) for folder in _groups(process or _PROCESS, "memory")]
+    return min((rest for rest in rests if rest is not None), default=None)
+
+
+def _groups(process: Path, controller: str) -> list[Path]:
+    """The folders of the groups that the process is in, for one controller of version 1."""
     try:
         groups = [line.split(":", 2) for line in _lines(process / "cgroup")]
         mounts = [_mount(line) for line in _lines(process / "mountinfo")]
     except (OSError, ValueError):  # another system than Linux
-        return None
-    limits = [
-        limit
+        return []
+    return [
+        folder
         for kind, options, root, point in mounts
         for _, controllers, path in groups
-        if _is_of(kind, options, controllers.split(","))
+        if _is_of(kind, options, controllers.split(","), controller)
         for folder in _folders(point, root, path)
-        if (limit := _limit(folder)) is not None
     ]
-    return min(limits, default=None)
 
 
-def _is_of(kind: str, options: list[str], controllers: list[str]) -> bool:
+def _is_of(kind: str, options: list[str], controllers: list[str], controller: str) -> bool:
     """Is the mount that of the hierarchy whose controllers, none in version 2, are these?"""
     if kind == "cgroup2":
         return controllers == [""]
-    return kind == "cgroup" and "cpu" in options and "cpu" in controllers
+    return kind == "cgroup" and controller in options and controller in controllers
 
 
 def _mount(line: str) -> tuple[str, list[str], str, Path]:
@@ -86,6 +98,20 @@ def _limit(folder: Path) -> float | None:
     except (OSError, ValueError, ZeroDivisionError):  # "max" is no number
         return None
     return limit if limit > 0 else None
+
+
+def _memory_left(folder: Path) -> int | None:
+    """Version 2 has "max" for no limit; version 1 has a number that no machine has."""
+    names = ("memory.max", "memory.current")
+    if not (folder / names[0]).is_file():
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    try:
+        limit, used = (int((folder / name).read_text()) for name in names)
+        facts = dict(line.split(" ", 1) for line in _lines(folder / "memory.stat"))
+    except (OSError, ValueError):
+        return None
+    cached = sum(int(facts.get(f"{which}_file", 0)) for which in ("inactive", "active"))
+    return max(0, limit - used + cached)
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,45 +1,35 @@
-"""Every tile of a split read whole before the first step, as a bad one would stop a long run."""
+"""Every tile of a split read whole before the first step, as a bad one would stop a long run.
+
+What was read whole at an earlier start, and has not changed since, is not read again.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
-from runtime import host
+from runtime import cli, host
 from runtime.damage import CLASS_NAMES
 from runtime.errors import DataError, ToolkitError
-from train.config import DataConfig
+from train.checked import CheckRecord, TileFacts, facts_of, key_of, settled_key_of
 from train.ground import pixel_m
 from train.masks import MaskCache
+from train.pool import mapped
+from train.window_cache import WindowCache, content_of
 from train.xbd import Tile, label_outside
 
+if TYPE_CHECKING:  # a process that checks tiles needs no PyTorch
+    from train.config import DataConfig
 
-@dataclass(frozen=True, eq=False)  # an array in it has no single truth value
-class TileFacts:
-    """What was found of a tile that can be used."""
-
-    tile: Tile
-    height: int
-    width: int
-    pixels: np.ndarray
-    """Pixels per damage class, int64 [5]; un-classified ones are not counted."""
-    buildings: int
-    """Pixels of the building target."""
-    content: str
-    """Fingerprint of both images' pixels, whatever the files are named or how they are stored."""
-    alike: bool
-    """Whether the image after is the one before."""
-    outside: Path | None = None
-    """A label of footprints that all lie outside of the tile."""
-    pixel_m: float | None = None
-    """See `train.ground`."""
+_KEPT_EVERY = 512
+"""Tiles after which what was found is kept, should the rest be interrupted."""
 
 
 @dataclass(frozen=True)
@@ -70,28 +60,97 @@ def require_side(tile: Tile, height: int, width: int, side: int) -> None:
 
 
 def check_tiles(
-    tiles: Sequence[Tile], masks: MaskCache, side: int, show_progress: bool = False
+    tiles: Sequence[Tile],
+    masks: MaskCache,
+    side: int,
+    windows: WindowCache | None = None,
+    show_progress: bool = False,
 ) -> Checked:
-    """Decode, parse and rasterise each tile, which fills `masks` as well.
+    """Decode, parse and rasterise each tile that no earlier start has, which fills `masks` and
+    `windows` as well.
 
     A tile is bad when one of its images is damaged or no 8-bit RGB, when the two differ in
     size or are smaller than `side` pixels, or when a label cannot be read.
+
+    Raises:
+        OSError: what is to be kept cannot be written.
     """
-
-    def check(tile: Tile) -> TileFacts | str:
-        return _check(tile, masks, side)
-
+    record = CheckRecord(masks.folder)
+    known, rest = _known(tiles, record, windows)
+    if not rest:
+        return _in_order(_of_side(facts, side) for facts in known)
+    if windows:
+        windows.prepare(rest)
+    check = partial(_check, masks=masks, side=side, windows=windows)
     ranks_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    with ThreadPoolExecutor(max(1, host.physical_cores() // ranks_here)) as threads:
-        results = threads.map(check, tiles)
-        with tqdm(
-            results,
-            desc="check tiles",
-            total=len(tiles),
-            leave=False,
-            disable=None if show_progress else True,
-        ) as bar:
-            return _in_order(bar)
+    results = mapped(check, rest, max(1, host.physical_cores() // ranks_here))
+    with tqdm(
+        results,
+        desc="check tiles",
+        total=len(rest),
+        leave=False,
+        disable=None if show_progress else True,
+    ) as bar:
+        found = _recorded(bar, record)
+    return _in_order([*(_of_side(facts, side) for facts in known), *found])
+
+
+def _known(
+    tiles: Sequence[Tile], record: CheckRecord, windows: WindowCache | None
+) -> tuple[list[TileFacts], list[Tile]]:
+    """What an earlier start has found, and the tiles that have changed since or are new."""
+    lines = record.read()
+    known, rest = [], []
+    for tile in tiles:
+        try:
+            line = lines.get(key_of(tile)) if lines else None
+        except OSError:  # the check will say so
+            line = None
+        facts = facts_of(tile, line) if line else None
+        if facts and (windows is None or windows.holds(facts.content, facts.height, facts.width)):
+            known.append(facts)
+        else:
+            rest.append(tile)
+    return known, rest
+
+
+_Found = tuple[TileFacts | str, str | None]
+"""Of a tile: what was found, and the key to keep it by."""
+
+
+def _recorded(results: Iterable[_Found], record: CheckRecord) -> list[TileFacts | str]:
+    """All that is found; it is kept on the way, and where the rest is not to be had."""
+    found: list[TileFacts | str] = []
+    fresh: list[tuple[str, TileFacts]] = []
+    try:
+        for facts, key in results:
+            found.append(facts)
+            if key and isinstance(facts, TileFacts):
+                fresh.append((key, facts))
+            if len(fresh) == _KEPT_EVERY:
+                _keep(fresh, record)
+    finally:
+        _keep(fresh, record)
+    return found
+
+
+def _keep(fresh: list[tuple[str, TileFacts]], record: CheckRecord) -> None:
+    try:
+        record.add(fresh)
+    except OSError as error:
+        cli.note(
+            f"{record.folder}: what was checked cannot be kept ({error.strerror}), so the next "
+            "start checks it again"
+        )
+    fresh.clear()
+
+
+def _of_side(facts: TileFacts, side: int) -> TileFacts | str:
+    try:
+        require_side(facts.tile, facts.height, facts.width, side)
+    except DataError as error:
+        return " ".join(str(error).split())
+    return facts
 
 
 def merge(parts: Sequence[Checked]) -> Checked:
@@ -115,7 +174,13 @@ def _images(tile: Tile) -> tuple[np.ndarray, np.ndarray]:
         ) from error
 
 
-def _check(tile: Tile, masks: MaskCache, side: int) -> TileFacts | str:
+def _check(tile: Tile, masks: MaskCache, side: int, windows: WindowCache | None) -> _Found:
+    key = settled_key_of(tile)
+    facts = _facts(tile, masks, side, windows)
+    return facts, key if key and key == settled_key_of(tile) else None
+
+
+def _facts(tile: Tile, masks: MaskCache, side: int, windows: WindowCache | None) -> TileFacts | str:
     try:
         pre, post = _images(tile)
         height, width = pre.shape[:2]
@@ -129,17 +194,20 @@ def _check(tile: Tile, masks: MaskCache, side: int) -> TileFacts | str:
         if error.filename not in map(str, tile.labels):
             raise
         return f"{error.filename}: {error.strerror}; expected a file that can be read"
+    content = content_of(pre, post)
+    if windows and not windows.holds(content, height, width):
+        windows.write(content, pre, post)
     pixels = np.bincount(damage.ravel(), minlength=256)[: len(CLASS_NAMES)]
-    digest = hashlib.sha256(f"{pre.shape}".encode())
-    for image in (pre, post):
-        digest.update(np.ascontiguousarray(image))
+    targets = hashlib.sha256(building)
+    targets.update(damage)
     return TileFacts(
         tile,
         height,
         width,
         pixels.astype(np.int64),
         int(np.count_nonzero(building)),
-        digest.hexdigest(),
+        content,
+        targets.hexdigest(),
         np.array_equal(pre, post),
         outside,
         pixel_m(tile.labels[0]),

@@ -61,6 +61,16 @@ Names = Annotated[
 """A name or a list of them."""
 
 
+def _as_before(value: Any) -> Any:
+    """`cache` was a truth value, for memory, before there was another place."""
+    if value is None or isinstance(value, bool):
+        return "memory" if value else "none"
+    return value
+
+
+Cache = Annotated[Literal["none", "memory", "disk"], BeforeValidator(_as_before)]
+
+
 class DataConfig(_Section):
     train_split: Names = Field(("train",), description="split to learn from, or several")
     val_split: Names | None = Field(
@@ -99,9 +109,15 @@ class DataConfig(_Section):
     masks: Path | None = Field(
         None, description="folder of rasterised masks, by the labels' content; default: RUN/masks"
     )
-    cache: bool = Field(
-        False,
-        description="keep decoded tiles in memory, 8 MB for 1024x1024, in every loader process",
+    cache: Cache = Field(
+        "none",
+        description="where decoded tiles are kept. memory: of every loader process, 8 MB for "
+        "1024x1024. disk: in files that windows are read from, 6 MB for 1024x1024",
+    )
+    cache_folder: Path | None = Field(
+        None,
+        description="folder of `cache: disk`, by the images' content, so runs may share it; "
+        "default: RUN/tiles",
     )
     workers: int = Field(2, ge=0, description="loader processes a rank")
 
@@ -337,7 +353,7 @@ class TrainConfig(_Section):
                 else "data.synthetic: no phase of the schedule takes a share of its crops from "
                 "these scenes; set schedule.0.synthetic=0.5, or leave them out"
             )
-        smallest = self.data.window[0] if self.data.window else self.data.crop
+        smallest = self.data.windows[0]
         if self.data.synthetic and self.data.synthetic.size < smallest:
             raise ValueError(
                 f"data.synthetic.size {self.data.synthetic.size}: smaller than a crop's window, "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,8 +13,6 @@ from torch.utils.data import Dataset, default_collate
 
 from runtime.damage import DAMAGE_CLASSES
 from runtime.errors import DataError, ToolkitError, reason
-from runtime.source import png
-from runtime.source.picture import read_image
 from train.augment import PairAugmentation, Sample
 from train.check import require_side, smallest_side
 from train.config import TrainConfig
@@ -23,6 +20,7 @@ from train.masks import MaskCache
 from train.sampling import Draw
 from train.scales import window_side
 from train.schedule import phase_at
+from train.tile_images import LoadedTile, StoredTiles, decoded
 from train.xbd import Tile
 
 Item = dict[str, Tensor | str]
@@ -32,11 +30,15 @@ class CropDataset(Dataset[Item]):
     """Random crops. An item depends on (seed, epoch, position, tile) alone, whatever loads it."""
 
     def __init__(
-        self, tiles: Sequence[Tile], config: TrainConfig, masks: MaskCache | None = None
+        self,
+        tiles: Sequence[Tile],
+        config: TrainConfig,
+        masks: MaskCache | None = None,
+        stored: StoredTiles | None = None,
     ) -> None:
-        self.tiles, self.config, self.masks = tiles, config, masks
+        self.tiles, self.config, self.masks, self.stored = tiles, config, masks, stored
         self.levels = {name: PairAugmentation(level) for name, level in config.augment}
-        self._decoded: dict[int, Sample] = {}
+        self._kept: dict[int, LoadedTile] = {}
 
     def __len__(self) -> int:
         return len(self.tiles) * self.config.data.crops_per_tile
@@ -57,35 +59,35 @@ class CropDataset(Dataset[Item]):
             item[name] = torch.from_numpy(np.ascontiguousarray(array))
         return item
 
-    def _tile(self, index: int) -> Sample:
-        if index in self._decoded:
-            return self._decoded[index]
+    def _tile(self, index: int) -> LoadedTile:
+        if index in self._kept:
+            return self._kept[index]
         tile = self.tiles[index]
-        pre, post = _decode_pair(tile)
-        require_side(tile, *pre.shape[:2], smallest_side(self.config.data))
+        images = self.stored.images(index, tile) if self.stored else decoded(tile)
+        size = images.height, images.width
+        require_side(tile, *size, smallest_side(self.config.data))
         targets = self.masks.targets if self.masks else Tile.targets
-        building, damage = targets(tile, *pre.shape[:2])
-        sample = {"pre": pre, "post": post, "building": building, "damage": damage}
-        if self.config.data.cache:
-            self._decoded[index] = sample
-        return sample
+        loaded = LoadedTile(images, *targets(tile, *size))
+        if self.config.data.cache == "memory":
+            self._kept[index] = loaded
+        return loaded
 
-    def _crop(self, sample: Sample, zoom: float, random: np.random.Generator) -> Sample:
+    def _crop(self, tile: LoadedTile, zoom: float, random: np.random.Generator) -> Sample:
         """A window of the tile in its own resolution, then resized: the rest of the tile
         costs its decoding and no more."""
         data = self.config.data
-        height, width = sample["pre"].shape[:2]
+        height, width = tile.images.height, tile.images.width
         lowest, highest = data.windows
         side = window_side(random.integers(lowest, highest + 1), zoom, min(height, width))
         top, left = random.integers(height - side + 1), random.integers(width - side + 1)
         if random.random() < data.building_crops:
-            centre = _building_pixel(sample["damage"], random)
+            centre = _building_pixel(tile.damage, random)
             if centre is not None:
                 jitter = random.integers(-side // 4, side // 4 + 1, 2)
                 top = np.clip(centre[0] + jitter[0] - side // 2, 0, height - side)
                 left = np.clip(centre[1] + jitter[1] - side // 2, 0, width - side)
-        window = (slice(top, top + side), slice(left, left + side))
-        return {name: _resize(array[window], data.crop) for name, array in sample.items()}
+        window = tile.window(int(top), int(left), side)
+        return {name: _resize(array, data.crop) for name, array in window.items()}
 
 
 def _resize(array: np.ndarray, side: int) -> np.ndarray:
@@ -114,29 +116,6 @@ def _building_pixel(damage: np.ndarray, random: np.random.Generator) -> tuple[in
     return None
 
 
-def _decode_pair(tile: Tile) -> tuple[np.ndarray, np.ndarray]:
-    """`Tile.images`, in little more than half its time."""
-    pre, post = _decode(tile.pre), _decode(tile.post)
-    return (pre, post) if pre.shape == post.shape else tile.images()  # which says what is wrong
-
-
-def _decode(path: Path) -> np.ndarray:
-    """uint8 [H, W, 3] RGB.
-
-    The check before training has unpacked every PNG to see that nothing is missing. That
-    costs nearly as much as decoding, so a draw looks only for the end, which a file cut off
-    since has lost: some versions of OpenCV fill the rest with black (see runtime/source/png.py).
-    """
-    content = path.read_bytes()
-    bits_and_colours = content[24:26]
-    whole = content.startswith(png.SIGNATURE) and content.rfind(b"IEND") >= 0
-    if not whole or bits_and_colours != b"\x08\x02":  # 8-bit RGB
-        return read_image(path)
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-    return read_image(path) if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-
-
 class Reporting(Dataset[Item | ToolkitError]):
     """`dataset`, with an error of the toolkit given back as an item instead of raised.
 
@@ -159,7 +138,7 @@ class Reporting(Dataset[Item | ToolkitError]):
             name = self.dataset.tiles[draw[2]].pre
             return ToolkitError(
                 f"{name}: cannot be loaded ({reason(error)[:120]}); where memory is short lower "
-                "data.workers or set data.cache=false, and go on with --resume"
+                "data.workers or set data.cache=none, and go on with --resume"
             )
 
 

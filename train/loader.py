@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch.utils.data import DataLoader
 
 from runtime import host
 from runtime.errors import ConfigError, ToolkitError, reason
-from train.config import TrainConfig
+from train.config import DataConfig, TrainConfig
 from train.dataset import CropDataset, Reporting, collate, worker_init
 from train.sampling import EpochSampler
 from train.shared_memory import require_shared_memory
@@ -46,6 +46,22 @@ def check_loader(config: TrainConfig) -> None:
         ranks_here * under_way * batch,
         "set data.workers=0",
     )
+
+
+def require_memory(data: DataConfig, sizes: Iterable[tuple[int, int]]) -> None:
+    """Raises: ConfigError where decoded tiles of these sizes (height, width) are to be kept in
+    memory, in each process that loads, and would not fit there."""
+    if data.cache != "memory":
+        return
+    tiles = [height * width * _PIXEL for height, width in sizes]
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) * max(1, data.workers)
+    need, free = sum(tiles) * processes, host.available_memory()
+    if free is not None and need > free:
+        raise ConfigError(
+            f"data.cache=memory: {len(tiles)} decoded tiles in each of {processes} processes that "
+            f"load are {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are available here; set "
+            "data.cache=disk or none, or lower data.workers"
+        )
 
 
 def make_loader(
@@ -85,7 +101,7 @@ def ending(loader: DataLoader) -> Iterator[None]:
             raise
         raise ToolkitError(
             f"a loader process is gone ({reason(error)[:120]}): killed, for memory as a rule; what "
-            "was saved is kept, lower data.workers or set data.cache=false, and go on with --resume"
+            "was saved is kept, lower data.workers or set data.cache=none, and go on with --resume"
         ) from error
     finally:
         _end(loader)

@@ -27,7 +27,13 @@ from train.learner import Batch
 from train.loader import check_loader, ending
 from train.masks import MaskCache
 from train.panels import panel
-from train.prepare import build_learner, build_loader, fingerprint, usable_tiles
+from train.prepare import (
+    build_learner,
+    build_loader,
+    fingerprints,
+    usable_tiles,
+    window_cache,
+)
 from train.resume import Progress, find_run, restore
 from train.run import BEST, LAST, Run
 from train.scenes import scenes
@@ -73,18 +79,19 @@ def train(
     if config.init and not before:
         require_init(config.init)
     masks = MaskCache(config.data.masks or out / "masks")
+    windows = window_cache(config, out)
     division = divide(data, config.data)
     train_tiles, val_tiles = usable_tiles(
-        data, division, config, masks, out, world, skip_bad=skip_bad
+        data, division, config, masks, out, world, skip_bad=skip_bad, windows=windows
     )
-    synthetic = scenes(config, out, masks, world)
+    synthetic = scenes(config, out, masks, world, windows)
     torch.manual_seed(config.seed)  # PyTorch starts every process with another
     learnt = [*train_tiles, *synthetic]
-    used = fingerprint(learnt, val_tiles)
+    used = fingerprints(learnt, val_tiles)
     drawn = drawn_evenly(val_tiles, config.validation.tiles)
     names = division.train.name, division.val.name
     summarised = data_summary(data, config, names[0], learnt, names[1], val_tiles)
-    loader, sampler = build_loader(train_tiles, synthetic, config, masks, world)
+    loader, sampler = build_loader(train_tiles, synthetic, config, masks, world, windows)
     learner = build_learner(config, world, before)
     if world.leads:
         cli.note(f"precision {learner.precision.name}: {learner.precision.why}")
@@ -97,7 +104,7 @@ def train(
         background_writer() as writer,
     ):
         run = Run(
-            config, world, out, learner, sampler, loader, used, summarised,
+            config, world, out, learner, sampler, loader, used[0], summarised,
             [fact.tile for fact in val_tiles], [fact.tile for fact in drawn],
             masks, progress, scored, interrupt, journal, writer,
         )  # fmt: skip

@@ -41,7 +41,7 @@ class MaskCache:
             building, damage = tile.targets(height, width)
             code = np.where(damage == IGNORE, _IGNORE_CODE, damage).astype(np.uint8)
             packed = building << _BUILDING_BIT | code
-            files.write_bytes(path, zlib.compress(packed.tobytes(), 3))
+            files.write_unsynced(path, zlib.compress(packed.tobytes(), 3))
             return building, damage
         return packed >> _BUILDING_BIT, cv2.LUT(packed, _UNPACK_DAMAGE)
 

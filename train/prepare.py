@@ -18,7 +18,7 @@ from train.dataset import CropDataset
 from train.distributed import World
 from train.initial import start_from
 from train.learner import Learner
-from train.loader import make_loader
+from train.loader import make_loader, require_memory
 from train.masks import MaskCache
 from train.model import DualHRNet, ModelConfig, build_network
 from train.quantisation.artefact import preprocessing_of, read_artefact
@@ -27,7 +27,10 @@ from train.sampling import EpochSampler, group_by_rarest_class
 from train.scales import require_native_scale
 from train.schedule import phase_at
 from train.splits import Division, Part
+from train.tile_images import StoredTiles
+from train.tile_list import TileList
 from train.transfer import differences
+from train.window_cache import WindowCache
 
 
 def usable_tiles(
@@ -39,15 +42,19 @@ def usable_tiles(
     world: World,
     *,
     skip_bad: bool,
+    windows: WindowCache | None = None,
 ) -> tuple[list[TileFacts], list[TileFacts]]:
-    """The tiles to train on and those to validate on, each decoded and rasterised once.
+    """The tiles to train on and those to validate on, each decoded and rasterised once; those to
+    train on are kept in `windows`.
 
     Raises:
         DataError: tiles that cannot be used, unless they are to be skipped, or none that
             can. The whole list is in `out/bad-tiles.txt`.
         ConfigError: on tiles of these sizes no crop would have scale 1.
     """
-    train_tiles, bad_train = _check(division.train, smallest_side(config.data), masks, world)
+    train_tiles, bad_train = _check(
+        division.train, smallest_side(config.data), masks, world, windows
+    )
     val_tiles, bad_val = _check(division.val, STRIDE, masks, world)
     odd = [fact for fact in val_tiles if fact.height % STRIDE or fact.width % STRIDE]
     val_tiles = [fact for fact in val_tiles if fact not in odd]
@@ -83,12 +90,23 @@ def usable_tiles(
 
 
 def _check(
-    part: Part, side: int, masks: MaskCache, world: World
+    part: Part,
+    side: int,
+    masks: MaskCache,
+    world: World,
+    windows: WindowCache | None = None,
 ) -> tuple[list[TileFacts], list[str]]:
     """A part's tiles, read by all ranks together, and a line for each that cannot be used."""
     mine = part.tiles[world.rank :: world.size]
-    checked = merge(world.gather(check_tiles(mine, masks, side, show_progress=world.leads)))
+    found = check_tiles(mine, masks, side, windows, show_progress=world.leads)
+    checked = merge(world.gather(found))
     return checked.good, [*part.problems, *checked.bad]
+
+
+def window_cache(config: TrainConfig, out: Path) -> WindowCache | None:
+    if config.data.cache != "disk":
+        return None
+    return WindowCache(config.data.cache_folder or out / "tiles")
 
 
 def build_loader(
@@ -97,9 +115,15 @@ def build_loader(
     config: TrainConfig,
     masks: MaskCache,
     world: World,
+    windows: WindowCache | None = None,
 ) -> tuple[DataLoader, EpochSampler]:
-    """Crops of the data set's tiles, and of synthetic ones where a phase takes some."""
+    """Crops of the data set's tiles, and of synthetic ones where a phase takes some.
+
+    Raises:
+        ConfigError: decoded tiles are to be kept in memory, and do not fit.
+    """
     data, optim = config.data, config.optim
+    require_memory(data, [(fact.height, fact.width) for fact in (*facts, *synthetic)])
     balanced = data.sampling == "balanced"
     groups = group_by_rarest_class([fact.pixels for fact in facts]) if balanced else None
     sampler = EpochSampler(
@@ -114,19 +138,24 @@ def build_loader(
         synthetic=len(synthetic),
         shares=[phase_at(config.schedule, epoch)[0].synthetic for epoch in range(config.epochs)],
     )
-    dataset = CropDataset([fact.tile for fact in (*facts, *synthetic)], config, masks)
+    drawn = [*facts, *synthetic]
+    stored = StoredTiles(windows, [fact.content for fact in drawn]) if windows else None
+    dataset = CropDataset(TileList(fact.tile for fact in drawn), config, masks, stored)
     loader = make_loader(dataset, sampler, config, pin_memory=world.device.type == "cuda")
     return loader, sampler
 
 
-def fingerprint(train_tiles: list[TileFacts], val_tiles: list[TileFacts]) -> str:
-    """Of what is trained and validated on: names and damage pixels, in their order."""
-    digest = hashlib.sha256()
+def fingerprints(train_tiles: list[TileFacts], val_tiles: list[TileFacts]) -> tuple[str, str]:
+    """Of what is trained and validated on, in its order: names and the pixels of images and
+    targets; and as earlier versions took it, of names and the number of damage pixels."""
+    now, before = hashlib.sha256(b"tiles/2\n"), hashlib.sha256()
     for facts in (train_tiles, val_tiles):
         for fact in facts:
-            digest.update(f"{fact.tile.name} {fact.pixels.tolist()}\n".encode())
-        digest.update(b"--\n")
-    return digest.hexdigest()
+            now.update(f"{fact.tile.name} {fact.content} {fact.targets}\n".encode())
+            before.update(f"{fact.tile.name} {fact.pixels.tolist()}\n".encode())
+        for digest in (now, before):
+            digest.update(b"--\n")
+    return now.hexdigest(), before.hexdigest()
 
 
 def build_learner(config: TrainConfig, world: World, before: Checkpoint | None) -> Learner:

@@ -6,6 +6,7 @@ so the sampler's place is a number of batches and the loader has nothing to save
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,10 @@ from train.resume_checks import (
 )
 from train.validation import Score
 
-FREE = (("data", "workers"), ("data", "cache"), ("data", "masks"), ("optim", "save_every"))
+FREE = (
+    *(("data", key) for key in ("workers", "masks", "cache", "cache_folder")),
+    ("optim", "save_every"),
+)
 """Keys that may change between a run's parts: no figure depends on them."""
 _VAL_SPLIT = ("data", "val_split")
 
@@ -127,10 +131,11 @@ def find_run(path: Path, config: TrainConfig, world: World) -> Checkpoint | None
     return checkpoint
 
 
-def restore(checkpoint: Checkpoint, learner: Learner, tiles: str, steps: int) -> Progress:
+def restore(checkpoint: Checkpoint, learner: Learner, tiles: Sequence[str], steps: int) -> Progress:
     """Put `learner` where the run was.
 
     Args:
+        tiles: fingerprints of what is trained and validated on, as each version takes it.
         steps: batches an epoch.
     Raises:
         CheckpointError: the tiles or the number format are not the run's, or the processes
@@ -139,10 +144,11 @@ def restore(checkpoint: Checkpoint, learner: Learner, tiles: str, steps: int) ->
     saved, world, path = checkpoint.resume, learner.world, checkpoint.path
     assert saved is not None
     assert checkpoint.optimizer_state is not None
-    if saved["tiles"] != tiles:
+    if saved["tiles"] not in tiles:
         raise CheckpointError(
-            f"{path}: the run was started with other tiles than the usable ones of --data now; "
-            f"restore them, or train anew from it with init={path}"
+            f"{path}: the run was started with other tiles than the usable ones of --data now (by "
+            "their names, images and labels); restore them, or train anew from it with "
+            f"init={path}"
         )
     if saved["precision"] != learner.precision.record:
         raise CheckpointError(

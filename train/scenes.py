@@ -11,12 +11,19 @@ from train.config import TrainConfig
 from train.distributed import World
 from train.masks import MaskCache
 from train.synthesize import synthesize
+from train.window_cache import WindowCache
 from train.xbd import find_tiles
 
 _SPLIT = "train"
 
 
-def scenes(config: TrainConfig, out: Path, masks: MaskCache, world: World) -> list[TileFacts]:
+def scenes(
+    config: TrainConfig,
+    out: Path,
+    masks: MaskCache,
+    world: World,
+    windows: WindowCache | None = None,
+) -> list[TileFacts]:
     """Those of `data.synthetic`, drawn once into `out/synthetic`; none where it is not set.
 
     Raises:
@@ -34,11 +41,9 @@ def scenes(config: TrainConfig, out: Path, masks: MaskCache, world: World) -> li
     world.gather(None)  # until they are drawn
     tiles = find_tiles(folder, _SPLIT)
     mine = tiles[world.rank :: world.size]
-    checked = merge(
-        world.gather(
-            check_tiles(mine, masks, smallest_side(config.data), show_progress=world.leads)
-        )
-    )
+    side = smallest_side(config.data)
+    found = check_tiles(mine, masks, side, windows, show_progress=world.leads)
+    checked = merge(world.gather(found))
     sizes = {(fact.height, fact.width) for fact in checked.good}
     if checked.bad or len(tiles) != wanted.tiles or sizes != {(wanted.size, wanted.size)}:
         raise ConfigError(

@@ -192,3 +192,12 @@ def test_an_interrupt_between_the_two_renames_keeps_the_old_folder(tmp_path, mon
         (temporary / "manifest.json").write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["engine"]
     assert (folder / "manifest.json").read_text() == "old"
+
+
+def test_what_is_not_synced_appears_whole_or_not_at_all(tmp_path):
+    files.write_unsynced(tmp_path / "new" / "a", b"one", memoryview(b"two"))
+    assert (tmp_path / "new" / "a").read_bytes() == b"onetwo"
+    with pytest.raises(TypeError):
+        files.write_unsynced(tmp_path / "new" / "a", b"three", None)
+    assert (tmp_path / "new" / "a").read_bytes() == b"onetwo"
+    assert names(tmp_path / "new") == ["a"]

@@ -105,6 +105,55 @@ def test_without_a_limit_there_is_none(tree, tmp_path):
         assert tree.read() is None
 
 
+def memory_limit(folder: Path, limit: object, used: int, *, version: int = 2) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("memory.max", "memory.current")
+    if version == 1:
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    (folder / names[0]).write_text(f"{limit}\n")
+    (folder / names[1]).write_text(f"{used}\n")
+    (folder / "memory.stat").write_text("anon 700\ninactive_file 200\nactive_file 100\n")
+
+
+def test_memory_is_what_the_tightest_limit_leaves_without_files(tree):
+    point = tree.mount("cgroup", "cgroup2")
+    tree.groups = ["0::/machine/box"]
+    memory_limit(point / "machine/box", "max", 1000)
+    tree.read()
+    assert quota.memory(tree.process) is None
+    memory_limit(point / "machine", 5000, 1000)
+    assert quota.memory(tree.process) == 4300
+    memory_limit(point / "machine/box", 3000, 1000)
+    assert quota.memory(tree.process) == 2300
+    memory_limit(point / "machine/box", 500, 1000)
+    assert quota.memory(tree.process) == 0
+
+
+def test_memory_of_version_1(tree):
+    point = tree.mount("memory", "cgroup", "rw,memory")
+    other = tree.mount("cpu", "cgroup", "rw,cpu")
+    tree.groups = ["4:memory:/box", "3:cpu:/box"]
+    memory_limit(point / "box", 3000, 1000, version=1)
+    memory_limit(other / "box", 300, 100, version=1)
+    tree.read()
+    assert quota.memory(tree.process) == 2300
+
+
+def test_available_memory_is_the_machines_within_the_limit(tree, monkeypatch, tmp_path):
+    (tmp_path / "meminfo").write_text("MemTotal: 90 kB\nMemAvailable:   80 kB\n")
+    monkeypatch.setattr(host, "_MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(host.quota, "_PROCESS", tree.process)
+    tree.read()
+    assert host.available_memory() == 80 * 1024
+    point = tree.mount("cgroup", "cgroup2")
+    tree.groups = ["0::/box"]
+    memory_limit(point / "box", 3000, 1000)
+    tree.read()
+    assert host.available_memory() == 2300
+    monkeypatch.setattr(host, "_MEMORY", tmp_path / "none")
+    assert host.available_memory() == 2300
+
+
 @pytest.fixture
 def cores(tree, monkeypatch):
     """A machine of eight cores, and a function that gives its container a quota."""

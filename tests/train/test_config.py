@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import ConfigError
-from train.config import load_config
+from train.config import load_config, parse_config
 from train.shipped import find_config
 
 CONFIGS = Path(__file__).parents[2] / "train" / "configs"
@@ -134,3 +134,20 @@ def test_a_loss_of_nothing_is_refused_unless_a_teacher_has_one(overrides: list[s
         load_config(CONFIGS / "demo.yaml", overrides)
     load_config(CONFIGS / "demo.yaml", [*overrides, "distill={checkpoint: teacher.pt}"])
     load_config(CONFIGS / "demo.yaml", overrides[:1])
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("true", "memory"), ("false", "none"), ("null", "none"), ("disk", "disk"), ("none", "none")],
+)
+def test_where_decoded_tiles_are_kept_was_a_truth_value_before(given: str, meant: str) -> None:
+    config = load_config(Path("demo"), [f"data.cache={given}"])
+    assert config.data.cache == meant
+    assert parse_config(config.model_dump(mode="json"), "again") == config
+
+
+def test_another_place_for_decoded_tiles_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"data.cache: Input should be 'none', 'memory' or 'disk'"
+    ):
+        load_config(Path("demo"), ["data.cache=tape"])

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from runtime import host
 from runtime.errors import ConfigError
 from train.config import load_config
-from train.loader import check_loader
+from train.loader import check_loader, require_memory
 from train.shared_memory import require_shared_memory
 
 REPOSITORY = Path(__file__).parents[2]
@@ -163,3 +164,19 @@ def test_a_killed_loader_process_ends_the_run(
 def test_more_loader_processes_than_do_any_good_are_refused(config: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.workers=100000: .* expected at most \d+ a rank"):
         check_loader(load_config(config, ["data.workers=100000"]))
+
+
+def test_decoded_tiles_that_do_not_fit_into_memory_are_refused(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "available_memory", lambda: 100_000_000)
+    sizes = [(1024, 1024)] * 6
+    for more in (["data.workers=0"], ["data.workers=1"], ["data.workers=2", "data.cache=disk"]):
+        require_memory(load_config(config, ["data.cache=memory", *more]).data, sizes)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    data = load_config(config, ["data.cache=true", "data.workers=1"]).data
+    wanted = r"data.cache=memory: 6 decoded tiles in each of 2 processes .* 0.1 GB, and 0.1 GB"
+    with pytest.raises(ConfigError, match=wanted):
+        require_memory(data, sizes)
+    monkeypatch.setattr(host, "available_memory", lambda: None)
+    require_memory(data, sizes)

@@ -46,7 +46,7 @@ def _facts(disaster: str, name: str, *classes: int) -> TileFacts:
     pixels = np.zeros(5, np.int64)
     pixels[list(classes)] = 10
     tile = SimpleNamespace(disaster=disaster, name=f"{disaster}_{name}")
-    return TileFacts(tile, 64, 64, pixels, 10, "", False, None)
+    return TileFacts(tile, 64, 64, pixels, 10, "", "", False, None)
 
 
 def test_the_score_of_a_subset_is_that_of_exactly_these_tiles(network, synthetic, masks) -> None:
