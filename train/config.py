@@ -17,6 +17,7 @@ from pydantic import (
 
 from runtime.errors import ConfigError
 from runtime.manifest import STRIDE
+from train.conditions import SensorLevel, WeatherLevel
 from train.model.config import ModelConfig
 from train.shipped import find_config
 from train.yaml_text import parse_yaml
@@ -82,6 +83,15 @@ class AugmentLevel(_Section):
     shift: int = Field(
         0, ge=0, le=1024, description="extra misregistration of the post image, pixels"
     )
+    off_nadir: float = Field(
+        0,
+        ge=0,
+        le=30,
+        description="largest shear of the post image about its centre, degrees: seen from aslant, "
+        "roofs leave their footprints",
+    )
+    weather: WeatherLevel = WeatherLevel()
+    sensor: SensorLevel = SensorLevel()
 
     @model_validator(mode="after")
     def _scale_is_a_range(self) -> AugmentLevel:

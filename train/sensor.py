@@ -1,0 +1,48 @@
+"""A sensor's changes of an image, in the order in which light and data go through it."""
+
+from __future__ import annotations
+
+import albumentations as A
+import cv2
+
+from train.conditions import SensorLevel
+
+
+def optics(level: SensorLevel) -> list[A.BasicTransform]:
+    """What happens before the detector: exposure, blur, and the size of its pixels.
+
+    Gain is a factor, as exposure and sunlight are; RandomBrightnessContrast's brightness is added
+    to every value, and would lift black ground.
+    """
+    p = level.chance
+    changes: list[A.BasicTransform] = []
+    if level.gain:
+        changes.append(A.MultiplicativeNoise(level.gain, p=p))
+    if level.blur:
+        changes.append(A.GaussianBlur(sigma_limit=level.blur, p=p))
+    if level.resolution:
+        finest, coarsest = level.resolution
+        # Each pixel of the coarser sensor sees the mean of its area.
+        how = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR}
+        changes.append(A.Downscale((1 / coarsest, 1 / finest), how, p=p))
+    return changes
+
+
+def noise(level: SensorLevel) -> list[A.BasicTransform]:
+    """What the detector adds. ISONoise is not used: its noise has a mean, and so brightens."""
+    return [A.GaussNoise(level.noise, p=level.chance)] if level.noise else []
+
+
+def processing(level: SensorLevel) -> list[A.BasicTransform]:
+    """What is made of the values, and what compression leaves of them."""
+    p = level.chance
+    changes: list[A.BasicTransform] = []
+    if level.contrast:
+        one = (1.0, 1.0)
+        changes.append(A.ColorJitter(one, level.contrast, one, (0.0, 0.0), p=p))
+    if level.gamma:
+        lowest, highest = level.gamma
+        changes.append(A.RandomGamma((100 * lowest, 100 * highest), p=p))
+    if level.jpeg:
+        changes.append(A.ImageCompression("jpeg", level.jpeg, p=p))
+    return changes
