@@ -70,7 +70,7 @@ class SensorLevel(_Section):
     gamma: Annotated[Range, _inside(0.2, 5)] | None = Field(
         None, description="power of values taken as 0..1; above 1 darkens"
     )
-    blur: Annotated[Range, _inside(0, 10)] | None = Field(
+    blur: Annotated[Range, _inside(0.1, 10)] | None = Field(
         None, description="sigma of a Gaussian, pixels of the crop"
     )
     resolution: Annotated[Range, _inside(1, 8)] | None = Field(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import albumentations as A
 import cv2
+import numpy as np
 
 from train.conditions import SensorLevel
 
@@ -44,5 +47,25 @@ def processing(level: SensorLevel) -> list[A.BasicTransform]:
         lowest, highest = level.gamma
         changes.append(A.RandomGamma((100 * lowest, 100 * highest), p=p))
     if level.jpeg:
-        changes.append(A.ImageCompression("jpeg", level.jpeg, p=p))
+        changes.append(Jpeg(level.jpeg, p=p))
     return changes
+
+
+class Jpeg(A.ImageOnlyTransform):
+    """Through libjpeg at a quality drawn from a range, chroma at half the resolution (4:2:0).
+
+    A.ImageCompression hands RGB to OpenCV's encoder, which takes BGR: luminance then weighs blue
+    as red, and the result is as far from a real JPEG as that is from the image.
+    """
+
+    def __init__(self, quality: tuple[int, int], p: float) -> None:
+        super().__init__(p=p)
+        self.quality = quality
+
+    def get_params(self) -> dict[str, Any]:
+        return {"quality": self.py_random.randint(*self.quality)}
+
+    def apply(self, img: np.ndarray, quality: int, **params: Any) -> np.ndarray:
+        bgr = cv2.cvtColor(img, cv2.COLOR_RGB2BGR)
+        _, content = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        return cv2.cvtColor(cv2.imdecode(content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
