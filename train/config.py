@@ -101,10 +101,39 @@ class AugmentLevel(_Section):
 
 
 class AugmentConfig(_Section):
+    """The levels that phases name.
+
+    A network that has seen sharp and evenly lit pairs alone loses a third of its score at a blur
+    of one pixel (docs/measurements/robustness.md). So `full`, where most epochs are, holds what an
+    image bought in a hurry may have: another exposure, a coarser or aslant sensor, haze, clouds'
+    shadows, JPEG, and a place that is off by several pixels. `medium` holds the same, less of it;
+    `light`, for the first and last epochs, has the images nearly as they are.
+    """
+
     light: AugmentLevel = AugmentLevel(photometry=0.1)
-    medium: AugmentLevel = AugmentLevel(scale=(0.9, 1.1), photometry=0.2, shift=2)
+    medium: AugmentLevel = AugmentLevel(
+        scale=(0.9, 1.1),
+        photometry=0.2,
+        shift=3,
+        sensor=SensorLevel(chance=0.25, shared=0.3, gain=(0.7, 1.4), blur=(0.4, 1), jpeg=(50, 95)),
+    )
     full: AugmentLevel = AugmentLevel(
-        scale=(0.8, 1.2), photometry=0.2, colour=0.1, degrade=0.2, shift=3
+        scale=(0.8, 1.2),
+        photometry=0.2,
+        colour=0.1,
+        shift=6,
+        off_nadir=2,
+        weather=WeatherLevel(chance=0.15, haze=0.4, shadow=0.5),
+        sensor=SensorLevel(
+            chance=0.3,
+            shared=0.3,
+            gain=(0.55, 1.5),
+            gamma=(0.8, 1.25),
+            blur=(0.4, 1.2),
+            resolution=(1, 2),
+            noise=(0.01, 0.04),
+            jpeg=(25, 95),
+        ),
     )
 
 
