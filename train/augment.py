@@ -6,7 +6,7 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from train.config import AugmentLevel
+from train.levels import AugmentLevel
 from train.sensor import noise, optics, processing
 from train.weather import weather
 

@@ -2,9 +2,10 @@
 
 The score of an engine where the post-disaster image is blurred, compressed, too dark or bright,
 or not registered, at several levels each. `--image` makes the image before worse, or both; what
-is not registered is always the post image, for the truth lies on the other. Every figure, the clean one too, leaves out a border
-as wide as the largest misregistration, where the moved image has nothing that was seen; all
-are of the same pixels, and the clean score can differ a little from that of the accuracy command.
+is not registered is always the post image, for the truth lies on the other. Every figure, the
+clean one too, leaves out a border as wide as the largest misregistration, where the moved image
+has nothing that was seen; all are of the same pixels, and the clean score can differ a little
+from that of the accuracy command.
 """
 
 from __future__ import annotations

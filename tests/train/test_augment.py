@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from train.augment import PairAugmentation
-from train.config import AugmentLevel
+from train.levels import AugmentLevel
 
 REPOSITORY = Path(__file__).parents[2]
 NOTHING = {"photometry": 0, "colour": 0, "degrade": 0, "shift": 0, "geometry": False}
