@@ -49,3 +49,11 @@ def test_a_wrong_condition_is_one_line(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=f"augment.full.*{message}") as caught:
         load_config(DEMO, [f"augment.full.{override}"])
     assert "\n" not in str(caught.value)
+
+
+def test_fine_tuning_for_int8_keeps_what_the_demo_ends_with() -> None:
+    """Else its last epochs would forget worse images."""
+    demo, qat = (load_config(DEMO.with_name(f"{name}.yaml")) for name in ("demo", "qat"))
+    assert {phase.augment for phase in qat.schedule} == {demo.schedule[-1].augment} == {"full"}
+    assert qat.augment.full == demo.augment.full
+    assert demo.augment.full.sensor.named
