@@ -21,7 +21,8 @@ def test_shipped_configs_load(path: Path) -> None:
 
 def test_overrides_are_typed() -> None:
     overrides = [
-        "schedule.1.epochs=3", "schedule.2.epochs=2", "loss.class_weights=[1,1,1,1,1]", "augment.full.geometry=false",
+        "schedule.1.epochs=3", "schedule.2.epochs=2",
+        "loss.class_weights=[1,1,1,1,1]", "augment.full.geometry=false",
         "init=weights.pt",
     ]  # fmt: skip
     config = load_config(CONFIGS / "demo.yaml", overrides)
