@@ -53,9 +53,7 @@ class WeatherLevel(_Section):
 class SensorLevel(_Section):
     """What telescope, detector, processing and the way down make of a scene."""
 
-    chance: float = Field(
-        0.5, ge=0, le=1, description="of each change named here but the gain, each image"
-    )
+    chance: float = Field(0.5, ge=0, le=1, description="of each change named here, each image")
     shared: float = Field(
         0,
         ge=0,
@@ -64,9 +62,7 @@ class SensorLevel(_Section):
         "equally strong (noise apart)",
     )
     gain: Annotated[Range, _inside(0.1, 10)] | None = Field(
-        None,
-        description="factor of all values: exposure, or the height of the sun; its logarithm is "
-        "drawn evenly, for every image",
+        None, description="factor of all values: exposure, or the height of the sun"
     )
     contrast: Annotated[Range, _inside(0, 4)] | None = Field(
         None, description="factor of the distance to the image's mean grey"
@@ -92,6 +88,5 @@ class SensorLevel(_Section):
     @property
     def named(self) -> bool:
         """Whether anything can happen."""
-        changes = self.model_dump(exclude={"chance", "shared", "gain"}).values()
-        others = self.chance > 0 and any(each is not None for each in changes)
-        return self.gain is not None or others
+        changes = self.model_dump(exclude={"chance", "shared"}).values()
+        return self.chance > 0 and any(each is not None for each in changes)

@@ -66,7 +66,7 @@ class AugmentConfig(_Section):
         sensor=SensorLevel(
             chance=0.3,
             shared=0.3,
-            gain=(0.5, 1.6),
+            gain=(0.55, 1.5),
             gamma=(0.8, 1.25),
             blur=(0.4, 1.2),
             resolution=(1, 2),

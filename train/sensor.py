@@ -12,11 +12,15 @@ from train.conditions import SensorLevel
 
 
 def optics(level: SensorLevel) -> list[A.BasicTransform]:
-    """What happens before the detector: exposure, blur, and the size of its pixels."""
+    """What happens before the detector: exposure, blur, and the size of its pixels.
+
+    Gain is a factor, as exposure and sunlight are; RandomBrightnessContrast's brightness is added
+    to every value, and would lift black ground.
+    """
     p = level.chance
     changes: list[A.BasicTransform] = []
     if level.gain:
-        changes.append(Gain(level.gain, p=1.0))  # no image is without an exposure
+        changes.append(A.MultiplicativeNoise(level.gain, p=p))
     if level.blur:
         changes.append(A.GaussianBlur(sigma_limit=level.blur, p=p))
     if level.resolution:
@@ -45,25 +49,6 @@ def processing(level: SensorLevel) -> list[A.BasicTransform]:
     if level.jpeg:
         changes.append(Jpeg(level.jpeg, p=p))
     return changes
-
-
-class Gain(A.ImageOnlyTransform):
-    """uint8 values times a factor, rounded and saturated; the factor's logarithm is drawn evenly.
-
-    Half the light is as likely as twice the light, which A.MultiplicativeNoise would not have it:
-    it draws the factor evenly. A.RandomBrightnessContrast adds brightness to every value, and
-    would lift black ground, which exposure and sunlight do not.
-    """
-
-    def __init__(self, factors: tuple[float, float], p: float) -> None:
-        super().__init__(p=p)
-        self.factors = factors
-
-    def get_params(self) -> dict[str, Any]:
-        return {"factor": np.exp(self.py_random.uniform(*np.log(self.factors)))}
-
-    def apply(self, img: np.ndarray, factor: float, **params: Any) -> np.ndarray:
-        return cv2.convertScaleAbs(img, alpha=factor)
 
 
 class Jpeg(A.ImageOnlyTransform):

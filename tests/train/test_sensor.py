@@ -31,20 +31,18 @@ def _photograph(side: int = 64) -> np.ndarray:
     return np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC))
 
 
-def test_gain_is_a_factor_whose_logarithm_is_even() -> None:
-    """So the factor has the mean (b - a) / log(b / a), and half is as likely as twice."""
-    factors = _images(_flat(100), 1000, chance=0, gain=(0.5, 2))[:, 0, 0, 0] / 100
-    assert factors.mean() == pytest.approx(1.5 / np.log(4), abs=4 * 0.42 / np.sqrt(1000))
-    assert abs((factors < 1).sum() - 500) < 5 * np.sqrt(250)
-    assert 0.5 <= factors.min() < 0.53
-    assert 1.9 < factors.max() <= 2
+def test_gain_is_a_factor_with_the_mean_of_its_range() -> None:
+    factors = _images(_flat(100), 500, gain=(0.5, 1.7))[:, 0, 0, 0] / 100
+    assert factors.mean() == pytest.approx(1.1, abs=4 * 1.2 / np.sqrt(12 * 500))
+    assert 0.49 <= factors.min() < 0.53
+    assert 1.67 < factors.max() <= 1.7
     assert (_images(_flat(0), 5, gain=(0.5, 1.7)) == 0).all()  # black ground stays black
 
 
 @pytest.mark.parametrize("factor", [0.6, 1.4])
 def test_gain_multiplies_and_saturates(factor: float) -> None:
     (seen,) = _images(_photograph(), gain=(factor, factor))
-    assert np.abs(seen - np.minimum(_photograph() * factor, 255)).max() <= 0.5
+    assert np.abs(seen - np.minimum(_photograph() * factor, 255)).max() <= 1
 
 
 @pytest.mark.parametrize("factor", [0.4, 1.5])
