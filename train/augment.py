@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import os
-
+import albumentations as A
 import cv2
 import numpy as np
 
-# albumentations asks its publisher for news on import; training works without a network.
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-import albumentations as A
-
 from runtime.damage import NO_DAMAGE
-from train.config import AugmentLevel
+from train.levels import AugmentLevel
+from train.sensor import noise, optics, processing
+from train.weather import weather
 
 Sample = dict[str, np.ndarray]
 """pre, post: uint8 [H, W, 3] RGB; building, damage: uint8 [H, W]."""
 
 
 class PairAugmentation:
-    """Shared geometry for both images and both targets; own photometry for each image.
+    """Shared geometry for both images and both targets; own photometry, weather and sensor for
+    each image.
 
-    The zoom of the level is the crop's concern.
+    The post image alone is moved and sheared: footprints lie on the pre image, and so does the
+    truth. The zoom of the level is the crop's concern.
     """
 
     def __init__(self, level: AugmentLevel) -> None:
@@ -30,7 +29,10 @@ class PairAugmentation:
             [A.D4(p=1.0)] if level.geometry else [],
             additional_targets={"post": "image", "building": "mask", "damage": "mask"},
         )
+        self.off_nadir = A.Compose(_shear(level.off_nadir) if level.off_nadir else [])
         self.photometry = A.Compose(_photometry(level))
+        self.weather = A.Compose(weather(level.weather))
+        self.sensor = [A.Compose(step(level.sensor)) for step in (optics, noise, processing)]
 
     def __call__(self, sample: Sample, random: np.random.Generator) -> Sample:
         """A changed sample; `sample` stays as it was. All chance comes from `random`."""
@@ -40,15 +42,38 @@ class PairAugmentation:
         if self.level.shift:
             dx, dy = random.integers(-self.level.shift, self.level.shift + 1, 2)
             post = _shift(post, int(dx), int(dy))
-        self.geometry.set_random_seed(int(random.integers(2**31)))
+        if self.level.off_nadir:
+            post = _changed(self.off_nadir, post, _seed(random))
+        self.geometry.set_random_seed(_seed(random))
         moved = self.geometry(
             image=pre, post=post, building=sample["building"], damage=sample["damage"]
         )
-        changed = {"building": moved["building"], "damage": moved["damage"]}
-        for name, image in (("pre", moved["image"]), ("post", moved["post"])):
-            self.photometry.set_random_seed(int(random.integers(2**31)))
-            changed[name] = self.photometry(image=image)["image"]
-        return changed
+        images = [moved["image"], moved["post"]]
+        if self.level.weather.named:  # what is off draws nothing: it leaves the rest as it is
+            images = [_changed(self.weather, image, _seed(random)) for image in images]
+        images = [_changed(self.photometry, image, _seed(random)) for image in images]
+        if self.level.sensor.named:
+            images = self._sense(images, random)
+        pre, post = images
+        return {"building": moved["building"], "damage": moved["damage"], "pre": pre, "post": post}
+
+    def _sense(self, images: list[np.ndarray], random: np.random.Generator) -> list[np.ndarray]:
+        """Through a sensor each, or both through one."""
+        seeds = random.integers(2**31, size=(len(self.sensor), len(images)))
+        if random.random() < self.level.sensor.shared:
+            seeds[[0, 2], 1] = seeds[[0, 2], 0]  # no two images have the same noise
+        for step, row in zip(self.sensor, seeds, strict=True):
+            images = [_changed(step, image, int(s)) for image, s in zip(images, row, strict=True)]
+        return images
+
+
+def _changed(changes: A.Compose, image: np.ndarray, seed: int) -> np.ndarray:
+    changes.set_random_seed(seed)
+    return changes(image=image)["image"]
+
+
+def _seed(random: np.random.Generator) -> int:
+    return int(random.integers(2**31))
 
 
 def unchanged(sample: Sample) -> Sample:
@@ -81,3 +106,9 @@ def _shift(image: np.ndarray, dx: int, dy: int) -> np.ndarray:
     top, left = max(dy, 0), max(dx, 0)
     framed = cv2.copyMakeBorder(image, top, max(-dy, 0), left, max(-dx, 0), cv2.BORDER_REFLECT_101)
     return framed[max(-dy, 0) :, max(-dx, 0) :][:height, :width]
+
+
+def _shear(degrees: float) -> list[A.BasicTransform]:
+    """About the image's centre, along both axes; what comes in is the image's reflection."""
+    angles = {"x": (-degrees, degrees), "y": (-degrees, degrees)}
+    return [A.Affine(shear=angles, border_mode=cv2.BORDER_REFLECT_101, p=1.0)]

@@ -19,6 +19,7 @@ from pydantic import (
 
 from runtime.errors import ConfigError
 from runtime.manifest import STRIDE
+from train.levels import AugmentConfig
 from train.model.config import ModelConfig
 from train.scales import require_native_scale
 from train.shipped import find_config
@@ -142,40 +143,6 @@ class DataConfig(_Section):
     def windows(self) -> tuple[int, int]:
         """Least and largest side that is cut out of a tile before the zoom, pixels."""
         return self.window or (self.crop, self.crop)
-
-
-class AugmentLevel(_Section):
-    """How strongly a crop is changed."""
-
-    geometry: bool = Field(True, description="flips and quarter turns, shared by the pair")
-    scale: tuple[float, float] = Field((1, 1), description="range of the zoom, shared by the pair")
-    photometry: float = Field(0.2, ge=0, le=1, description="brightness and contrast, each image")
-    colour: float = Field(0, ge=0, le=0.5, description="hue and saturation, each image")
-    degrade: float = Field(0, ge=0, le=1, description="chance of blur or noise, each image")
-    shift: int = Field(
-        0, ge=0, le=1024, description="extra misregistration of the post image, pixels"
-    )
-    unchanged: float = Field(
-        0,
-        ge=0,
-        le=1,
-        description="chance that the pre image stands in for the post image, with changes of its "
-        "own, and every building is without damage",
-    )
-
-    @model_validator(mode="after")
-    def _scale_is_a_range(self) -> AugmentLevel:
-        if not 0.25 <= self.scale[0] <= self.scale[1] <= 4:
-            raise ValueError(f"scale {list(self.scale)}: expected [smallest, largest] in 0.25..4")
-        return self
-
-
-class AugmentConfig(_Section):
-    light: AugmentLevel = AugmentLevel(photometry=0.1)
-    medium: AugmentLevel = AugmentLevel(scale=(0.9, 1.1), photometry=0.2, shift=2)
-    full: AugmentLevel = AugmentLevel(
-        scale=(0.8, 1.2), photometry=0.2, colour=0.1, degrade=0.2, shift=3
-    )
 
 
 class Phase(_Section):

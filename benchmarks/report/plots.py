@@ -52,7 +52,9 @@ def _corruption(engines: Sequence[EngineFigures], name: str) -> str:
             curve = engine.robustness["curves"].get(name)
             if curve is None:
                 continue
-            _curve(axes, curve["points"], ("level", "score"), colour, engine.name)
+            image = engine.robustness["image"]
+            title = engine.name if image == "post" else f"{engine.name} ({image})"
+            _curve(axes, curve["points"], ("level", "score"), colour, title)
             clean = engine.robustness["clean"]["score"]
             axes.axhline(clean, color=colour, alpha=0.5, linewidth=1, linestyle="--")
             axes.set_xlabel(f"{name} ({curve['unit']})")

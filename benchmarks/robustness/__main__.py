@@ -1,9 +1,11 @@
 """Measure what bad images cost in accuracy.
 
 The score of an engine where the post-disaster image is blurred, compressed, too dark or bright,
-or not registered, at several levels each. Every figure, the clean one too, leaves out a border
-as wide as the largest misregistration, where the moved image has nothing that was seen; all
-are of the same pixels, and the clean score can differ a little from that of the accuracy command.
+or not registered, at several levels each. `--image` makes the image before worse, or both; what
+is not registered is always the post image, for the truth lies on the other. Every figure, the
+clean one too, leaves out a border as wide as the largest misregistration, where the moved image
+has nothing that was seen; all are of the same pixels, and the clean score can differ a little
+from that of the accuracy command.
 """
 
 from __future__ import annotations
@@ -11,9 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from benchmarks.robustness.corruptions import CORRUPTIONS
+from benchmarks.robustness.corruptions import CORRUPTIONS, Image
 from runtime import cli
 from runtime.errors import ConfigError, DataError
 
@@ -31,6 +33,12 @@ Levels = dict[str, list[float]]
 
 Point = tuple[str, float]
 CLEAN: Point = ("clean", 0)
+
+_CHANGED = {
+    "post": "the post image is changed",
+    "pre": "the pre image is changed",
+    "both": "both images are changed",
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,6 +60,12 @@ def parser() -> argparse.ArgumentParser:
             metavar="LEVEL",
             help=f"{each.unit} (default: {' '.join(map(str, each.levels))})",
         )
+    p.add_argument(
+        "--image",
+        choices=get_args(Image),
+        default="post",
+        help="which image is made worse (default: post)",
+    )
     p.add_argument(
         "--threads", type=int, metavar="N", help="processor threads (default: physical cores)"
     )
@@ -77,13 +91,13 @@ def main(args: argparse.Namespace) -> None:
         check_file(args.out)
     tiles = spread(labelled_tiles(args.data, args.split), args.tiles)
     with load_engine(args.engine, args.threads) as engine:
-        found = measure(engine, tqdm(tiles, desc=args.engine.name, unit="tile"), levels)
+        found = measure(engine, tqdm(tiles, desc=args.engine.name, unit="tile"), levels, args.image)
         record = {
             "kind": "robustness",
             "engine": identify(args.engine, engine.manifest),
             "data": describe_data(args.data, args.split, tiles),
             "machine": describe_machine(),
-            "image": "post",
+            "image": args.image,
             "border": border(levels),
             "clean": _figures(found[CLEAN]),
             "curves": {
@@ -119,7 +133,9 @@ def border(levels: Levels) -> int:
     return max(map(int, levels["misregistration"]))
 
 
-def measure(engine: Engine, tiles: Iterable[Tile], levels: Levels) -> dict[Point, Counts]:
+def measure(
+    engine: Engine, tiles: Iterable[Tile], levels: Levels, image: Image = "post"
+) -> dict[Point, Counts]:
     """Counts by corruption and level, those of `CLEAN` first; each tile is read once.
 
     Raises:
@@ -131,12 +147,13 @@ def measure(engine: Engine, tiles: Iterable[Tile], levels: Levels) -> dict[Point
     found = {CLEAN: Counts()}
     found |= {(name, level): Counts() for name in levels for level in levels[name]}
     for turn, tile in enumerate(tiles):
-        pre, post = tile.images()
-        inner = _inside(tile, post, border(levels))
-        targets = [target[inner] for target in tile.targets(*post.shape[:2])]
+        clean = tile.images()
+        inner = _inside(tile, clean[0], border(levels))
+        targets = [target[inner] for target in tile.targets(*clean[0].shape[:2])]
         for (name, level), counts in found.items():
-            image = CORRUPTIONS[name].apply(post, level, turn) if name in levels else post
-            damage = predict_tile(engine, tile.name, pre, image).damage[inner]
+            known = name in levels
+            pair = CORRUPTIONS[name].worsen(clean, level, turn, image) if known else clean
+            damage = predict_tile(engine, tile.name, *pair).damage[inner]
             counts.add(damage, damage, *targets)
     return found
 
@@ -155,8 +172,8 @@ def table(record: dict[str, Any]) -> str:
     engine, data, clean = record["engine"], record["data"], record["clean"]
     lines = [
         f"{engine['name']}: {engine['precision']} on {engine['backend']}, {data['tiles']} tiles of "
-        f"{data['name']}/{data['split']}; the post image is changed, {record['border']} pixels at "
-        "each edge are not counted",
+        f"{data['name']}/{data['split']}; {_CHANGED[record['image']]}, {record['border']} pixels "
+        "at each edge are not counted",
         f"{'':<32}{'level':>7}{'score':>9}{'change':>9}{'localization F1':>17}{'damage F1':>11}",
         _row("clean", "", clean, clean),
     ]

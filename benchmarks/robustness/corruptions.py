@@ -1,23 +1,27 @@
-"""What goes wrong with the image after a disaster, at levels of severity.
+"""What goes wrong with the images of a disaster, at levels of severity.
 
-Only the post-disaster image is changed. The one before comes from an archive, where somebody
+As a rule with the post-disaster image alone. The one before comes from an archive, where somebody
 could choose a sharp one and place it well; the one after is whatever the first satellite got,
-through haze, compressed for a thin link, and not yet registered.
+through haze, compressed for a thin link, and not yet registered. An archive may be poor, too, and
+one coarse sensor may have taken both: the image before, or both, can be made worse instead.
 
-The post image is also the one that is moved against the other: the map lies on the grid of the
-pre image, where footprints and labels are, so that the truth stays where it was.
+What is moved is always the post image against the other: the map lies on the grid of the pre
+image, where footprints and labels are, so that the truth stays where it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
+
+Image = Literal["post", "pre", "both"]
+"""Which of a pair is made worse."""
 
 # Of columns and rows; tiles take turns, so that no direction is preferred.
 _DIRECTIONS = ((1, 0), (0, 1), (-1, 0), (0, -1))
@@ -35,11 +39,24 @@ class Corruption:
     apply: Callable[[np.ndarray, float, int], np.ndarray]
     lowest: float = 0
     highest: float = float("inf")
+    moves: bool = False
+    """Changes where things are: of the post image alone."""
 
     @property
     def kind(self) -> type:
         """Of a level: int or float."""
         return type(self.levels[0])
+
+    def worsen(
+        self, pair: tuple[np.ndarray, np.ndarray], level: float, turn: int, image: Image
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(pre, post) with `image` changed."""
+        pre, post = pair
+        if image != "post" and not self.moves:
+            pre = self.apply(pre, level, turn)
+        if image != "pre" or self.moves:
+            post = self.apply(post, level, turn)
+        return pre, post
 
     def check(self, option: str, levels: list[float]) -> None:
         """Raises: ConfigError for a level that there is not."""
@@ -91,6 +108,6 @@ def misregistration(image: np.ndarray, pixels: int, turn: int = 0) -> np.ndarray
 CORRUPTIONS = {
     "blur": Corruption("sigma, pixels", (0.5, 1.0, 1.5, 2.0, 3.0), blur),
     "jpeg": Corruption("quality", (90, 70, 50, 30, 15), jpeg, 1, 100),
-    "brightness": Corruption("factor", (0.4, 0.6, 0.8, 1.25, 1.6), brightness),
-    "misregistration": Corruption("pixels", (1, 2, 4, 6, 8), misregistration),
+    "brightness": Corruption("factor", (0.4, 0.6, 0.8, 1.25, 1.4, 1.6), brightness),
+    "misregistration": Corruption("pixels", (1, 2, 4, 6, 8), misregistration, moves=True),
 }

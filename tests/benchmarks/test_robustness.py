@@ -137,6 +137,26 @@ def test_figures_are_of_the_moved_post_image_inside_the_border(engines, tiny_dat
         assert moved.localization_f1 == clean.localization_f1
 
 
+@pytest.mark.parametrize("image", ["pre", "both"])
+def test_the_image_before_or_both_can_be_worse_and_the_post_image_is_what_moves(
+    engines, tiny_data, image
+):
+    tiles = find_tiles(tiny_data, "test")
+    levels = {"brightness": [0.5], "misregistration": [5]}
+    with load_engine(engines[0]) as engine:
+        found = measure(engine, tiles, levels, image)
+        moved = measure(engine, tiles, {"misregistration": [5]})
+    expected, inner = Counts(), np.s_[5:-5, 5:-5]
+    for tile in tiles:
+        pre, post = (each[..., 0] for each in tile.images())
+        pre, red = np.rint(pre * 0.5), np.rint(post * (0.5 if image == "both" else 1))
+        damage = np.uint8(np.where(pre >= 128, np.maximum(red // 60, 1), 0)[inner])
+        expected.add(damage, damage, *(each[inner] for each in tile.targets(64, 64)))
+    assert found["brightness", 0.5].as_dict() == expected.as_dict()
+    assert found["brightness", 0.5].as_dict() != found[CLEAN].as_dict()
+    assert found["misregistration", 5].as_dict() == moved["misregistration", 5].as_dict()
+
+
 def test_the_command_writes_what_it_prints(python, engines, tiny_data, tmp_path):
     out = tmp_path / "robustness.json"
     line = ("-m", "benchmarks.robustness", "--engine", engines[0], "--data", tiny_data)

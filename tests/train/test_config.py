@@ -21,11 +21,12 @@ def test_shipped_configs_load(path: Path) -> None:
 
 def test_overrides_are_typed() -> None:
     overrides = [
-        "schedule.1.epochs=3", "loss.class_weights=[1,1,1,1,1]", "augment.full.geometry=false",
+        "schedule.1.epochs=3", "schedule.2.epochs=2",
+        "loss.class_weights=[1,1,1,1,1]", "augment.full.geometry=false",
         "init=weights.pt",
     ]  # fmt: skip
     config = load_config(CONFIGS / "demo.yaml", overrides)
-    assert config.epochs == 4
+    assert config.epochs == 6
     assert config.init == Path("weights.pt")
     assert config.loss.class_weights == (1, 1, 1, 1, 1)
     assert config.augment.full.geometry is False
@@ -44,8 +45,8 @@ def test_overrides_are_typed() -> None:
             "schedule.0.rate=1e39",
             "schedule.0: Value error, rate 1e.39: expected above 0, at most 1e",
         ),
-        ("schedule.2.epochs=1", "2 is no item of a list of 2"),
-        ("schedule.first.epochs=1", "first is no item of a list of 2"),
+        ("schedule.3.epochs=1", "3 is no item of a list of 3"),
+        ("schedule.first.epochs=1", "first is no item of a list of 3"),
         ("schedule=[]", "schedule: Tuple should have at least 1 item"),
         ("data.window=[512,256]", "data: Value error, window"),
         ("augment.full.scale=[0,1]", "augment.full: Value error, scale"),

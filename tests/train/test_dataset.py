@@ -23,7 +23,9 @@ ARRAYS = ("pre", "post", "building", "damage")
 
 
 def _config(*overrides: str) -> TrainConfig:
-    return load_config(CONFIGS / "demo.yaml", ["data.crop=64", *overrides])
+    """Of the demo, at its full level from the first epoch on."""
+    schedule = "schedule=[{epochs: 18, rate: 1, augment: full}]"
+    return load_config(CONFIGS / "demo.yaml", ["data.crop=64", schedule, *overrides])
 
 
 def _plain(*overrides: str) -> TrainConfig:

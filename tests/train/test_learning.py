@@ -26,7 +26,8 @@ def learnt(
     for line in (
         ("train.synthesize", "--out", data, "--tiles", 160, "--size", 256, "--seed", 5),
         ("train", "--config", "train/configs/demo.yaml", "--data", data, "--out", run,
-         "schedule.1.epochs=7"),
+         "schedule=[{epochs: 1, rate: [1.0e-5, 3.0e-3], augment: light}, "
+         "{epochs: 7, rate: [3.0e-3, 1.0e-5], shape: cosine, augment: light}]"),
     ):  # fmt: skip
         result = command(*line)
         assert result.returncode == 0, result.stderr

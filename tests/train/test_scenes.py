@@ -12,8 +12,9 @@ import torch
 
 from runtime.errors import ConfigError
 from train.augment import PairAugmentation
-from train.config import AugmentLevel, TrainConfig
+from train.config import TrainConfig
 from train.distributed import World
+from train.levels import AugmentLevel
 from train.masks import MaskCache
 from train.sampling import EpochSampler
 from train.scenes import scenes
