@@ -35,6 +35,7 @@ GROUPS = {
     "Training": {
         "synthesize": "train.synthesize",
         "train": "train.__main__",
+        "adapt": "train.adapt",
         "evaluate": "train.evaluate",
         "visualize": "train.visualize",
         "import-weights": "train.import_weights",
