@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from runtime.damage import CLASS_NAMES
+from runtime.damage import CLASS_NAMES, IGNORE, UNCLASSIFIED
 from runtime.errors import ConfigError
 from runtime.source.pair import ScenePair
 from train.adaptation.corrections import Correction
@@ -48,17 +49,58 @@ class Adapted:
     refused: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What is learnt from and judged on. window_of: of each correction its number in `examples`."""
+
+    corrections: Sequence[Correction]
+    examples: Sequence[Example]
+    window_of: Sequence[int]
+    rest: Sequence[Example]
+
+    def fitted(self, base: DualHRNet, config: FitConfig, left_out: Sequence[int]) -> DualHRNet:
+        """`base` fitted to all corrections but these (their indices)."""
+        corrected, _ = _taught(self.examples, left_out)
+        _, rest = _taught(self.rest, left_out)
+        return fit(base, corrected, rest, self.corrections, config)
+
+    def judged(self, network: DualHRNet, which: Iterable[int] | None = None) -> Judged:
+        """How it does on these corrections, or on all."""
+        indices = range(len(self.corrections)) if which is None else which
+        return judge(network, self.corrections, self.examples, self.window_of, indices)
+
+
+def gather(
+    network: DualHRNet,
+    pair: ScenePair,
+    corrections: Sequence[Correction],
+    patches: Sequence[Patch],
+    side: int,
+) -> Material:
+    """network: before it is adapted. patches: a sample of the scene."""
+    windows, window_of = around(corrections, pair.height, pair.width, side)
+    examples = corrected_examples(network, pair, windows, side, corrections)
+    for index, each in enumerate(corrections):
+        if not (np.abs(examples[window_of[index]].owner) == index + 1).any():
+            raise ConfigError(
+                f"{each.name}: lies where one of the images is not known, or under another "
+                "correction; remove it"
+            )
+    return Material(corrections, examples, window_of, examples_of(network, patches, corrections))
+
+
 def adapt(
     network: DualHRNet,
     pair: ScenePair,
     corrections: Sequence[Correction],
     config: AdaptConfig,
-    bar: Any = iter,
+    bar: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> Adapted:
     """The network adapted to a scene; `network` itself stays as it was.
 
     Args:
         network: in eval mode.
+        corrections: none for new statistics alone.
         bar: takes the folds, to show how far they are.
     Raises:
         ConfigError: too few corrections, or one that lies where the images are not known.
@@ -71,53 +113,39 @@ def adapt(
         )
     patches = sample(pair, config.side, config.sample, config.seed)
     base = copy.deepcopy(network)
-    seen = estimate_statistics(base, patches, config.prior)
-    record: dict[str, Any] = {
-        "window": config.side,
-        "statistics": {
-            "prior": config.prior, "windows": len(patches), "known_windows": round(seen, 2),
-        },
-        "corrections": len(corrections),
-    }  # fmt: skip
+    known = estimate_statistics(base, patches, config.prior)
+    statistics = {"prior": config.prior, "windows": len(patches), "known": round(known, 2)}
+    record = {"window": config.side, "statistics": statistics, "corrections": len(corrections)}
     if not corrections:
         record |= {"method": "statistics", "map": compared(network, base, patches)}
         return Adapted(base, record)
-    windows, window_of = around(corrections, pair.height, pair.width, config.side)
-    examples = corrected_examples(network, pair, windows, config.side, corrections)
-    _check_seen(corrections, examples, window_of)
-    rest = examples_of(network, patches, corrections)
-    everything = range(len(corrections))
-
-    def fitted(left_out: Sequence[int]) -> DualHRNet:
-        here, there = (_taught(each, left_out) for each in (examples, rest))
-        return fit(base, here[0], there[1], corrections, config.fit)
-
-    folds = folds_of(window_of)
-    before, statistics = (
-        judge(each, corrections, examples, window_of, everything) for each in (network, base)
-    )
-    after = Judged()
+    material = gather(network, pair, corrections, patches, config.side)
+    folds = folds_of(material.window_of)
+    before, after = material.judged(network), Judged()
     for left_out in bar(folds):
-        after += judge(fitted(left_out), corrections, examples, window_of, left_out)
+        after += material.judged(material.fitted(base, config.fit, left_out), left_out)
     refused = tuple(worse(before, after))
-    adapted = base if refused else fitted(())
+    adapted = base if refused else material.fitted(base, config.fit, ())
     record |= {
         "method": config.fit.method,
         "steps": config.fit.steps,
         "rate": config.fit.rate,
-        "classes": {
-            name: sum(each.damage == value for each in corrections)
-            for value, name in enumerate(CLASS_NAMES)
-        },
+        "classes": _by_class(corrections),
         "left_out": {
             "folds": len(folds),
             "before": before.as_dict(),
-            "statistics_alone": statistics.as_dict(),
+            "statistics_alone": material.judged(base).as_dict(),
             "after": after.as_dict(),
         },
         "map": compared(network, adapted, patches),
     }
     return Adapted(adapted, record, refused)
+
+
+def _by_class(corrections: Sequence[Correction]) -> dict[str, int]:
+    names = dict(enumerate(CLASS_NAMES)) | {IGNORE: UNCLASSIFIED}
+    counts = Counter(each.damage for each in corrections)
+    return {name: counts[value] for value, name in names.items()}
 
 
 def compared(before: DualHRNet, after: DualHRNet, patches: Sequence[Patch]) -> dict[str, Any]:
@@ -141,14 +169,3 @@ def _taught(
     """Those in which a correction is left to learn from, and those without any."""
     those = [each.without(left_out) for each in examples]
     return [e for e in those if e.owner.any()], [e for e in those if not e.owner.any()]
-
-
-def _check_seen(
-    corrections: Sequence[Correction], examples: Sequence[Example], window_of: Sequence[int]
-) -> None:
-    for index, each in enumerate(corrections):
-        if not (np.abs(examples[window_of[index]].owner) == index + 1).any():
-            raise ConfigError(
-                f"{each.name}: lies where one of the images is not known, or under another "
-                "correction; remove it"
-            )

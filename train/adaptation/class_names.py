@@ -31,7 +31,9 @@ EXPECTED = "expected " + ", ".join(
 
 def is_blank(value: Any) -> bool:
     """Null in the file, or nothing but spaces."""
-    return value is None or (isinstance(value, float) and math.isnan(value)) or not str(value).strip()
+    return (
+        value is None or (isinstance(value, float) and math.isnan(value)) or not str(value).strip()
+    )
 
 
 def class_named(text: Any) -> int | None:

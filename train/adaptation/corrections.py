@@ -221,7 +221,9 @@ def _class_of(edited: Features, index: int) -> int:
 
 
 def _unknown(edited: Features, index: int, column: str, text: Any) -> ConfigError:
-    return ConfigError(f"{edited.name(index)}: {column} is {str(text)[:60]!r}, no class; {EXPECTED}")
+    return ConfigError(
+        f"{edited.name(index)}: {column} is {str(text)[:60]!r}, no class; {EXPECTED}"
+    )
 
 
 def _none(edited: Features, original: Features | None) -> str:

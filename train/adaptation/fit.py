@@ -63,7 +63,8 @@ def fit(
     Raises:
         ToolkitError: the loss is not finite.
     """
-    network = copy.deepcopy(network).eval()
+    # The layout in which processors and GPUs convolve fastest.
+    network = copy.deepcopy(network).eval().to(memory_format=torch.channels_last)
     learnt = _learnt(network, config)
     optimizer = torch.optim.AdamW(learnt, config.rate, weight_decay=1e-4)
     device = next(network.parameters()).device
@@ -91,7 +92,7 @@ def fit(
         nn.utils.clip_grad_norm_(learnt, 1.0)
         optimizer.step()
     merge_updates(network)
-    return network.requires_grad_(True)
+    return network.requires_grad_(True).to(memory_format=torch.contiguous_format)
 
 
 def _learnt(network: DualHRNet, config: FitConfig) -> list[nn.Parameter]:
@@ -134,4 +135,10 @@ def _turned(
     ]
     turns, mirrored = int(random.integers(4)), bool(random.integers(2))
     found = [torch.rot90(each, turns, (-2, -1)) for each in tensors]
-    return tuple((each.flip(-1) if mirrored else each).contiguous() for each in found)
+    pre, post, *targets = (each.flip(-1) if mirrored else each for each in found)
+    layout = torch.channels_last
+    return (
+        pre.contiguous(memory_format=layout),
+        post.contiguous(memory_format=layout),
+        *(each.contiguous() for each in targets),
+    )

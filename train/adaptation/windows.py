@@ -39,7 +39,9 @@ class Patch:
 
 def check_side(side: int) -> None:
     if side < 2 * STRIDE or side % STRIDE:
-        raise ConfigError(f"--window {side}: expected a multiple of {STRIDE}, at least {2 * STRIDE}")
+        raise ConfigError(
+            f"--window {side}: expected a multiple of {STRIDE}, at least {2 * STRIDE}"
+        )
 
 
 def sample(pair: ScenePair, side: int, count: int, seed: int) -> list[Patch]:

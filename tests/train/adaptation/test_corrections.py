@@ -44,9 +44,10 @@ def _append(rows: dict, geometry: object, **values: object) -> dict:
     grown = {}
     for name, column in rows.items():
         value = geometry if name == "geometry" else values.get(name)
-        kind = column.dtype if column.dtype.kind == "O" else np.float64
-        last = np.array([np.nan if value is None and kind != object else value], object)
-        grown[name] = np.concatenate([column.astype(object), last]).astype(kind)
+        text = column.dtype.kind == "O"
+        last = np.array([np.nan if value is None and not text else value], object)
+        grown[name] = np.concatenate([column.astype(object), last])
+        grown[name] = grown[name] if text else grown[name].astype(np.float64)
     return grown
 
 
@@ -232,9 +233,7 @@ def test_the_count_is_told_by_way_and_by_class(edited, found) -> None:
         return _append(rows, box(40, 180, 50, 200), damage="destroyed")
 
     said = summary(found(edited(change)))
-    assert said == (
-        "3 corrections (1 changed, 1 drawn, 1 removed): 2 destroyed, 1 not a building"
-    )
+    assert said == ("3 corrections (1 changed, 1 drawn, 1 removed): 2 destroyed, 1 not a building")
 
 
 @given(

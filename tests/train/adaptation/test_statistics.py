@@ -44,9 +44,7 @@ def _inputs(network: DualHRNet, patches: list[Patch]) -> dict[str, torch.Tensor]
 
 
 @pytest.mark.parametrize("fields", [KINDS[0], KINDS[2], KINDS[3]])
-def test_without_a_prior_every_norm_has_the_statistics_of_what_it_gets(
-    small, fields: dict
-) -> None:
+def test_without_a_prior_every_norm_has_the_statistics_of_what_it_gets(small, fields: dict) -> None:
     network = build_network(small(**fields), 0).eval()
     patches = _patches(3)
     estimate_statistics(network, patches, prior=0)
