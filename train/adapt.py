@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         help="lora: low-rank updates of all convolutions; heads: the heads alone (default: lora)",
     )  # fmt: skip
     p.add_argument(
-        "--steps", type=int, default=100, metavar="N", help="optimiser steps (default: 100)"
+        "--steps", type=int, default=60, metavar="N", help="optimiser steps (default: 60)"
     )
     p.add_argument(
         "--rate", type=float, metavar="R", help="learning rate at the start (default: 0.003)"
@@ -171,7 +171,8 @@ def _config(args: argparse.Namespace, trained: dict[str, Any] | None, group: Any
         args.steps,
         args.rate if args.rate is not None else RATES[args.method],
         seed=args.seed,
-        dtype=choose_precision("auto", group).dtype,
+        # On processors half precision takes longer: a step of so few pairs is conversions.
+        dtype=choose_precision("auto", group).dtype if group.device.type == "cuda" else None,
     )
     return AdaptConfig(side, args.sample, args.prior, args.seed, fit)
 

@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--real", type=Path, metavar="DIR", help="real xBD tiles, train and tier3")
     p.add_argument(
         "--checkpoint", type=Path, metavar="CKPT",
-        help="adapt this network to the synthetic scenes, instead of training one without fire",
+        help="adapt this network, and train none",
     )  # fmt: skip
     p.add_argument(
         "--domains", nargs="+", choices=["fire", "colours", "real"], metavar="NAME",
@@ -147,7 +147,9 @@ def _domains(args: argparse.Namespace, wanted: Sequence[str]) -> list[Domain]:
         tiles = {each.name: each for each in find_tiles(args.real, "tier3")}
         if REAL_TILE not in tiles:
             raise ConfigError(f"--real {args.real}: has no {REAL_TILE} in tier3")
-        network = _trained("sample", args.real, work / "run-real", REAL_TRAINING)
+        network = args.checkpoint
+        if network is None:
+            network = _trained("sample", args.real, work / "run-real", REAL_TRAINING)
         found.append(Domain("real", network, tiles[REAL_TILE]))
     return found
 

@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks.adaptation.person import dealt, score, write_corrections
 from runtime.damage import DAMAGE_CLASSES
 from runtime.source.pair import ScenePair, open_pair
@@ -68,7 +66,7 @@ class Trials:
                     material = gather(self.network, pair, corrections, patches, self.side)
                     for method in methods:
                         for rate in rates or (RATES[method],):
-                            fit = FitConfig(method, rate=rate, dtype=torch.bfloat16)
+                            fit = FitConfig(method, rate=rate)
                             fit = replace(fit, steps=steps) if steps else fit
                             yield self._fitted(
                                 base, pair, corrections, material,
