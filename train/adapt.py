@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         help="lora: low-rank updates of all convolutions; heads: the heads alone (default: lora)",
     )  # fmt: skip
     p.add_argument(
-        "--steps", type=int, default=60, metavar="N", help="optimiser steps (default: 60)"
+        "--steps", type=int, default=40, metavar="N", help="optimiser steps (default: 40)"
     )
     p.add_argument(
         "--rate", type=float, metavar="R", help="learning rate at the start (default: 0.003)"
@@ -194,8 +194,10 @@ def report(record: dict[str, Any]) -> str:
     """For a person."""
     statistics, changed = record["statistics"], record["map"]
     lines = [
-        f"statistics from {statistics['windows']} windows of {record['window']} px, the old ones "
-        f"count as {statistics['prior']:g}",
+        "statistics kept as they were"
+        if statistics["prior"] is None
+        else f"statistics from {statistics['windows']} windows of {record['window']} px, the old "
+        f"ones count as {statistics['prior']:g}",
         f"building pixels on some of them: {changed['building_px_before']} before, "
         f"{changed['building_px_after']} after, {changed['in_both_px']} in both, "
         f"{changed['other_class_px']} of those with another class",

@@ -206,6 +206,8 @@ def line(row: dict[str, Any]) -> str:
     if row.get("left_out"):
         figures.append(f"| {row['left_out']['verdict']}")
     what = "as trained" if row["prior"] is None else f"prior {row['prior']:g}"
+    if row["prior"] is None and row["method"]:
+        what = "old statistics"
     if row["method"]:
         what += f", {row['corrected']} corrected, {row['method']} {row['rate']:g}"
     return f"  {what:<42} {' '.join(figures)}  ({row['cpu_s']:.0f} CPU s)"

@@ -50,7 +50,8 @@ class Trials:
         *,
         left_out: bool,
     ) -> Iterator[dict[str, Any]]:
-        """As trained, then with new statistics alone, then fitted."""
+        """As trained, then with new statistics alone, then fitted. `prior` is None where the
+        statistics are the old ones."""
         default = AdaptConfig(self.side)
         yield self._row(self.network, time.process_time())
         with open_pair(self.tile.pre, self.tile.post, label=self.tile.labels[1]) as pair:
@@ -63,7 +64,7 @@ class Trials:
                     yield self._row(base, begun, prior=prior)
                 for count in sorted({min(each, len(self.pool)) for each in corrected}):
                     corrections = self._corrections(pair, count)
-                    material = gather(self.network, pair, corrections, patches, self.side)
+                    material = gather(base, pair, corrections, patches, self.side)
                     for method in methods:
                         for rate in rates or (RATES[method],):
                             fit = FitConfig(method, rate=rate)
@@ -105,6 +106,7 @@ class Trials:
         steps: int = 0,
     ) -> dict[str, Any]:
         spent = time.process_time() - begun
+        prior = None if prior is None or math.isinf(prior) else prior
         return {
             "prior": prior,
             "corrected": corrected,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -71,22 +72,24 @@ class Material:
 
 
 def gather(
-    network: DualHRNet,
+    base: DualHRNet,
     pair: ScenePair,
     corrections: Sequence[Correction],
     patches: Sequence[Patch],
     side: int,
 ) -> Material:
-    """network: before it is adapted. patches: a sample of the scene."""
+    """base: what is fitted, and what is held to its own predictions where nothing is corrected: with
+    the scene's statistics, for with the old ones it may see next to nothing there.
+    patches: a sample of the scene."""
     windows, window_of = around(corrections, pair.height, pair.width, side)
-    examples = corrected_examples(network, pair, windows, side, corrections)
+    examples = corrected_examples(base, pair, windows, side, corrections)
     for index, each in enumerate(corrections):
         if not (np.abs(examples[window_of[index]].owner) == index + 1).any():
             raise ConfigError(
                 f"{each.name}: lies where one of the images is not known, or under another "
                 "correction; remove it"
             )
-    return Material(corrections, examples, window_of, examples_of(network, patches, corrections))
+    return Material(corrections, examples, window_of, examples_of(base, patches, corrections))
 
 
 def adapt(
@@ -114,12 +117,14 @@ def adapt(
     patches = sample(pair, config.side, config.sample, config.seed)
     base = copy.deepcopy(network)
     known = estimate_statistics(base, patches, config.prior)
-    statistics = {"prior": config.prior, "windows": len(patches), "known": round(known, 2)}
+    # None where they were kept: JSON has no infinity.
+    prior = None if math.isinf(config.prior) else config.prior
+    statistics = {"prior": prior, "windows": len(patches), "known": round(known, 2)}
     record = {"window": config.side, "statistics": statistics, "corrections": len(corrections)}
     if not corrections:
         record |= {"method": "statistics", "map": compared(network, base, patches)}
         return Adapted(base, record)
-    material = gather(network, pair, corrections, patches, config.side)
+    material = gather(base, pair, corrections, patches, config.side)
     folds = folds_of(material.window_of)
     before, after = material.judged(network), Judged()
     for left_out in bar(folds):

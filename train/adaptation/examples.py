@@ -26,7 +26,7 @@ BUILDING, DAMAGE = slice(0, 1), slice(1, 5)
 @dataclass(frozen=True, eq=False)
 class Example:
     """owner: int32 [S, S], see `targets.owners`. before: float32 [5, S/4, S/4], what the network
-    decided before it was adapted, see `decided`."""
+    decided before it was fitted, see `decided`."""
 
     patch: Patch
     owner: np.ndarray
@@ -40,7 +40,7 @@ class Example:
 def examples_of(
     network: DualHRNet, patches: Iterable[Patch], corrections: Sequence[Correction]
 ) -> list[Example]:
-    """network: the one that is adapted, as it was, in eval mode."""
+    """network: before it is fitted, in eval mode."""
     found = []
     device = next(network.parameters()).device
     for patch in patches:

@@ -36,7 +36,7 @@ class FitConfig:
     """
 
     method: Method = "lora"
-    steps: int = 60
+    steps: int = 40
     rate: float = 3e-3
     rank: int = 4
     batch: int = 4

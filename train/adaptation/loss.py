@@ -39,7 +39,7 @@ def loss_of(
 
     Args:
         logits: float32 [N, 5, S, S], see `examples.decided`; `before`: those of the network
-            before it was adapted.
+            before it was fitted.
         owner: int64 [N, S, S], see `targets.owners`. known: bool [N, S, S].
         classes: int64 [corrections], 0..4 or 255. class_weights: float [5].
     """
