@@ -78,9 +78,13 @@ def gather(
     patches: Sequence[Patch],
     side: int,
 ) -> Material:
-    """base: what is fitted, and what is held to its own predictions where nothing is corrected: with
-    the scene's statistics, for with the old ones it may see next to nothing there.
-    patches: a sample of the scene."""
+    """What `base` is fitted to.
+
+    Where nothing is corrected it is held to its own predictions, with the scene's statistics: with
+    the old ones it may see next to nothing there.
+
+    patches: a sample of the scene.
+    """
     windows, window_of = around(corrections, pair.height, pair.width, side)
     examples = corrected_examples(base, pair, windows, side, corrections)
     for index, each in enumerate(corrections):
