@@ -65,7 +65,9 @@ def parser() -> argparse.ArgumentParser:
         "--window", type=int, metavar="PX",
         help="side of a window, a multiple of 32 (default: what the checkpoint was trained on)",
     )  # fmt: skip
-    p.add_argument("--seed", type=int, default=0, metavar="N", help="of what is random")
+    p.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of what is random (default: 0)"
+    )
     p.add_argument(
         "--device", metavar="NAME", default="auto", help="auto, cpu or cuda (default: auto)"
     )
