@@ -35,6 +35,7 @@ GROUPS = {
     "Training": {
         "synthesize": "train.synthesize",
         "train": "train.__main__",
+        "adapt": "train.adapt",
         "evaluate": "train.evaluate",
         "visualize": "train.visualize",
         "import-weights": "train.import_weights",
@@ -44,6 +45,7 @@ GROUPS = {
         "accuracy": "benchmarks.accuracy.__main__",
         "agreement": "benchmarks.agreement",
         "robustness": "benchmarks.robustness.__main__",
+        "adaptation": "benchmarks.adaptation.__main__",
         "peers": "benchmarks.peers.__main__",
         "pareto": "benchmarks.pareto.__main__",
         "compare": "benchmarks.compare.__main__",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -114,21 +114,7 @@ def add_options(groups: Groups, threads: str = "physical cores") -> None:
         "--footprints", type=Path, metavar="FILE",
         help="grade these buildings (GeoPackage, GeoJSON, Shapefile), do not look for others",
     )  # fmt: skip
-    groups.rasters.add_argument(
-        "--align", action="store_true", help="warp the second image onto the grid of the first"
-    )
-    groups.rasters.add_argument(
-        "--bands", type=int, nargs=3, metavar=("R", "G", "B"),
-        help="bands that are red, green and blue, counted from 1",
-    )  # fmt: skip
-    groups.rasters.add_argument(
-        "--scale", type=_number, nargs=2, action="append", metavar=("LO", "HI"),
-        help="not 8-bit: values that become 0 and 255; twice: one pair for each image",
-    )  # fmt: skip
-    groups.quality.add_argument(
-        "--nodata", type=_number_or_none, action="append", metavar="V",
-        help="V in all three bands is no data; twice: one for each image, or none",
-    )  # fmt: skip
+    add_reading(groups.rasters, groups.quality)
     groups.quality.add_argument(
         "--halo", type=int, metavar="PX",
         help="edge of a window that is not kept (default: 64, or by the engine's size)",
@@ -142,16 +128,34 @@ def add_options(groups: Groups, threads: str = "physical cores") -> None:
     )  # fmt: skip
 
 
+def add_reading(
+    rasters: argparse._ArgumentGroup, quality: argparse._ArgumentGroup | None = None
+) -> None:
+    """How two files become a pair: see `source.pair.open_pair`."""
+    rasters.add_argument(
+        "--align", action="store_true", help="warp the second image onto the grid of the first"
+    )
+    rasters.add_argument(
+        "--bands", type=int, nargs=3, metavar=("R", "G", "B"),
+        help="bands that are red, green and blue, counted from 1",
+    )  # fmt: skip
+    rasters.add_argument(
+        "--scale", type=_number, nargs=2, action="append", metavar=("LO", "HI"),
+        help="not 8-bit: values that become 0 and 255; twice: one pair for each image",
+    )  # fmt: skip
+    (quality or rasters).add_argument(
+        "--nodata", type=_number_or_none, action="append", metavar="V",
+        help="V in all three bands is no data; twice: one for each image, or none",
+    )  # fmt: skip
+
+
 def map_options(args: argparse.Namespace) -> MapOptions:
     """The footprints' path is absolute: other processes have other working folders."""
     if args.threads is not None:
         check_threads(args.threads)
-    options = MapOptions(
+    options = replace(
+        reading_options(args),
         min_area=args.min_area,
-        align=args.align,
-        scale=tuple(value for pair in args.scale for value in pair) if args.scale else None,
-        bands=tuple(args.bands) if args.bands else None,
-        nodata=tuple(args.nodata or ()),
         halo=args.halo,
         footprints=args.footprints.absolute() if args.footprints else None,
     )
@@ -161,6 +165,16 @@ def map_options(args: argparse.Namespace) -> MapOptions:
     if options.need_raster and not find_spec("rasterio"):
         raise ConfigError(f"--align and --footprints need rasterio; {RASTER_EXTRA}")
     return options
+
+
+def reading_options(args: argparse.Namespace) -> MapOptions:
+    """Those of `add_reading`."""
+    return MapOptions(
+        align=args.align,
+        scale=tuple(value for pair in args.scale for value in pair) if args.scale else None,
+        bands=tuple(args.bands) if args.bands else None,
+        nodata=tuple(args.nodata or ()),
+    )
 
 
 def _number(text: str) -> float:

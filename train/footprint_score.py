@@ -55,7 +55,7 @@ class FootprintCounts:
             covered[window] |= mask
             if not mask.any():
                 continue
-            found = _most_frequent(np.bincount(prediction[window][mask], minlength=_VALUES))
+            found = most_frequent(np.bincount(prediction[window][mask], minlength=_VALUES))
             self.detection[0 if found else 2] += 1
             if footprint.damage in DAMAGE_CLASSES:
                 self.confusion[footprint.damage, found] += 1
@@ -120,9 +120,9 @@ def _false_alarms(prediction: np.ndarray, covered: np.ndarray) -> np.ndarray:
     alarm[0] = False  # the ground between the groups
     cells = labels.astype(np.int64).ravel() * _VALUES + prediction.ravel()
     votes = np.bincount(cells, minlength=count * _VALUES).reshape(count, _VALUES)
-    return np.bincount(_most_frequent(votes[alarm]), minlength=_VALUES)
+    return np.bincount(most_frequent(votes[alarm]), minlength=_VALUES)
 
 
-def _most_frequent(votes: np.ndarray) -> np.ndarray:
+def most_frequent(votes: np.ndarray) -> np.ndarray:
     """Class with most votes of [..., 5]; of equals, the more severe."""
     return _VALUES - 1 - votes[..., ::-1].argmax(axis=-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,19 +47,27 @@ class FootprintFile:
         A geometry is None where the feature has none, or none in that CRS. ConfigError for one
         that is no polygon, or a file that breaks off.
         """
+        for fids, geometry, _ in self.read_fields(georeference, ()):
+            yield fids, geometry
+
+    def read_fields(
+        self, georeference: Georeference, names: Sequence[str]
+    ) -> Iterator[tuple[NDArray[Any], NDArray[Any], dict[str, NDArray[Any]]]]:
+        """The same with [N] values of those of the fields `names` that the layer has."""
         raw, shapely = library("pyogrio.raw"), library("shapely")
         for skip in range(0, self.count, CHUNK):
             try:
                 with _quietly():
-                    _, fids, encoded, _ = raw.read(
-                        self.opened, layer=self.layer, columns=[], force_2d=True,
+                    meta, fids, encoded, values = raw.read(
+                        self.opened, layer=self.layer, columns=list(names), force_2d=True,
                         return_fids=True, skip_features=skip, max_features=CHUNK,
                     )  # fmt: skip
                 geometry = shapely.from_wkb(encoded)
             except (*_errors(), shapely.errors.GEOSException) as error:
                 raise _unreadable(self.path, error) from error
             _check_polygons(self.path, fids, geometry)
-            yield fids, _placed(geometry, self, georeference)
+            fields = dict(zip(map(str, meta["fields"]), values, strict=True))
+            yield fids, _placed(geometry, self, georeference), fields
 
 
 def _placed(geometry: NDArray[Any], file: FootprintFile, place: Georeference) -> NDArray[Any]:
