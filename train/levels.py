@@ -50,10 +50,10 @@ class AugmentConfig(_Section):
     """The levels that phases name.
 
     A network that has seen sharp and evenly lit pairs alone loses a fifth or more of its score at
-    a blur of one pixel (docs/measurements/robustness.md). So `full`, where most epochs are, holds what an
-    image bought in a hurry may have: another exposure, a coarser or aslant sensor, haze, clouds'
-    shadows, JPEG, and a place that is off by several pixels. `medium` holds the same, less of it;
-    `light`, for the first and last epochs, has the images nearly as they are.
+    a blur of one pixel (docs/measurements/robustness.md). So `full`, where most epochs are, holds
+    what an image bought in a hurry may have: another exposure, a coarser or aslant sensor, haze,
+    clouds' shadows, JPEG, and a place that is off by several pixels. `medium` holds the same, less
+    of it; `light`, for the first and last epochs, has the images nearly as they are.
     """
 
     light: AugmentLevel = AugmentLevel(photometry=0.1)
