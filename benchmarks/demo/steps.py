@@ -79,7 +79,7 @@ class Demo:
         if self.quick:
             crop = min(QUICK_SIZE, *self.size)
             phases = f"[{{epochs: {QUICK_EPOCHS}, rate: 0.003}}]"
-            overrides += [f"schedule={phases}", f"data.crop={crop}"]
+            overrides += [f"schedule={phases}", f"data.crop={crop}", "data.synthetic=null"]
         elif self.synthetic and not self.full:
             overrides.append(f"data.crop={CROP}")
         return _step(
