@@ -50,7 +50,10 @@ def parser() -> argparse.ArgumentParser:
         "--steps", type=int, default=40, metavar="N", help="optimiser steps (default: 40)"
     )
     p.add_argument(
-        "--rate", type=float, metavar="R", help="learning rate at the start (default: 0.003)"
+        "--rate",
+        type=float,
+        metavar="R",
+        help="learning rate at the start (default: 0.003, of heads 0.001)",
     )
     p.add_argument(
         "--prior", type=float, default=16.0, metavar="N",
