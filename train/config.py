@@ -379,8 +379,12 @@ def describe(error: ValidationError) -> str:
     findings = []
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"]) or "config"
-        found = "" if item["type"] == "missing" else f" (found {_shown(item['input'])})"
-        message = "unknown key" if item["type"] == "extra_forbidden" else item["msg"]
+        # The project's own checks name what they found.
+        told = item["type"] in ("missing", "value_error")
+        found = "" if told else f" (found {_shown(item['input'])})"
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = "unknown key"
         findings.append(f"{key}: {message}{found}")
     return " ".join("; ".join(findings).split())
 
