@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
     from train.config import load_config
 
     if args.leave_out and any(each.startswith("data.leave_out=") for each in args.overrides):
-        raise ConfigError("--leave-out beside data.leave_out=...: name all disasters in one of them")
+        raise ConfigError("--leave-out beside data.leave_out=...: name all in one of them")
     left_out = [f"data.leave_out={json.dumps(args.leave_out)}"] if args.leave_out else []
     config = load_config(args.config, [*args.overrides, *left_out])
 
