@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from runtime import cli
+from runtime.errors import ConfigError
 from train.device_option import add_device
 
 
@@ -34,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--leave-out",
         nargs="+",
+        action="extend",
         default=[],
         metavar="DISASTER",
         help="disasters not to learn from nor to choose the best epoch on: data.leave_out",
@@ -50,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     from train.config import load_config
 
+    if args.leave_out and any(each.startswith("data.leave_out=") for each in args.overrides):
+        raise ConfigError("--leave-out beside data.leave_out=...: name all in one of them")
     left_out = [f"data.leave_out={json.dumps(args.leave_out)}"] if args.leave_out else []
     config = load_config(args.config, [*args.overrides, *left_out])
 

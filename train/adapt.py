@@ -95,6 +95,8 @@ def main(args: argparse.Namespace) -> None:
     from train.progress import progress
 
     check_file(args.out)
+    if args.out.exists() and args.checkpoint.exists() and args.out.samefile(args.checkpoint):
+        raise ConfigError(f"--out {args.out}: is the checkpoint to adapt; choose another file")
     checkpoint = load_checkpoint(args.checkpoint)
     with world(args.device) as group:
         network = checkpoint.network().to(group.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from train.prepare import (
     usable_tiles,
     window_cache,
 )
+from train.remarks import shared
 from train.resume import Progress, find_run, restore
 from train.run import BEST, LAST, Run
 from train.scenes import scenes
@@ -74,7 +76,10 @@ def train(
     check_loader(config)
     if world.leads:
         for left_over in out.glob(".*.partial*"):  # of a process killed while it wrote
-            left_over.unlink()
+            if left_over.is_dir():  # of scenes that were being drawn
+                shutil.rmtree(left_over)
+            else:
+                left_over.unlink()
     before = find_run(last, config, world)
     if config.init and not before:
         require_init(config.init)
@@ -85,6 +90,10 @@ def train(
         data, division, config, masks, out, world, skip_bad=skip_bad, windows=windows
     )
     synthetic = scenes(config, out, masks, world, windows)
+    if world.leads:
+        # A synthetic data set of the same seed holds the very scenes.
+        for line in shared("data.synthetic", synthetic, division.val.name, val_tiles):
+            cli.note(f"note: {line}; set another seed")
     torch.manual_seed(config.seed)  # PyTorch starts every process with another
     learnt = [*train_tiles, *synthetic]
     used = fingerprints(learnt, val_tiles)

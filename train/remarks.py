@@ -22,7 +22,7 @@ def remarks(
     lines += _absent(val_split, val, "counts as F1 0, which brings the score near 0")
     lines += _outside(train_split, train) + _outside(val_split, val)
     lines += _repeated(train_split, train) + _repeated(val_split, val)
-    return lines + _shared(train_split, train, val_split, val)
+    return lines + shared(train_split, train, val_split, val)
 
 
 def _absent(split: str, facts: Sequence[TileFacts], consequence: str) -> list[str]:
@@ -66,9 +66,10 @@ def _repeated(split: str, facts: Sequence[TileFacts]) -> list[str]:
     return lines
 
 
-def _shared(
+def shared(
     train_split: str, train: Sequence[TileFacts], val_split: str, val: Sequence[TileFacts]
 ) -> list[str]:
+    """Tiles to validate on whose images are learnt from."""
     seen = {fact.content: fact for fact in train}
     both = [fact for fact in val if fact.content in seen]
     if not both:

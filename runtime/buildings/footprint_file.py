@@ -53,21 +53,41 @@ class FootprintFile:
     def read_fields(
         self, georeference: Georeference, names: Sequence[str]
     ) -> Iterator[tuple[NDArray[Any], NDArray[Any], dict[str, NDArray[Any]]]]:
-        """The same with [N] values of those of the fields `names` that the layer has."""
+        """The same with [N] values of those of the fields `names` (in lower case) that the layer
+        has, in whatever case it has them, as GeoPackage takes them.
+
+        ConfigError for a field that is there twice.
+        """
         raw, shapely = library("pyogrio.raw"), library("shapely")
+        columns = self._columns(names) if names else []
         for skip in range(0, self.count, CHUNK):
             try:
                 with _quietly():
                     meta, fids, encoded, values = raw.read(
-                        self.opened, layer=self.layer, columns=list(names), force_2d=True,
+                        self.opened, layer=self.layer, columns=columns, force_2d=True,
                         return_fids=True, skip_features=skip, max_features=CHUNK,
                     )  # fmt: skip
                 geometry = shapely.from_wkb(encoded)
             except (*_errors(), shapely.errors.GEOSException) as error:
                 raise _unreadable(self.path, error) from error
             _check_polygons(self.path, fids, geometry)
-            fields = dict(zip(map(str, meta["fields"]), values, strict=True))
+            fields = dict(zip((str(each).lower() for each in meta["fields"]), values, strict=True))
             yield fids, _placed(geometry, self, georeference), fields
+
+    def _columns(self, names: Sequence[str]) -> list[str]:
+        """The layer's own spelling of those of `names` that it has."""
+        try:
+            with _quietly():
+                fields = library("pyogrio").read_info(self.opened, layer=self.layer)["fields"]
+        except _errors() as error:
+            raise _unreadable(self.path, error) from error
+        found = [each for each in map(str, fields) if each.lower() in names]
+        if len({each.lower() for each in found}) < len(found):
+            raise ConfigError(
+                f"{self.path}: two of its columns {', '.join(found)} differ in case alone; keep "
+                "one of them"
+            )
+        return found
 
 
 def _placed(geometry: NDArray[Any], file: FootprintFile, place: Georeference) -> NDArray[Any]:

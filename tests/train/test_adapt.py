@@ -127,3 +127,14 @@ def test_bad_options_are_one_line(
     )
     assert said in line
     assert not out.exists()
+
+
+def test_the_checkpoint_itself_is_not_overwritten(
+    error_line: Callable, rasters: tuple[Path, Path], small_checkpoint: Path
+) -> None:
+    before = sha256(small_checkpoint)
+    line = error_line(
+        "train.adapt", "--checkpoint", small_checkpoint, *rasters, "--out", small_checkpoint, *RUN
+    )
+    assert "is the checkpoint to adapt; choose another file" in line
+    assert sha256(small_checkpoint) == before

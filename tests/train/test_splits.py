@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import ConfigError, DataError
+from train.__main__ import main, parser
 from train.checkpoint import load_checkpoint
 from train.config import DataConfig
 from train.splits import choosing_split, divide, held_out
@@ -150,3 +151,12 @@ def test_the_command_leaves_out_and_records_it(
     assert data.pixel_m == pytest.approx((0.55, 0.55), rel=0.007)
     assert data.scale == (1, 1)
     assert f"data.leave_out (was ['{left_out}']" in error_line("train", *line, "a", "--resume")
+
+
+def test_the_option_may_be_repeated_and_has_no_rival(tmp_path: Path) -> None:
+    line = ["--config", "demo", "--data", str(tmp_path), "--out", str(tmp_path / "run")]
+    both = ["--leave-out", "a", "--leave-out", "b", "c"]
+    assert parser().parse_args([*line, *both]).leave_out == ["a", "b", "c"]
+    assert parser().parse_args(line).leave_out == []
+    with pytest.raises(ConfigError, match=r"--leave-out beside data\.leave_out"):
+        main(parser().parse_args([*line, "data.leave_out=[d]", "--leave-out", "a"]))

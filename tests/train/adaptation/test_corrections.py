@@ -260,3 +260,12 @@ def test_no_other_word_is_a_class(text: str) -> None:
 )  # fmt: skip
 def test_a_mark_is_yes_or_no(value: object, marked: bool | None) -> None:
     assert is_marked(value) is marked
+
+
+@pytest.mark.parametrize("name", ["corrected", "Corrected", "CORRECTED"])
+def test_a_column_may_be_written_in_any_case(edited, found, name: str) -> None:
+    def name_it(rows: dict) -> None:
+        rows["CHECKED"] = np.array(["yes"] * len(rows["damage"]), object)
+        rows[name] = np.array(["destroyed"] * len(rows["damage"]), object)
+
+    assert {each.damage for each in found(edited(name_it), with_map=False)} == {4}
