@@ -141,6 +141,8 @@ def main(args: argparse.Namespace) -> None:
             epoch=checkpoint.epoch,
             step=checkpoint.step,
             metrics={"adapted": record},  # the old scores are of other weights
+            precision=checkpoint.precision,
+            started_from=checkpoint.started_from,
             data=checkpoint.data,
         ),
     )

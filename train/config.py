@@ -40,7 +40,7 @@ class _Section(BaseModel):
 
 
 class SyntheticConfig(_Section):
-    """Synthetic scenes to learn from beside the data set; kept in RUN/synthetic."""
+    """Synthetic scenes to learn from beside the data set; kept in RUN/synthetic-seedK."""
 
     tiles: int = Field(ge=1, le=100_000, description="scenes")
     size: int = Field(512, ge=64, le=4096, multiple_of=STRIDE, description="side of one, pixels")

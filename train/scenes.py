@@ -24,7 +24,7 @@ def scenes(
     world: World,
     windows: WindowCache | None = None,
 ) -> list[TileFacts]:
-    """Those of `data.synthetic`, drawn once into `out/synthetic`; none where it is not set.
+    """Those of `data.synthetic`, drawn once into `out/synthetic-seedK`; none where it is not set.
 
     Raises:
         ConfigError: the folder holds other scenes.
@@ -33,7 +33,7 @@ def scenes(
     wanted = config.data.synthetic
     if wanted is None:
         return []
-    folder = out / "synthetic"
+    folder = out / f"synthetic-seed{config.seed}"  # another seed, other scenes
     if world.leads and not folder.exists():
         cli.note(f"drawing {wanted.tiles} synthetic scenes into {folder}")
         workers = max(1, min(host.physical_cores(), wanted.tiles))

@@ -22,9 +22,10 @@ from train.scenes import scenes
 ALONE = World(0, 1, torch.device("cpu"))
 
 
-def _config(**schedule: object) -> TrainConfig:
+def _config(seed: int = 0, **schedule: object) -> TrainConfig:
     return TrainConfig.model_validate(
         {
+            "seed": seed,
             "model": {"width": 4},
             "data": {"crop": 64, "synthetic": {"tiles": 3, "size": 64}},
             "schedule": [{"epochs": 1, "rate": 1e-3, "synthetic": 0.5, **schedule}],
@@ -45,8 +46,16 @@ def test_scenes_are_drawn_once_and_another_set_is_refused(tmp_path: Path) -> Non
     image.write_bytes(image.read_bytes()[:200])
     with pytest.raises(ConfigError, match=r"1 of them damaged.*remove it, it is drawn anew"):
         scenes(_config(), tmp_path, masks, ALONE)
-    shutil.rmtree(tmp_path / "synthetic")
+    shutil.rmtree(tmp_path / "synthetic-seed0")
     assert len(scenes(_config(), tmp_path, masks, ALONE)) == 3
+
+
+def test_another_seed_has_other_scenes(tmp_path: Path) -> None:
+    masks = MaskCache(tmp_path / "masks")
+    drawn = [
+        {fact.content for fact in scenes(_config(seed), tmp_path, masks, ALONE)} for seed in (0, 1)
+    ]
+    assert not drawn[0] & drawn[1]
 
 
 @pytest.mark.parametrize("balanced", [False, True])
