@@ -1,4 +1,4 @@
-"""Measure what a training run does besides forward and backward passes, before and after.
+"""Measure the updates of weights and averages, and the saves, of a training run.
 
 The update of a network's weights and of their average, and how long a save holds the run. Both
 ways take turns in one process, on the processor; what is compared is processor time.

@@ -8,7 +8,6 @@ import torch
 from torch import fx
 
 from calibration.observers import METHODS, MinMaxObserver
-from train.ahead import ahead
 from train.gpu_memory import room_for
 from train.model.config import ModelConfig
 from train.model.dual_hrnet import normalise
@@ -50,7 +49,8 @@ def observe(
     watch = _Watch(graph, {site.producer: observers[site.name] for site in placed})
     device = next(graph.parameters()).device
     graph.to(memory_format=torch.channels_last)  # convolutions are faster then
-    for pair in ahead(Tile.images, tiles):
+    for tile in tiles:
+        pair = tile.images()
         height, width = pair[0].shape[:2]
         with room_for(f"a tile of {height}x{width}", "calibrate on the processor (--device cpu)"):
             images = [torch.from_numpy(image)[None].to(device) for image in pair]

@@ -50,7 +50,9 @@ def choosing_split(root: Path, advice: str) -> tuple[str, str | None]:
         DataError: there is none.
     """
     folders = sorted(folder.parent.name for folder in Path(root).glob("*/images"))
-    found = [name for name in splits(root) if name in folders] or folders
+    labelled = [name for name in splits(root) if name in folders]
+    # A split to learn from does not choose, so labels on that one alone are as good as none.
+    found = labelled if set(labelled) - {LEARNING} else folders
     others = [name for name in found if name not in (CHOOSING, REPORTING, LEARNING)]
     for name in (CHOOSING, REPORTING, *others):
         if name == CHOOSING and name in found:

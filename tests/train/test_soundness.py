@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -198,9 +199,9 @@ def test_a_run_whose_weights_become_nan_says_so_and_keeps_the_last_good_ones(
     run = tmp_path / "run"
     arguments = ("--config", config, "--data", synthetic, "--out", run)
     line = error_line("train", *arguments)
-    assert f"{run / 'last.pt'}: " in line
+    # The save, which goes on beside, or the validation: whichever meets them first.
     assert "NaN or infinite" in line
-    assert "not written; the last checkpoint that was saved is kept" in line
+    assert re.search(r"the last checkpoint that was saved is kept|best\.pt .*is kept", line)
     for name in ("last.pt", "best.pt"):
         saved = load_checkpoint(run / name)
         assert (saved.epoch, saved.step) == (1, 1)
