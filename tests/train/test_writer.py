@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 import threading
 from pathlib import Path
 
@@ -171,6 +172,10 @@ def _fail_in_background(rank: int, port: int, out: str) -> None:
             group.any(False)
     except ToolkitError as error:
         (Path(out) / f"{rank}.txt").write_text(str(error))
+    # This rank holds the store that the message is read from, as torchrun's agent does else.
+    deadline = time.monotonic() + 60
+    while rank == 0 and not (Path(out) / "1.txt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def test_a_save_that_fails_ends_every_rank_with_its_message(tmp_path, free_port) -> None:
