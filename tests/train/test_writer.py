@@ -6,7 +6,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 import threading
 from pathlib import Path
 
@@ -158,6 +157,7 @@ def _fail_in_background(rank: int, port: int, out: str) -> None:
     os.environ |= {
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
     }  # fmt: skip
     torch.set_num_threads(1)
 
@@ -172,14 +172,12 @@ def _fail_in_background(rank: int, port: int, out: str) -> None:
             group.any(False)
     except ToolkitError as error:
         (Path(out) / f"{rank}.txt").write_text(str(error))
-    # This rank holds the store that the message is read from, as torchrun's agent does else.
-    deadline = time.monotonic() + 60
-    while rank == 0 and not (Path(out) / "1.txt").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
 
 
 def test_a_save_that_fails_ends_every_rank_with_its_message(tmp_path, free_port) -> None:
-    torch.multiprocessing.spawn(_fail_in_background, (free_port, str(tmp_path)), nprocs=2)
+    # As torchrun's agent does: the store with the message outlives the rank that left it.
+    store = torch.distributed.TCPStore("127.0.0.1", free_port, None, True, wait_for_workers=False)
+    torch.multiprocessing.spawn(_fail_in_background, (store.port, str(tmp_path)), nprocs=2)
     message = "last.pt: cannot be written"
     assert (tmp_path / "0.txt").read_text() == message
     assert (tmp_path / "1.txt").read_text() == f"stopped, because rank 0 failed: {message}"
