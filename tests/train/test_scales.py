@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from runtime.errors import ConfigError
 from train.check import check_tiles
+from train.conditions import SensorLevel, WeatherLevel
 from train.config import TrainConfig, load_config
 from train.data_summary import data_summary
 from train.dataset import CropDataset
@@ -53,12 +54,13 @@ def tile(tmp_path_factory: pytest.TempPathFactory) -> Tile:
 
 def _geometry_alone(config: TrainConfig) -> TrainConfig:
     """No photometry, which takes long and moves nothing."""
-    still = {"photometry": 0, "colour": 0, "degrade": 0}
+    still = {"photometry": 0, "colour": 0, "degrade": 0, "unchanged": 0}
+    still |= {"weather": WeatherLevel(), "sensor": SensorLevel()}
     levels = {name: level.model_copy(update=still) for name, level in config.augment}
     return config.model_copy(
         update={
             "augment": config.augment.model_copy(update=levels),
-            "data": config.data.model_copy(update={"cache": True}),
+            "data": config.data.model_copy(update={"cache": "memory"}),
         }
     )
 
