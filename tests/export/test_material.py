@@ -170,6 +170,7 @@ def test_without_labels_one_method_is_observed_and_the_user_told(
     assert manifest["verification"]["ranges"] == {"method": "minmax", "tried": []}
 
 
+@pytest.mark.slow
 def test_all_candidates_use_what_was_observed_once(run, data, tmp_path, capsys) -> None:
     pytest.importorskip("openvino")
     run(
