@@ -27,6 +27,7 @@ from train.xbd import Tile, label_outside
 
 if TYPE_CHECKING:  # a process that checks tiles needs no PyTorch
     from train.config import DataConfig
+    from train.distributed import World
 
 _KEPT_EVERY = 512
 """Tiles after which what was found is kept, should the rest be interrupted."""
@@ -151,6 +152,19 @@ def _of_side(facts: TileFacts, side: int) -> TileFacts | str:
     except DataError as error:
         return " ".join(str(error).split())
     return facts
+
+
+def check_together(
+    tiles: Sequence[Tile],
+    masks: MaskCache,
+    side: int,
+    world: World,
+    windows: WindowCache | None = None,
+) -> Checked:
+    """`check_tiles`, dealt out over the ranks; the whole result on each of them."""
+    mine = tiles[world.rank :: world.size]
+    found = check_tiles(mine, masks, side, windows, show_progress=world.leads)
+    return merge(world.gather(found))
 
 
 def merge(parts: Sequence[Checked]) -> Checked:

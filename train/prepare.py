@@ -11,7 +11,7 @@ from runtime import cli
 from runtime.errors import CheckpointError, ConfigError, DataError
 from runtime.files import sha256, write_bytes
 from runtime.manifest import STRIDE
-from train.check import TileFacts, check_tiles, merge, sides, smallest_side
+from train.check import TileFacts, check_together, sides, smallest_side
 from train.checkpoint import Checkpoint, load_checkpoint
 from train.config import DistillConfig, TrainConfig
 from train.dataset import CropDataset
@@ -97,9 +97,7 @@ def _check(
     windows: WindowCache | None = None,
 ) -> tuple[list[TileFacts], list[str]]:
     """A part's tiles, read by all ranks together, and a line for each that cannot be used."""
-    mine = part.tiles[world.rank :: world.size]
-    found = check_tiles(mine, masks, side, windows, show_progress=world.leads)
-    checked = merge(world.gather(found))
+    checked = check_together(part.tiles, masks, side, world, windows)
     return checked.good, [*part.problems, *checked.bad]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runtime import cli, host
 from runtime.errors import ConfigError
-from train.check import TileFacts, check_tiles, merge, smallest_side
+from train.check import TileFacts, check_together, smallest_side
 from train.config import TrainConfig
 from train.distributed import World
 from train.masks import MaskCache
@@ -40,10 +40,7 @@ def scenes(
         synthesize(folder, [_SPLIT] * wanted.tiles, wanted.size, config.seed, workers)
     world.gather(None)  # until they are drawn
     tiles = find_tiles(folder, _SPLIT)
-    mine = tiles[world.rank :: world.size]
-    side = smallest_side(config.data)
-    found = check_tiles(mine, masks, side, windows, show_progress=world.leads)
-    checked = merge(world.gather(found))
+    checked = check_together(tiles, masks, smallest_side(config.data), world, windows)
     sizes = {(fact.height, fact.width) for fact in checked.good}
     if checked.bad or len(tiles) != wanted.tiles or sizes != {(wanted.size, wanted.size)}:
         raise ConfigError(
