@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    from train.config import load_config
+    from train.config_file import load_config
 
     config = load_config(args.config, args.overrides)
     tiles = disasters(args.data, config, args.disasters)

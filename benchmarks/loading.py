@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     from runtime.errors import ConfigError
-    from train.config import load_config
+    from train.config_file import load_config
     from train.dataset import worker_init
     from train.xbd import find_tiles
 

@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
 
     from runtime.errors import ConfigError
     from train.checkpoint import Checkpoint, save_checkpoint
-    from train.config import describe
+    from train.config_file import describe
     from train.model import ModelConfig
 
     try:

@@ -107,7 +107,7 @@ def check(lines: list[Variant], data: Path) -> None:
         ConfigError: a configuration, or a change of it, that cannot be used.
         DataError: a split that is absent.
     """
-    from train.config import load_config
+    from train.config_file import load_config
     from train.splits import divide
 
     for line in lines:

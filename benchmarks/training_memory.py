@@ -100,7 +100,7 @@ def measure(name: str, config_file: Path, size: int, batch: int) -> Measurement:
     """
     import torch
 
-    from train.config import load_config
+    from train.config_file import load_config
     from train.model import build_network
 
     config, variant = load_config(config_file), VARIANTS[name]

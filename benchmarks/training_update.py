@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> None:
 def measure(config_file: Path, rounds: int) -> list[Comparison]:
     import torch
 
-    from train.config import load_config
+    from train.config_file import load_config
     from train.distributed import World
     from train.learner import Learner
     from train.model import build_network

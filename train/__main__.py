@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    from train.config import load_config
+    from train.config_file import load_config
 
     if args.leave_out and any(each.startswith("data.leave_out=") for each in args.overrides):
         raise ConfigError("--leave-out beside data.leave_out=...: name all in one of them")

@@ -26,7 +26,7 @@ from train.window_cache import WindowCache, content_of
 from train.xbd import Tile, label_outside
 
 if TYPE_CHECKING:  # a process that checks tiles needs no PyTorch
-    from train.config import DataConfig
+    from train.data_config import DataConfig
     from train.distributed import World
 
 _KEPT_EVERY = 512

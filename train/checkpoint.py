@@ -12,7 +12,7 @@ from torch import Tensor
 
 from runtime.errors import CheckpointError, reason
 from runtime.files import replacing
-from train.config import describe
+from train.config_file import describe
 from train.data_summary import DataSummary
 from train.model import DualHRNet, ModelConfig
 from train.scored import Scored

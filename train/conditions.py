@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
+
+from train.section import Section
 
 Range = tuple[float, float]
 
@@ -22,11 +24,7 @@ def _inside(lowest: float, highest: float) -> AfterValidator:
     return AfterValidator(check)
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class WeatherLevel(_Section):
+class WeatherLevel(Section):
     """What lies between the sun, the ground and the satellite."""
 
     chance: float = Field(0.5, ge=0, le=1, description="of each change named here, each image")
@@ -50,7 +48,7 @@ class WeatherLevel(_Section):
         return self.chance > 0 and (self.haze > 0 or self.shadow > 0)
 
 
-class SensorLevel(_Section):
+class SensorLevel(Section):
     """What telescope, detector, processing and the way down make of a scene."""
 
     chance: float = Field(0.5, ge=0, le=1, description="of each change named here, each image")

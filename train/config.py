@@ -1,29 +1,16 @@
-"""A training run as data: one YAML file, checked before anything starts."""
+"""A training run as data, checked before anything starts."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from runtime.errors import ConfigError
-from runtime.manifest import STRIDE
+from train.data_config import DataConfig
 from train.levels import AugmentConfig
 from train.model.config import ModelConfig
-from train.scales import require_native_scale
-from train.shipped import find_config
-from train.yaml_text import parse_yaml
+from train.section import Section
 
 _LARGEST_STEP = 1e30
 """Of a rate or a weight decay. Far beyond use; much more does not fit into an FP32 number."""
@@ -31,121 +18,8 @@ _LARGEST_STEP = 1e30
 _LARGEST_COUNT = 1_000_000
 """Of pairs in a batch and of batches to a step; far beyond use."""
 
-_SHOWN = 200
-"""Characters of a wrong value that a message repeats."""
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SyntheticConfig(_Section):
-    """Synthetic scenes to learn from beside the data set; kept in RUN/synthetic-seedK."""
-
-    tiles: int = Field(ge=1, le=100_000, description="scenes")
-    size: int = Field(512, ge=64, le=4096, multiple_of=STRIDE, description="side of one, pixels")
-
-
-def _names(given: Any) -> Any:
-    return (given,) if isinstance(given, str) else given
-
-
-def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
-    if "" in names or len(set(names)) < len(names):
-        raise ValueError(f"{list(names)}: expected names that differ")
-    return names
-
-
-Names = Annotated[
-    tuple[str, ...], Field(min_length=1), BeforeValidator(_names), AfterValidator(_each_once)
-]
-"""A name or a list of them."""
-
-
-def _as_before(value: Any) -> Any:
-    """`cache` was a truth value, for memory, before there was another place."""
-    if value is None or isinstance(value, bool):
-        return "memory" if value else "none"
-    return value
-
-
-Cache = Annotated[Literal["none", "memory", "disk"], BeforeValidator(_as_before)]
-
-
-class DataConfig(_Section):
-    train_split: Names = Field(("train",), description="split to learn from, or several")
-    val_split: Names | None = Field(
-        None,
-        description="split that the best epoch is chosen on, or several; without it `hold`, or "
-        "what there is besides `train`",
-    )
-    val_share: float | None = Field(
-        None,
-        gt=0,
-        lt=1,
-        description="instead: this share of the tiles of each disaster in train_split, which are "
-        "then not learnt from",
-    )
-    leave_out: tuple[str, ...] = Field(
-        (), description="disasters whose tiles are neither learnt from nor chosen on"
-    )
-    crop: int = Field(
-        512, ge=64, le=16384, multiple_of=STRIDE, description="side of a training crop, pixels"
-    )
-    window: tuple[int, int] | None = Field(
-        None,
-        description="range of the side cut out of a tile, pixels, before it is resized to `crop`; "
-        "without it, `crop` pixels are cut and not resized",
-    )
-    crops_per_tile: int = Field(1, ge=1, le=10_000, description="crops taken of each tile an epoch")
-    sampling: Literal["uniform", "balanced"] = Field(
-        "uniform", description="balanced: tiles drawn by the rarest damage class they hold"
-    )
-    building_crops: float = Field(
-        0.5, ge=0, le=1, description="share of crops centred on a building, every class alike"
-    )
-    synthetic: SyntheticConfig | None = Field(
-        None, description="synthetic scenes that take a share of the crops, see `schedule`"
-    )
-    masks: Path | None = Field(
-        None, description="folder of rasterised masks, by the labels' content; default: RUN/masks"
-    )
-    cache: Cache = Field(
-        "none",
-        description="where decoded tiles are kept. memory: of every loader process, 8 MB for "
-        "1024x1024. disk: in files that windows are read from, 6 MB for 1024x1024",
-    )
-    cache_folder: Path | None = Field(
-        None,
-        description="folder of `cache: disk`, by the images' content, so runs may share it; "
-        "default: RUN/tiles",
-    )
-    workers: int = Field(2, ge=0, description="loader processes a rank")
-
-    @model_validator(mode="after")
-    def _window_is_a_range(self) -> DataConfig:
-        if self.window and not 32 <= self.window[0] <= self.window[1]:
-            raise ValueError(
-                f"window {list(self.window)}: expected [smallest, largest], from 32 up"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _one_choice_of_tiles_to_validate_on(self) -> DataConfig:
-        if self.val_split and self.val_share:
-            raise ValueError(
-                f"val_share {self.val_share:g} beside val_split {', '.join(self.val_split)}: tiles "
-                "to validate on come from one of them; set the other to null"
-            )
-        return self
-
-    @property
-    def windows(self) -> tuple[int, int]:
-        """Least and largest side that is cut out of a tile before the zoom, pixels."""
-        return self.window or (self.crop, self.crop)
-
-
-class Phase(_Section):
+class Phase(Section):
     """Consecutive epochs under one rule for the learning rate and one augmentation level."""
 
     epochs: int = Field(ge=1, le=1_000_000)
@@ -168,7 +42,7 @@ class Phase(_Section):
         return self.rate if isinstance(self.rate, tuple) else (self.rate, self.rate)
 
 
-class OptimConfig(_Section):
+class OptimConfig(Section):
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     batch_size: int = Field(4, ge=1, le=_LARGEST_COUNT, description="pairs a rank and forward pass")
@@ -197,7 +71,7 @@ class OptimConfig(_Section):
     )
 
 
-class ValidationConfig(_Section):
+class ValidationConfig(Section):
     """How much is validated along the way; at a run's end the exact score of its last and its
     best weights is taken, over all tiles in fp32."""
 
@@ -215,7 +89,7 @@ class ValidationConfig(_Section):
     )
 
 
-class BuildingTerms(_Section):
+class BuildingTerms(Section):
     """Shares of the localization loss."""
 
     cross_entropy: float = Field(0.5, ge=0)
@@ -223,7 +97,7 @@ class BuildingTerms(_Section):
     lovasz: float = Field(0, ge=0)
 
 
-class DamageTerms(_Section):
+class DamageTerms(Section):
     """Shares of the damage loss."""
 
     cross_entropy: float = Field(1, ge=0)
@@ -232,7 +106,7 @@ class DamageTerms(_Section):
     ordinal: float = Field(0, ge=0, description="grows with the distance on the damage scale")
 
 
-class LossConfig(_Section):
+class LossConfig(Section):
     building_weight: float = Field(0.3, ge=0)
     damage_weight: float = Field(0.7, ge=0)
     building: BuildingTerms = BuildingTerms()
@@ -251,7 +125,7 @@ class LossConfig(_Section):
         return self
 
 
-class DistillConfig(_Section):
+class DistillConfig(Section):
     """Learning from a trained network's logits (Hinton et al., 2015)."""
 
     checkpoint: Path = Field(description="the teacher")
@@ -259,7 +133,7 @@ class DistillConfig(_Section):
     temperature: float = Field(2, gt=0)
 
 
-class QatConfig(_Section):
+class QatConfig(Section):
     """Training through the rounding of the INT8 engine, to win back what INT8 costs."""
 
     calibration: Path = Field(description="calibration.json of the checkpoint given as init")
@@ -273,7 +147,7 @@ SOURCE_SCHEDULE = (
 )
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """The whole run. Unknown keys are errors."""
 
     model: ModelConfig
@@ -343,77 +217,3 @@ class TrainConfig(_Section):
     @property
     def epochs(self) -> int:
         return sum(phase.epochs for phase in self.schedule)
-
-
-def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
-    """Read a YAML file, or a shipped one by its name, and apply `section.key=value` overrides
-    (values are YAML).
-
-    Raises:
-        ConfigError: names the file, the key, what was found and what is allowed; or that no crop
-            would have the scale that the network is used at.
-    """
-    text = find_config(Path(path)).read_bytes()
-    content = parse_yaml(text, str(path))
-    if not isinstance(content, dict):
-        found = "nothing" if content is None else f"a {type(content).__name__}"
-        raise ConfigError(
-            f"{path}: expected a mapping of sections (model, data, optim, ...), found {found}"
-        )
-    for override in overrides or []:
-        _apply(content, override)
-    config = parse_config(content, str(path))
-    require_native_scale(config, str(path))
-    return config
-
-
-def parse_config(content: dict[str, Any], source: str) -> TrainConfig:
-    try:
-        return TrainConfig.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(f"{source}: {describe(error)}") from error
-
-
-def describe(error: ValidationError) -> str:
-    """pydantic's findings on one line: `key: what is wrong`."""
-    findings = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"]) or "config"
-        # The project's own checks name what they found.
-        told = item["type"] in ("missing", "value_error")
-        found = "" if told else f" (found {_shown(item['input'])})"
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            message = "unknown key"
-        findings.append(f"{key}: {message}{found}")
-    return " ".join("; ".join(findings).split())
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-def _apply(content: dict[str, Any], override: str) -> None:
-    """Set one key; a number names an item of a list, as in schedule.0.epochs=3."""
-    key, equals, value = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"override {override!r}: expected key=value, such as optim.batch_size=2")
-    *sections, last = key.split(".")
-    place: Any = content
-    for section in sections:
-        place = place.setdefault(section, {}) if isinstance(place, dict) else _item(place, section)
-        if not isinstance(place, dict | list):
-            raise ConfigError(f"override {override!r}: {section} is not a section")
-    parsed = parse_yaml(value, f"override {override!r}")
-    if isinstance(place, dict):
-        place[last] = parsed
-    else:
-        _item(place, last)
-        place[int(last)] = parsed
-
-
-def _item(items: list[Any], index: str) -> Any:
-    if not index.isdecimal() or int(index) >= len(items):
-        raise ConfigError(f"override: {index} is no item of a list of {len(items)}")
-    return items[int(index)]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from train.conditions import SensorLevel, WeatherLevel
+from train.section import Section
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class AugmentLevel(_Section):
+class AugmentLevel(Section):
     """How strongly a crop is changed."""
 
     geometry: bool = Field(True, description="flips and quarter turns, shared by the pair")
@@ -46,7 +43,7 @@ class AugmentLevel(_Section):
         return self
 
 
-class AugmentConfig(_Section):
+class AugmentConfig(Section):
     """The levels that phases name.
 
     A network that has seen sharp and evenly lit pairs alone loses a fifth or more of its score at

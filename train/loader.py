@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 
 from runtime import host
 from runtime.errors import ConfigError, ToolkitError, reason
-from train.config import DataConfig, TrainConfig
+from train.config import TrainConfig
+from train.data_config import DataConfig
 from train.dataset import CropDataset, Reporting, collate, worker_init
 from train.sampling import EpochSampler
 from train.shared_memory import require_shared_memory

@@ -50,6 +50,11 @@ class Progress:
     step: int = 0
     best_score: float = -1.0
 
+    def turn_epoch(self) -> None:
+        """The epoch under way is done, the next one begins."""
+        self.epoch += 1
+        self.batches = 0
+
 
 def weights_of(
     learner: Learner, progress: Progress, data: DataSummary, score: Score | None

@@ -16,7 +16,7 @@ from runtime.errors import ConfigError, DataError
 from train.xbd import Tile, splits, survey
 
 if TYPE_CHECKING:
-    from train.config import DataConfig
+    from train.data_config import DataConfig
 
 CHOOSING, REPORTING, LEARNING = "hold", "test", "train"
 

@@ -157,7 +157,7 @@ def _domains(args: argparse.Namespace, wanted: Sequence[str]) -> list[Domain]:
 def _trained(config: str, data: Path, run: Path, overrides: Sequence[str]) -> Path:
     """best.pt of a run to its end, however it got there."""
     from train.checkpoint import load_checkpoint
-    from train.config import load_config
+    from train.config_file import load_config
     from train.shipped import find_config
 
     expected = load_config(find_config(Path(config)), overrides).epochs

@@ -14,7 +14,7 @@ from benchmarks.leave_one_out import COLUMNS, RECORD, average, disasters, rows, 
 from runtime.errors import ConfigError, DataError
 from runtime.score import Counts
 from train.checkpoint import load_checkpoint, save_checkpoint
-from train.config import load_config
+from train.config_file import load_config
 from train.evaluate import score_tiles
 from train.xbd import find_tiles
 

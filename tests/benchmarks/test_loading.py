@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.loading import interleave
 from runtime.errors import ConfigError
-from train.config import load_config
+from train.config_file import load_config
 
 JOBS = ["decoding alone", "with the mask cache", "without it", "with windows on disk"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.child import STATUS
 from benchmarks.training_memory import VARIANTS
-from train.config import load_config
+from train.config_file import load_config
 from train.model import build_network
 
 pytestmark = pytest.mark.skipif(not STATUS.exists(), reason="memory is measured on Linux")

@@ -17,7 +17,7 @@ from typing import NoReturn
 from docs.generate.commands import parser_of
 from runtime.console import COMMANDS
 from tests.docs.pages import ROOT
-from train.config import load_config
+from train.config_file import load_config
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -64,7 +64,7 @@ def test_a_map_of_the_wheel_is_the_same(
 
 def test_a_shipped_configuration_is_found_in_any_folder(installed: Environment) -> None:
     code = (
-        "from pathlib import Path\nfrom train.config import load_config\n"
+        "from pathlib import Path\nfrom train.config_file import load_config\n"
         "from train.shipped import shipped\n"
         "print(len([load_config(Path(name)) for name in shipped()]))"
     )

@@ -15,7 +15,7 @@ from train.card import card
 from train.card_parts import Training
 from train.check import check_tiles
 from train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from train.config import load_config, parse_config
+from train.config_file import load_config, parse_config
 from train.data_summary import DataSummary, SplitSummary, data_summary, origins
 from train.masks import MaskCache
 from train.xbd import find_tiles

@@ -12,7 +12,7 @@ import pytest
 
 from runtime.damage import IGNORE
 from train.check import Checked, check_tiles, merge, smallest_side
-from train.config import DataConfig
+from train.data_config import DataConfig
 from train.masks import MaskCache
 from train.xbd import Tile, find_tiles
 

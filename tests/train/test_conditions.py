@@ -8,7 +8,7 @@ import pytest
 
 from runtime.errors import ConfigError
 from train.conditions import SensorLevel, WeatherLevel
-from train.config import load_config
+from train.config_file import load_config
 
 DEMO = Path(__file__).parents[2] / "train" / "configs" / "demo.yaml"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import ConfigError
-from train.config import load_config, parse_config
+from train.config_file import load_config, parse_config
 from train.shipped import find_config
 
 CONFIGS = Path(__file__).parents[2] / "train" / "configs"

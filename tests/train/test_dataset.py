@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from runtime.errors import DataError, ImageError, ToolkitError
-from train.config import TrainConfig, load_config
+from train.config import TrainConfig
+from train.config_file import load_config
 from train.dataset import CropDataset, Reporting, collate, worker_init
 from train.masks import MaskCache
 from train.xbd import Tile, find_tiles
@@ -40,7 +41,7 @@ def _square(x: int, y: int, side: int) -> str:
 @pytest.fixture(autouse=True)
 def _any_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which scales may be trained at is tests/train/test_scales.py's concern."""
-    monkeypatch.setattr("train.config.require_native_scale", lambda *_: None)
+    monkeypatch.setattr("train.config_file.require_native_scale", lambda *_: None)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from runtime.errors import ToolkitError
 from runtime.score import Counts
 from train import loop
 from train.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
-from train.config import load_config
+from train.config_file import load_config
 from train.distributed import World
 from train.evaluate import score_tiles
 from train.loop import train

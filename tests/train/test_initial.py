@@ -15,7 +15,7 @@ from runtime.files import sha256
 from tests.train import restated_hrnet as restated
 from train import import_weights
 from train.checkpoint import load_checkpoint
-from train.config import load_config
+from train.config_file import load_config
 from train.initial import read_given, require_init, start_from
 from train.model import ModelConfig, build_network
 from train.shipped import shipped

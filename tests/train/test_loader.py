@@ -13,7 +13,7 @@ import pytest
 
 from runtime import host
 from runtime.errors import ConfigError
-from train.config import load_config
+from train.config_file import load_config
 from train.loader import check_loader, require_memory
 from train.shared_memory import require_shared_memory
 

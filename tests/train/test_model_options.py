@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from runtime.errors import ConfigError
 from train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from train.config import load_config, parse_config
+from train.config_file import load_config, parse_config
 from train.model import DualHRNet, ModelConfig, build_network
 from train.model.decode import building_logit, class_logits
 from train.model.exchange import ResidualFusion

@@ -11,7 +11,7 @@ import torch.multiprocessing
 
 from runtime.errors import ConfigError
 from train import precision
-from train.config import load_config
+from train.config_file import load_config
 from train.distributed import World, world
 from train.precision import RECORDS, choose_precision, processor_flags
 

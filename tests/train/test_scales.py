@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from runtime.errors import ConfigError
 from train.check import check_tiles
 from train.conditions import SensorLevel, WeatherLevel
-from train.config import TrainConfig, load_config
+from train.config import TrainConfig
+from train.config_file import load_config
 from train.data_summary import data_summary
 from train.dataset import CropDataset
 from train.masks import MaskCache
@@ -86,7 +87,7 @@ def test_the_measure_sees_crops_that_are_shrunk(
     tile: Tile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Windows of 768 to 1024 at a crop of 512, as these configurations once had."""
-    monkeypatch.setattr("train.config.require_native_scale", lambda *_: None)
+    monkeypatch.setattr("train.config_file.require_native_scale", lambda *_: None)
     scales = _drawn(load_config(CONFIGS / "w48.yaml", ["data.window=[768,1024]"]), tile)
     assert scales.max() < 0.85
     assert scales.mean() < 0.65

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.config import SOURCE_SCHEDULE, Phase, load_config
+from train.config import SOURCE_SCHEDULE, Phase
+from train.config_file import load_config
 from train.schedule import learning_rate, phase_at
 
 CONFIGS = Path(__file__).parents[2] / "train" / "configs"

@@ -12,7 +12,7 @@ import pytest
 from runtime.errors import ConfigError, DataError
 from train.__main__ import main, parser
 from train.checkpoint import load_checkpoint
-from train.config import DataConfig
+from train.data_config import DataConfig
 from train.splits import choosing_split, divide, held_out
 from train.xbd import Tile, find_tiles
 

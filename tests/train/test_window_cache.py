@@ -23,7 +23,8 @@ from runtime.errors import ConfigError
 from train import window_cache
 from train.check import check_tiles
 from train.checkpoint import load_checkpoint
-from train.config import TrainConfig, load_config
+from train.config import TrainConfig
+from train.config_file import load_config
 from train.dataset import CropDataset, Reporting, collate, worker_init
 from train.masks import MaskCache
 from train.tile_images import StoredTiles

@@ -12,7 +12,7 @@ import torch
 from runtime.errors import ConfigError
 from runtime.files import sha256
 from train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from train.config import load_config, parse_config
+from train.config_file import load_config, parse_config
 from train.distributed import World
 from train.loop import train
 from train.model.inference_form import inference_form
@@ -70,7 +70,7 @@ def test_a_resumed_run_ends_in_the_same_bits(
     config = load_config(Path(line[1]), line[6:])
     train(config, synthetic, tmp_path / "whole", ALONE, resume=False, skip_bad=False)
     with monkeypatch.context() as patch:
-        patch.setattr("train.loop._validate", _cut)  # after the first epoch's last save
+        patch.setattr("train.loop.validate_epoch", _cut)  # after the first epoch's last save
         with pytest.raises(KeyboardInterrupt):
             train(config, synthetic, tmp_path / "cut", ALONE, resume=False, skip_bad=False)
     train(config, synthetic, tmp_path / "cut", ALONE, resume=True, skip_bad=False)
