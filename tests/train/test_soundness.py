@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,9 +198,9 @@ def test_a_run_whose_weights_become_nan_says_so_and_keeps_the_last_good_ones(
     run = tmp_path / "run"
     arguments = ("--config", config, "--data", synthetic, "--out", run)
     line = error_line("train", *arguments)
-    # The save, which goes on beside, or the validation: whichever meets them first.
+    # The save before the validation, though it is written beside, by a thread.
     assert "NaN or infinite" in line
-    assert re.search(r"the last checkpoint that was saved is kept|best\.pt .*is kept", line)
+    assert "the last checkpoint that was saved is kept" in line
     for name in ("last.pt", "best.pt"):
         saved = load_checkpoint(run / name)
         assert (saved.epoch, saved.step) == (1, 1)
