@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from runtime.errors import ToolkitError
 from runtime.score import Counts
-from train import loop
+from train import loop, scoring
 from train.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
 from train.config_file import load_config
 from train.distributed import World
@@ -148,7 +148,7 @@ def test_the_better_one_by_the_exact_score_is_the_best(
         found.given = next(seeming)
         return found
 
-    monkeypatch.setattr(loop, "validate", validate_less)
+    monkeypatch.setattr(scoring, "validate", validate_less)
     # Weights that learn nothing any more, or weights that have only begun.
     rates = (0.01, 1.0) if first_is_better else (1e-12, 0.01)
     phases = ", ".join(f"{{epochs: {n}, rate: {r}}}" for n, r in zip((1, 3), rates, strict=True))
