@@ -44,8 +44,8 @@ def main(args: argparse.Namespace) -> None:
 
     from runtime.errors import ConfigError
     from train.checkpoint import Checkpoint, save_checkpoint
-    from train.config_file import describe
     from train.model import ModelConfig
+    from train.section import describe
 
     try:
         config = ModelConfig(architecture=args.architecture, width=args.width)

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from runtime.errors import CheckpointError, reason
 from runtime.files import replacing
-from train.config_file import describe
 from train.data_summary import DataSummary
 from train.model import DualHRNet, ModelConfig
 from train.scored import Scored
+from train.section import describe
 from train.soundness import check_weights, tensors_in
 from train.torch_file import read_torch_file
 

@@ -10,11 +10,9 @@ from pydantic import ValidationError
 from runtime.errors import ConfigError
 from train.config import TrainConfig
 from train.scales import require_native_scale
+from train.section import describe
 from train.shipped import find_config
 from train.yaml_text import parse_yaml
-
-_SHOWN = 200
-"""Characters of a wrong value that a message repeats."""
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
@@ -44,26 +42,6 @@ def parse_config(content: dict[str, Any], source: str) -> TrainConfig:
         return TrainConfig.model_validate(content)
     except ValidationError as error:
         raise ConfigError(f"{source}: {describe(error)}") from error
-
-
-def describe(error: ValidationError) -> str:
-    """pydantic's findings on one line: `key: what is wrong`."""
-    findings = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"]) or "config"
-        # The project's own checks name what they found.
-        told = item["type"] in ("missing", "value_error")
-        found = "" if told else f" (found {_shown(item['input'])})"
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            message = "unknown key"
-        findings.append(f"{key}: {message}{found}")
-    return " ".join("; ".join(findings).split())
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _apply(content: dict[str, Any], override: str) -> None:

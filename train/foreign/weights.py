@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from runtime.errors import CheckpointError
-from train.config_file import describe
 from train.model import ModelConfig
+from train.section import describe
 from train.soundness import check_weights, storage_fault, tensors_in
 from train.torch_file import SAFETENSORS, read_safetensors, read_torch_file
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from train.section import Section
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -16,7 +18,7 @@ _Count = Annotated[int, Field(ge=1, le=_DEEPEST)]
 _Hidden = Annotated[int, Field(ge=1, le=_CHANNELS)]
 
 
-class ModelConfig(BaseModel):
+class ModelConfig(Section):
     """A network's architecture. Defaults are the native network at full depth.
 
     `dual-hrnet` is this toolkit's own: exchange by squeeze-excitation and joint heads;
@@ -24,8 +26,6 @@ class ModelConfig(BaseModel):
     `si-analytics` is the published xView2 5th-place network: exchange by 1x1
     convolutions, one head a stream, its own order inside the stem.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     architecture: Literal["dual-hrnet", "si-analytics"] = "dual-hrnet"
     streams: Literal["dual", "siamese", "single"] = Field(
