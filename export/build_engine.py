@@ -9,7 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.options import add_graph_options, add_precisions, deploy_options
+from export.options import (
+    add_floor,
+    add_graph_options,
+    add_precisions,
+    deploy_options,
+    given_floor,
+)
 from runtime import cli
 from runtime.errors import ConfigError
 from runtime.manifest import FILE_NAME, Manifest
@@ -91,7 +97,11 @@ def _add_proof(group: Any) -> None:
         help="split to compare on (default: hold, or what there is besides train)",
     )
     group.add_argument(
-        "--parity-pairs", type=int, default=2, metavar="N", help="pairs to compare (default: 2)"
+        "--parity-pairs",
+        type=int,
+        default=2,
+        metavar="N",
+        help="pairs to compare maps on; more where a damage class would not be seen (default: 2)",
     )
     group.add_argument(
         "--gate-tiles",
@@ -121,6 +131,7 @@ def _add_proof(group: Any) -> None:
         metavar="NAME",
         help="modules or ONNX nodes that may be compiled in another precision (default: none)",
     )
+    add_floor(group)
     add_device(group)
 
 
@@ -223,6 +234,7 @@ def _proof(args: argparse.Namespace) -> Proof:
         args.parity_pairs,
         args.gate_tiles,
         Limits(args.gate_score, args.gate_f1),
+        given_floor(args),
         frozenset(args.allow_mixed),
         pick_device(args.device),
     )
@@ -237,6 +249,7 @@ def _check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if not 0 <= value <= 1:
             raise ConfigError(f"--{name.replace('_', '-')} {value}: expected between 0 and 1")
+    given_floor(args)
     if args.calibration is not None and args.method is not None:
         raise ConfigError(
             f"--method {args.method}: the ranges are those of --calibration {args.calibration}; "

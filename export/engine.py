@@ -20,12 +20,15 @@ from export.builders import openvino as openvino_builder
 from export.builders import tensorrt as tensorrt_builder
 from export.card import write_card
 from export.deploy import deploy_graph
+from export.half_precision import check_activations
 from export.material import Material
 from export.onnx_graph import OPSET, export_onnx
+from export.parity import prove
+from export.parity_pairs import described
 from export.precision import prove_precision
 from export.request import EngineRequest
+from export.runners import engine_runner, graph_runner
 from export.targets import Target
-from export.verify import engine_runner, graph_runner, prove
 from runtime import cli, manifest
 from runtime.backends.onnxruntime import load_onnxruntime
 from runtime.damage import CLASS_NAMES
@@ -100,19 +103,19 @@ def _attempt(
     proved = prove_precision(folder, model, request)
     built = _manifest(request, model, version, manifest.payload_of(folder, names))
     built.write(folder)
-    cli.note(f"comparing with PyTorch on {material.pairs_from}")
-    if target.nvidia:
-        what = "its ONNX graph on ONNX Runtime"
-        verified = _verified(what, graph_runner(model, options), request, gate, material)
-    else:
+    cli.note(f"comparing with PyTorch on {described(material.pairs)}")
+    if target.runs_here:
         with load_engine(folder) as engine:
             verified = _verified("the engine", engine_runner(engine), request, gate, material)
+    else:
+        what = "its ONNX graph on ONNX Runtime"
+        verified = _verified(what, graph_runner(model, options), request, gate, material)
     parity, comparison = verified
     if gate and comparison and comparison.broken(request.proof.limits):
         return built, gate.rescue(request, comparison)
     verification = {
-        "status": manifest.COMPILED_NOT_RUN if target.nvidia else manifest.RAN,
-        "parity": {**parity, "pairs": material.pairs_from},
+        "status": manifest.RAN if target.runs_here else manifest.COMPILED_NOT_RUN,
+        "parity": parity,
         "precision": proved,
         "ranges": ranges_record(request, gate),
         "high_precision": list(options.high_precision),
@@ -133,7 +136,10 @@ def _verified(
     what: str, run: Runner, request: EngineRequest, gate: Gate | None, material: Material
 ) -> tuple[dict[str, Any], Comparison | None]:
     """Parity with PyTorch, and the comparison of accuracy where there is a gate."""
-    parity = prove(what, run, request.source.network, material.pairs, request.options)
+    options = request.options
+    if options.half:
+        check_activations(request.source.network, [each.images for each in material.pairs])
+    parity = prove(what, run, material.pairs, options, request.floor)
     return {"what": what, **parity}, gate.compare(request, run) if gate else None
 
 

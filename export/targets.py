@@ -35,6 +35,13 @@ class Target:
     def nvidia(self) -> bool:
         return self.name.startswith("tensorrt")
 
+    @property
+    def runs_here(self) -> bool:
+        """Whether the engine can be run on this machine, and so measured itself: on processors
+        always, on a GPU where it is compiled for the one that is here."""
+        gpu = compute_capability() if self.nvidia else None
+        return not self.nvidia or (gpu is not None and gpu == self.capability)
+
 
 def choose(requested: str, precision: Precision, capability: str | None) -> Target:
     """The target to build for.

@@ -16,12 +16,11 @@ import torch
 from export.deploy import DeployOptions, deploy_graph
 from export.onnx_graph import export_onnx
 from export.precision import prove_precision
-from export.request import EngineRequest, Proof
+from export.request import EngineRequest
 from export.source import Source
 from export.targets import Target
-from export.verify import measure, parity_pairs
 from runtime.engine import load_engine
-from runtime.errors import DataError, ExportError
+from runtime.errors import ExportError
 from runtime.files import sha256
 from runtime.manifest import Manifest
 from train.card_parts import Training
@@ -293,6 +292,8 @@ def test_bad_requests_are_one_line_and_leave_nothing(
         "expected at least 1": (*ours, "--parity-pairs", 0),
         "expected at least 0": (*ours, "--gate-tiles", -1),
         "expected between 0 and 1": (*ours, "--gate-score", 2),
+        "--floor-f1 nan: expected between 0 and 1": (*ours, "--floor-f1", "nan"),
+        "--floor-pixels -1: expected 0 or more": (*ours, "--floor-pixels", -1),
         "expected none, flips, rotate180, d4": (*ours, "--tta", "spin"),
         "is no engine folder": (*ours, "--fp32", "--target", "onnxruntime", "--out", tmp_path),
         "tensorrt is not installed": (*ours, "--fp16", "--target", "tensorrt"),
@@ -301,34 +302,6 @@ def test_bad_requests_are_one_line_and_leave_nothing(
         assert message in error_line(*arguments), message
     assert not out.exists()
     assert not list(tmp_path.glob(".*partial*"))
-
-
-def test_an_engine_that_disagrees_is_noticed(plausible, pair) -> None:
-    network = plausible()
-
-    def lie(pre: np.ndarray, post: np.ndarray) -> tuple[np.ndarray, ...]:
-        damage, building, confidence = predict_maps(network, pre, post)
-        turned = np.where(damage > 0, damage % 4 + 1, 0).astype(np.uint8)
-        return turned, building, confidence
-
-    honest = measure(lambda *p: predict_maps(network, *p), network, [pair], 0.5)
-    assert honest["label_agreement"] == 1
-    assert set(honest["class_f1"].values()) == {1.0}
-    found = measure(lie, network, [pair], 0.5)
-    background = (predict_maps(network, *pair)[0] == 0).mean()
-    assert 0 < background < 1
-    assert found["label_agreement"] == pytest.approx(background)
-
-
-def test_parity_pairs_come_from_the_data_cut_to_size(synthetic: Path) -> None:
-    pairs, source = parity_pairs(DeployOptions(64, 96), Proof(synthetic))
-    assert [p.shape for pair in pairs for p in pair] == [(64, 96, 3)] * 4
-    assert source == "2 tiles of split test"
-    with pytest.raises(DataError, match="no tile of split test is 64x128 or larger"):
-        parity_pairs(DeployOptions(64, 128), Proof(synthetic))  # tiles are 96x96
-    pairs, source = parity_pairs(DeployOptions(64, 128), Proof(parity_pairs=1))
-    assert source.startswith("1 synthetic scene ")
-    assert pairs[0][0].shape == (64, 128, 3)
 
 
 def test_a_refused_engine_is_named_as_it_was_asked_for(
