@@ -290,11 +290,17 @@ def is_engine_folder(path: Path) -> bool:
 def report(verification: dict[str, Any]) -> list[str]:
     """The verification in words."""
     parity, gate = verification["parity"], verification["gate"]
+    built = parity["building_agreement"]
     lines = [
         f"{verification['status']}; {parity['what']} agrees with PyTorch FP32 on "
-        f"{parity['label_agreement']:.4%} of {parity['pixels']} labels ({parity['pairs']})"
+        f"{parity['label_agreement']:.4%} of {parity['pixels']} labels, and on "
+        f"{'no' if built is None else format(built, '.4%') + ' of the'} building pixels "
+        f"({parity['pairs']})"
     ]
-    lines += [f"  {name:<13} F1 {f1:.4f}" for name, f1 in parity["class_f1"].items()]
+    lines += [
+        f"  {name:<13} F1 {f1:.4f} on {parity['content'][name]} pixels"
+        for name, f1 in parity["class_f1"].items()
+    ]
     precision = verification["precision"]
     flops = precision["flops_by_precision"].items()
     shares = ", ".join(f"{name} {count / 1e9:.1f} GFLOP" for name, count in flops)

@@ -146,8 +146,27 @@ def _agreement(verification: dict[str, Any]) -> str:
         f"Beside PyTorch in FP32, {parity['what']} gives the same damage class on "
         f"{parity['label_agreement']:.4%} of {parity['pixels']} pixels ({parity['pairs']})"
     )
-    rows = [(name, f"{f1:.4f}") for name, f1 in parity["class_f1"].items()]
-    return f"{plain(text)}:\n\n{table(['class', 'F1 against PyTorch'], rows)}"
+    rows = [
+        (name, f"{f1:.4f}", str(parity["content"][name])) for name, f1 in parity["class_f1"].items()
+    ]
+    head = ["class", "F1 against PyTorch", "pixels that PyTorch predicts"]
+    return f"{plain(text)}:\n\n{table(head, rows)}\n\n{_floor(parity)}"
+
+
+def _floor(parity: dict[str, Any]) -> str:
+    """What was measured of the engine's maps beside the limits that they had to hold."""
+    floor, built = parity["floor"], parity["building_agreement"]
+    held = {
+        "Building pixels with the same class": (
+            NOT_MEASURED if built is None else f"{built:.4%}, at least {floor['agreement']:.2%}"
+        ),
+        "F1 of every damage class": f"at least {floor['class_f1']:g}",
+        "Mean difference of the probabilities on building pixels": (
+            f"{parity['probability_difference']:.4f}, at most {floor['probability']:g}"
+        ),
+        "Pixels of every damage class": f"at least {floor['pixels']}",
+    }
+    return f"The floor that it holds:\n\n{bullets(held)}"
 
 
 def _accuracy(manifest: Manifest) -> str:

@@ -40,7 +40,7 @@ class Floor:
         """What `export.parity` measured below the floor, in words; empty where it holds."""
         found = []
         agreement, gap = parity["building_agreement"], parity["probability_difference"]
-        if agreement < self.agreement:
+        if agreement is not None and agreement < self.agreement:
             found.append(
                 f"{agreement:.2%} of the building pixels have FP32's label (floor "
                 f"{self.agreement:.2%})"

@@ -81,7 +81,8 @@ def compare(run: Runner, pairs: Sequence[ParityPair], threshold: float) -> dict[
 
     Returns:
         label_agreement: share of pixels with the same label.
-        building_agreement: the same of building pixels: those that either takes for building.
+        building_agreement: the same of building pixels: those that either takes for building;
+            None where there are none.
         class_f1: per class that occurs, F1 of the engine's labels against FP32's.
         probability_difference: mean difference on building pixels, 0..1, the larger one of the
             building probability's and, where the labels agree, of the confidence's.
@@ -107,7 +108,7 @@ def compare(run: Runner, pairs: Sequence[ParityPair], threshold: float) -> dict[
     built = confusion.sum() - confusion[0, 0]
     return {
         "label_agreement": float(np.trace(confusion) / confusion.sum()),
-        "building_agreement": float(np.trace(confusion[1:, 1:]) / max(built, 1)),
+        "building_agreement": float(np.trace(confusion[1:, 1:]) / built) if built else None,
         "pixels": int(confusion.sum()),
         "class_f1": _class_f1(confusion),
         "probability_difference": max(gap.mean for gap in gaps.values()),

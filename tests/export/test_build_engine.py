@@ -64,12 +64,14 @@ def test_fp32_engine_agrees_with_pytorch(build, small_checkpoint, pair, target) 
 
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
 def test_int8_engine_runs_and_carries_its_calibration(
-    build, calibration_file: Path, pair, target
+    build, calibration_file: Path, pair, target, floorless
 ) -> None:
     pytest.importorskip(target)
     # ONNX Runtime leaves a convolution in FP32 whose result is not rounded.
     mixed = ("--allow-mixed", "pre", "post", "exchange", "heads") * (target == "onnxruntime")
-    folder = build("--int8", "--calibration", calibration_file, "--target", target, *mixed)
+    folder = build(
+        "--int8", "--calibration", calibration_file, "--target", target, *mixed, *floorless
+    )
     manifest = Manifest.read(folder)
     assert manifest.calibration == json.loads(calibration_file.read_text())["fingerprint"]
     assert (folder / "calibration.json").read_bytes() == calibration_file.read_bytes()
@@ -95,7 +97,7 @@ def test_int8_whose_convolutions_stay_float_is_not_built(
 
 
 def test_int8_calibrates_by_itself_and_holds_its_gate(
-    small_checkpoint, synthetic, command, error_line, tmp_path
+    small_checkpoint, synthetic, command, error_line, tmp_path, floorless
 ) -> None:
     pytest.importorskip("openvino")
     out = tmp_path / "engine"
@@ -104,7 +106,7 @@ def test_int8_calibrates_by_itself_and_holds_its_gate(
         "--target", "openvino", "--data", synthetic, "--calibration-tiles", 4,
         "--gate-tiles", 1, "--out", out,
     )  # fmt: skip
-    result = command(*line, "--gate-score", 1, "--gate-f1", 1)
+    result = command(*line, "--gate-score", 1, "--gate-f1", 1, *floorless)
     assert result.returncode == 0, result.stderr
     assert "observing minmax, mse, percentile ranges on 4 tiles" in result.stderr
     verification = Manifest.read(out).verification
@@ -180,9 +182,9 @@ class _InFp32(torch.nn.Module):
         return self.conv(x.float()).half()
 
 
-def test_tensorrt_rtx_engine_is_labelled_as_not_run(build) -> None:
+def test_tensorrt_rtx_engine_is_labelled_as_not_run(build, floorless) -> None:
     pytest.importorskip("tensorrt_rtx")
-    folder = build("--fp16", "--target", "tensorrt-rtx", "--compute-capability", "8.9")
+    folder = build("--fp16", "--target", "tensorrt-rtx", "--compute-capability", "8.9", *floorless)
     manifest = Manifest.read(folder)
     assert manifest.target.compute_capability == "8.9"
     assert manifest.verification["status"] == "compiled, not run"
