@@ -217,10 +217,7 @@ class Demo:
 
 
 def synthesise(layout: Layout, quick: bool) -> Step:
-    tiles, size = (UNLEARNED = "--floor-pixels 0 --floor-agreement 0 --floor-f1 0 --floor-probability 1".split()
-"""A network that has learned nothing shows no class, and its labels lie close to ties."""
-
-QUICK_TILES, QUICK_SIZE) if quick else (TILES, SIZE)
+    tiles, size = (QUICK_TILES, QUICK_SIZE) if quick else (TILES, SIZE)
     return _step(
         "synthesise data",
         *("train.synthesize", "--out", layout.data, "--tiles", tiles, "--size", size),
