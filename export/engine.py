@@ -103,7 +103,6 @@ def _attempt(
     proved = prove_precision(folder, model, request)
     built = _manifest(request, model, version, manifest.payload_of(folder, names))
     built.write(folder)
-    cli.note(f"comparing with PyTorch on {described(material.pairs)}")
     if target.runs_here:
         with load_engine(folder) as engine:
             verified = _verified("the engine", engine_runner(engine), request, gate, material)
@@ -137,6 +136,7 @@ def _verified(
 ) -> tuple[dict[str, Any], Comparison | None]:
     """Parity with PyTorch, and the comparison of accuracy where there is a gate."""
     options = request.options
+    cli.note(f"comparing with PyTorch on {described(material.pairs)}")
     if options.half:
         check_activations(request.source.network, [each.images for each in material.pairs])
     parity = prove(what, run, material.pairs, options, request.floor)

@@ -136,9 +136,10 @@ def described(pairs: Sequence[ParityPair]) -> str:
 def _cut(tile: Tile, split: str, height: int, width: int) -> Iterator[Candidate]:
     pre, post = tile.images()
     size = pre.shape[:2]
-    damage = tile.targets(*size)[1] if tile.labelled else None
     tops, lefts = range(0, size[0] - height + 1, height), range(0, size[1] - width + 1, width)
-    for top, left in product(tops, lefts):
+    corners = list(product(tops, lefts))
+    damage = tile.targets(*size)[1] if tile.labelled and corners else None
+    for top, left in corners:
         at = slice(top, top + height), slice(left, left + width)
         shown = pre[:0] if damage is None else damage[at]
         yield Candidate(pre[at], post[at], f"split {split}", _counts(shown))

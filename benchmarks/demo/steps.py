@@ -32,7 +32,10 @@ ROBUSTNESS_TILES = 25
 WINDOW = 2
 """The sweep's smaller engine has a side of 1 / WINDOW of the tiles'."""
 
-UNLEARNED = "--floor-pixels 0 --floor-agreement 0 --floor-f1 0 --floor-probability 1".split()
+UNLEARNED = [
+    *("--floor-pixels", 0, "--floor-agreement", 0, "--floor-f1", 0),
+    *("--floor-probability", 1),
+]
 """A network that has learned nothing shows no class, and its labels lie close to ties."""
 
 QUICK_TILES, QUICK_SIZE, QUICK_EPOCHS, QUICK_ROUNDS = 30, 128, 2, 3
