@@ -309,6 +309,8 @@ def report(verification: dict[str, Any]) -> list[str]:
         before, after = gate["reference"], gate["candidate"]
         lines.append(f"accuracy on {gate['scenes']} scenes, FP32 -> this engine:")
         lines += [f"  {name:<13} {before[name]:.4f} -> {after[name]:.4f}" for name in before]
+        if gate["not_measured"]:
+            lines.append(f"  not measured, as FP32's own is 0: {', '.join(gate['not_measured'])}")
     if verification["ranges"]:
         lines += _ranges_report(verification["ranges"])
     if verification["high_precision"]:
