@@ -53,6 +53,7 @@ GROUPS = {
         "report": "benchmarks.report.__main__",
         "demo": "benchmarks.demo.__main__",
         "scene": "benchmarks.scene",
+        "planted-faults": "benchmarks.planted_faults",
         "seams": "benchmarks.seams",
         "overhead": "benchmarks.overhead",
         "loading": "benchmarks.loading",
