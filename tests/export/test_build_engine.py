@@ -116,13 +116,14 @@ def test_int8_calibrates_by_itself_and_holds_its_gate(
 
 
 def test_the_best_engine_says_why_the_others_lost(
-    small_checkpoint, calibration_file, command, tmp_path
+    small_checkpoint, calibration_file, synthetic, command, tmp_path, floorless
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
     out = tmp_path / "engine"
     result = command(
         "export.build_engine", "--checkpoint", small_checkpoint, *SIZE, "--best",
         "--calibration", calibration_file, "--compute-capability", "8.6", "--out", out,
+        "--data", synthetic, "--gate-score", 1, "--gate-f1", 1, *floorless,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     manifest = Manifest.read(out)
@@ -154,6 +155,52 @@ def test_the_best_engine_of_a_processor_is_the_fastest_measured(
     card = (out / "README.md").read_text()
     assert "chosen as the fastest: openvino fp32: " in card
     assert "dual-hrnet-best-" not in card
+
+
+def test_the_best_engine_without_labels_is_fp32(
+    small_checkpoint, calibration_file, command, tmp_path, floorless
+) -> None:
+    """A faster one of which nothing shows what it loses is not chosen."""
+    pytest.importorskip("openvino")
+    out = tmp_path / "engine"
+    result = command(
+        "export.build_engine", "--checkpoint", small_checkpoint, *SIZE, "--best", "--target",
+        "openvino", "--calibration", calibration_file, "--out", out, *floorless,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    verdict = Manifest.read(out).verification
+    assert verdict["chosen"].startswith("openvino fp32: ")
+    (rejected,) = verdict["rejected"]
+    assert rejected.startswith(
+        "openvino int8: not measured: no labelled tiles show what int8 loses"
+    )
+
+
+def test_lower_precision_below_the_floor_is_not_built(
+    small_checkpoint, calibration_file, error_line, tmp_path
+) -> None:
+    """Random weights: rounding decides what lies close to ties."""
+    pytest.importorskip("openvino")
+    out = tmp_path / "engine"
+    line = error_line(
+        "export.build_engine", "--checkpoint", small_checkpoint, *SIZE, "--int8", "--target",
+        "openvino", "--calibration", calibration_file, "--out", out,
+    )  # fmt: skip
+    assert "the engine does not label as the network does, on 2 of synthetic scenes" in line
+    assert "of the building pixels have FP32's label (floor 90.00%)" in line
+    assert "--floor-agreement" in line
+    assert not out.exists()
+
+
+def test_the_manifest_holds_the_floor_and_what_the_pairs_show(build, floorless) -> None:
+    parity = Manifest.read(build("--fp32", "--target", "onnxruntime")).verification["parity"]
+    assert parity["floor"] == {
+        "agreement": 0.999, "class_f1": 0.999, "probability": 0.001, "pixels": 64
+    }  # fmt: skip
+    assert min(parity["content"].values()) >= 64
+    assert sum(parity["content"].values()) == parity["pixels"]
+    lowered = Manifest.read(build("--fp32", "--target", "onnxruntime", *floorless))
+    assert lowered.verification["parity"]["floor"]["agreement"] == 0
 
 
 def test_an_fp16_graph_with_an_fp32_convolution_fails_with_its_name(

@@ -7,6 +7,7 @@ import importlib.util
 import pytest
 
 from export import targets
+from export.targets import Target
 from runtime.errors import ConfigError
 
 
@@ -109,3 +110,19 @@ def test_unknown_target_lists_the_known(machine) -> None:
     machine(None, *ALL)
     with pytest.raises(ConfigError, match="expected auto, tensorrt, tensorrt-rtx, openvino"):
         targets.choose("coreml", "fp32", None)
+
+
+@pytest.mark.parametrize(
+    ("target", "gpu", "here"),
+    [
+        (Target("openvino", None, ""), None, True),
+        (Target("onnxruntime", None, ""), "8.6", True),
+        (Target("tensorrt-rtx", "8.6", ""), None, False),
+        (Target("tensorrt-rtx", "8.6", ""), "8.9", False),
+        (Target("tensorrt-rtx", "8.6", ""), "8.6", True),
+        (Target("tensorrt", None, ""), None, False),
+    ],
+)
+def test_an_engine_is_measured_itself_where_it_can_run(monkeypatch, target, gpu, here) -> None:
+    monkeypatch.setattr(targets, "compute_capability", lambda: gpu)
+    assert target.runs_here == here
