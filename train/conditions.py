@@ -1,7 +1,8 @@
 """How an image was taken, as data: the weather it was taken in, and the sensor that took it.
 
 Everything is off unless it is named. A range is [smallest, largest]; a strength is drawn evenly
-from it, for each image of a pair alone, since two dates share neither sky nor satellite.
+from it (a gain, in its logarithm), for each image of a pair alone, since two dates share neither
+sky nor satellite.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class SensorLevel(Section):
         "equally strong (noise apart)",
     )
     gain: Annotated[Range, _inside(0.1, 10)] | None = Field(
-        None, description="factor of all values: exposure, or the height of the sun"
+        None, description="factor of all values: exposure, or the height of the sun; drawn evenly "
+        "in its logarithm"
     )
     contrast: Annotated[Range, _inside(0, 4)] | None = Field(
         None, description="factor of the distance to the image's mean grey"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import albumentations as A
@@ -15,12 +16,13 @@ def optics(level: SensorLevel) -> list[A.BasicTransform]:
     """What happens before the detector: exposure, blur, and the size of its pixels.
 
     Gain is a factor, as exposure and sunlight are; RandomBrightnessContrast's brightness is added
-    to every value, and would lift black ground.
+    to every value, and would lift black ground. MultiplicativeNoise draws the factor evenly, and
+    so darkens less often the darker it may be.
     """
     p = level.chance
     changes: list[A.BasicTransform] = []
     if level.gain:
-        changes.append(A.MultiplicativeNoise(level.gain, p=p))
+        changes.append(Exposure(level.gain, p=p))
     if level.blur:
         changes.append(A.GaussianBlur(sigma_limit=level.blur, p=p))
     if level.resolution:
@@ -49,6 +51,21 @@ def processing(level: SensorLevel) -> list[A.BasicTransform]:
     if level.jpeg:
         changes.append(Jpeg(level.jpeg, p=p))
     return changes
+
+
+class Exposure(A.ImageOnlyTransform):
+    """All values times a factor whose logarithm is drawn evenly: half the light is as likely as
+    twice the light."""
+
+    def __init__(self, gain: tuple[float, float], p: float) -> None:
+        super().__init__(p=p)
+        self.gain = gain
+
+    def get_params(self) -> dict[str, Any]:
+        return {"factor": math.exp(self.py_random.uniform(*map(math.log, self.gain)))}
+
+    def apply(self, img: np.ndarray, factor: float, **params: Any) -> np.ndarray:
+        return cv2.convertScaleAbs(img, alpha=factor)
 
 
 class Jpeg(A.ImageOnlyTransform):

@@ -31,11 +31,13 @@ def _photograph(side: int = 64) -> np.ndarray:
     return np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC))
 
 
-def test_gain_is_a_factor_with_the_mean_of_its_range() -> None:
-    factors = _images(_flat(100), 500, gain=(0.5, 1.7))[:, 0, 0, 0] / 100
-    assert factors.mean() == pytest.approx(1.1, abs=4 * 1.2 / np.sqrt(12 * 500))
+def test_half_the_light_is_as_likely_as_twice_the_light() -> None:
+    factors = _images(_flat(100), 500, gain=(0.5, 2.0))[:, 0, 0, 0] / 100
+    stops = np.log2(factors)
+    assert stops.mean() == pytest.approx(0, abs=4 * 2 / np.sqrt(12 * 500))
+    assert np.mean(np.abs(stops) < 0.5) == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(500))
     assert 0.49 <= factors.min() < 0.53
-    assert 1.67 < factors.max() <= 1.7
+    assert 1.9 < factors.max() <= 2
     assert (_images(_flat(0), 5, gain=(0.5, 1.7)) == 0).all()  # black ground stays black
 
 
