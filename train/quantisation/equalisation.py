@@ -44,6 +44,7 @@ class Pair:
     second_norm: batch norm of the second convolution alone, or None.
     """
 
+    first: str
     norm: str
     second: str
     second_norm: str | None
@@ -71,7 +72,9 @@ def pairs(network: DualHRNet) -> list[Pair]:
     calls = Counter(str(node.target) for node in graph.graph.nodes if node.op == "call_module")
     found = Counter(pair for node in graph.graph.nodes if (pair := _pair(node, modules)))
     return [
-        pair for pair, count in found.items() if calls[pair.norm] == calls[pair.second] == count
+        pair
+        for pair, count in found.items()
+        if all(calls[path] == count for path in (pair.first, pair.norm, pair.second))
     ]
 
 
@@ -88,7 +91,7 @@ def _pair(first: fx.Node, modules: dict[str, nn.Module]) -> Pair | None:
     if len(fits) < 4 or not all(fits[:4]):
         return None
     paths = [str(node.target) for node in chain]
-    return Pair(paths[1], paths[3], paths[4] if fits[4:] == [True] else None)
+    return Pair(paths[0], paths[1], paths[3], paths[4] if fits[4:] == [True] else None)
 
 
 @torch.no_grad()

@@ -86,9 +86,11 @@ def _fixed_ranges(network: DualHRNet) -> dict[str, Range]:
 def _engine_logits(
     network: DualHRNet, ranges: dict[str, Range], images: list[torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """By the graph that is exported: building and damage, full size."""
+    """By the graph that is exported for NVIDIA targets: building and damage, full size."""
+    form = inference_form(network)
     with torch.no_grad():
-        logits = upsample(quantise(inference_form(network), ranges, "signed")(*images), 4)
+        core = quantise(form, ranges, "signed", scales=torch.float16)
+        logits = upsample(core(*images), 4)
     return logits[:, :1], logits[:, 1:]
 
 
