@@ -133,7 +133,7 @@ def _verified(
     what: str, run: Runner, request: EngineRequest, gate: Gate | None, material: Material
 ) -> tuple[dict[str, Any], Comparison | None]:
     """Parity with PyTorch, and the comparison of accuracy where there is a gate."""
-    parity = prove(what, run, request.source.network, material.pairs, request.options)
+    parity = prove(what, run, request.source.deployed, material.pairs, request.options)
     return {"what": what, **parity}, gate.compare(request, run) if gate else None
 
 

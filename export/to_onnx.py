@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> None:
     cli.note(f"exporting {source.checkpoint} ({source.parameters / 1e6:.1f} M parameters)")
     model = export_onnx(deploy_graph(source.network, options, source.calibration), options)
     pairs, description = parity_pairs(options, Proof(parity_pairs=1))
-    parity = prove("the graph", graph_runner(model, options), source.network, pairs, options)
+    parity = prove("the graph", graph_runner(model, options), source.deployed, pairs, options)
     with replacing(args.out) as temporary:
         save_onnx(model, temporary)
     cli.note(

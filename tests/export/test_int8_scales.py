@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 from torch import fx, nn
@@ -96,9 +96,7 @@ def _session(model: onnx.ModelProto, *, optimised: bool) -> onnxruntime.Inferenc
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     level = onnxruntime.GraphOptimizationLevel
-    options.graph_optimization_level = (
-        level.ORT_ENABLE_ALL if optimised else level.ORT_DISABLE_ALL
-    )
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimised else level.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model.SerializeToString(), options)
 
 
@@ -194,7 +192,9 @@ def test_weights_beyond_fp16_are_refused_by_name(plausible: Callable, synthetic:
     with torch.no_grad():
         network.pre.layer1[0].conv1.weight[0, 0] = 1e8
     options = DeployOptions(height=SIDE, width=SIDE, precision="int8", half_around=True)
-    with pytest.raises(ExportError, match=r"pre.layer1.0.conv1: has weights that are NaN, or beyond"):
+    with pytest.raises(
+        ExportError, match=r"pre.layer1.0.conv1: has weights that are NaN, or beyond"
+    ):
         deploy_graph(network, options, artefact)
     deploy_graph(network, dataclasses.replace(options, half_around=False), artefact)
 

@@ -51,7 +51,8 @@ class Artefact:
         return inference_form(self.network(network))
 
     def fingerprint(self) -> str:
-        """sha256 over the content: checkpoint, preprocessing, tiles, method, ranges, equalisation."""
+        """sha256 over the content: checkpoint, preprocessing, tiles, method, ranges, and whether
+        the network was equalised."""
         canonical = json.dumps(self._content(), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -29,9 +29,9 @@ from torch import Tensor, fx, nn
 
 from train.model import DualHRNet
 
-_LAYER_BOUND = 4
+_CHANNEL_BOUND, _LAYER_BOUND = 1, 4
 _FARTHEST = 60
-"""Binary orders of magnitude. Beyond that FP32's own range would end."""
+"""Binary orders of magnitude. Beyond the last FP32's own range would end."""
 
 _DEVIATIONS = 3
 """Of a channel's values, which are the more of it."""
@@ -121,4 +121,5 @@ def _exponents(size: Tensor, reading: Tensor) -> Tensor:
     middle = wanted[live].median()
     if middle.abs() < _LAYER_BOUND:
         wanted = torch.where(live, wanted - middle, 0.0)
-    return wanted.trunc().clamp(-_FARTHEST, _FARTHEST).int()
+    wanted = torch.where(wanted.abs() < _CHANNEL_BOUND, 0.0, wanted.trunc())
+    return wanted.clamp(-_FARTHEST, _FARTHEST).int()

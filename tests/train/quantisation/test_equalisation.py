@@ -55,9 +55,7 @@ def test_the_function_stays_the_same_bit_for_bit(
     with torch.no_grad():
         for before, now in zip(network(*_images()), after(*_images()), strict=True):
             torch.testing.assert_close(now, before, rtol=1e-5, atol=1e-5)
-        assert torch.equal(
-            inference_form(network)(*_images()), inference_form(after)(*_images())
-        )
+        assert torch.equal(inference_form(network)(*_images()), inference_form(after)(*_images()))
 
 
 @given(st.lists(st.sampled_from([0.0, 1e-30, 1e-7, 1.0, 1e5, -0.5]), min_size=8, max_size=8))
