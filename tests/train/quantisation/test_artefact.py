@@ -99,6 +99,16 @@ def test_a_range_that_cannot_be_quantised_is_refused(
     assert not out.exists()
 
 
+def test_the_fingerprint_tells_an_equalised_network_from_another(
+    artefact: Artefact, tmp_path: Path
+) -> None:
+    plain = dataclasses.replace(artefact, equalised=False)
+    assert artefact.equalised
+    assert plain.fingerprint() != artefact.fingerprint()
+    plain.write(tmp_path / "plain.json")
+    assert read_artefact(tmp_path / "plain.json") == plain
+
+
 def test_an_edited_file_is_refused(calibration_file: Path, tmp_path: Path) -> None:
     content = json.loads(calibration_file.read_text())
     content["ranges"]["pre.conv1"]["amax"] *= 0.5
