@@ -1,4 +1,4 @@
-"""Measure what INT8 makes of channels of very different size, with and without equalisation.
+"""Measure what INT8 makes of channels of very different size, equalised or not.
 
 Networks: the checkpoint; the same function with channels that differ by a factor; the same with
 a third of the channels so small that their largest weight is 1e-5; and another function, with
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--data", required=True, type=Path, metavar="DIR", help="labelled xBD data set")
     p.add_argument(
-        "--split", default="test", metavar="NAME", help="to score on; ranges are of train"
+        "--split", default="test", metavar="NAME", help="split to score on (default: test)"
     )
     p.add_argument(
         "--tiles", type=int, default=16, metavar="N", help="tiles to observe (default: 16)"
