@@ -17,7 +17,7 @@ from train.model.decode import check_threshold, decode
 from train.model.hrnet import upsample
 from train.model.inference_form import inference_form
 from train.quantisation.artefact import Artefact
-from train.quantisation.fake import Form, quantise
+from train.quantisation.fake import Form, check_scales, quantise
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class DeployOptions:
     def half(self) -> bool:
         return self.precision == "fp16" or (self.precision == "int8" and self.half_around)
 
+    @property
+    def scales(self) -> torch.dtype:
+        """With int8: the type that stores its scales."""
+        return torch.float16 if self.half_around else torch.float32
+
 
 class DeployGraph(nn.Module):
     """Cast, normalisation, network, upsampling and decoding.
@@ -97,11 +102,14 @@ def deploy_graph(
     network: DualHRNet, options: DeployOptions, calibration: Artefact | None = None
 ) -> DeployGraph:
     """The graph to export, as a PyTorch module that computes the same maps."""
-    core = inference_form(network)
     if options.precision == "int8":
         if calibration is None:
             raise CalibrationError("an INT8 graph needs a calibration artefact")
-        quantise(core, calibration.ranges, options.int8_form, options.high_precision)
+        core = calibration.form(network)
+        form, spared = options.int8_form, options.high_precision
+        quantise(core, calibration.ranges, form, spared, scales=options.scales)
+        check_scales(core)
     else:
+        core = inference_form(network)
         rewrite(core, options.rewrites, options.height, options.width)
     return DeployGraph(core, network, options).eval()

@@ -138,7 +138,7 @@ def _verified(
     options = request.options
     cli.note(f"comparing with PyTorch on {described(material.pairs)}")
     if options.half:
-        check_activations(request.source.network, [each.images for each in material.pairs])
+        check_activations(request.source.deployed, [each.images for each in material.pairs])
     parity = prove(what, run, material.pairs, options, request.floor)
     return {"what": what, **parity}, gate.compare(request, run) if gate else None
 

@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> None:
     fp32 = fp32_runner(source.network, options)
     pairs = parity_pairs(fp32, [], scenes(options.height, options.width), 1)
     if options.half:
-        check_activations(source.network, [each.images for each in pairs])
+        check_activations(source.deployed, [each.images for each in pairs])
     parity = prove("the graph", graph_runner(model, options), pairs, options, floor)
     with replacing(args.out) as temporary:
         save_onnx(model, temporary)

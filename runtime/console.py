@@ -63,6 +63,7 @@ GROUPS = {
         "training-memory": "benchmarks.training_memory",
         "training-update": "benchmarks.training_update",
         "calibration-cost": "benchmarks.calibration_cost",
+        "equalisation": "benchmarks.equalisation",
         "rewrites": "benchmarks.rewrites",
         "plausible": "benchmarks.plausible",
     },
