@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> None:
     options = deploy_options(args, "onnxruntime" if args.for_cpu else "tensorrt")
 
     from export.deploy import deploy_graph
-    from export.onnx_graph import OPSET, export_onnx, save_onnx
+    from export.onnx_graph import export_onnx, save_onnx
     from export.request import Proof
     from export.source import Ranges, load_source, with_ranges
     from export.verify import graph_runner, parity_pairs, prove
@@ -42,7 +42,8 @@ def main(args: argparse.Namespace) -> None:
     with replacing(args.out) as temporary:
         save_onnx(model, temporary)
     cli.note(
-        f"{args.out}: {options.precision}, {options.height}x{options.width}, opset {OPSET}, "
+        f"{args.out}: {options.precision}, {options.height}x{options.width}, "
+        f"opset {options.opset}, "
         f"{len(model.graph.node)} nodes, {args.out.stat().st_size / 1e6:.1f} MB; checked, and on "
         f"ONNX Runtime {parity['label_agreement']:.4%} of its labels are PyTorch's ({description})"
     )

@@ -279,7 +279,8 @@ def check_device(manifest: Manifest, folder: Path, device: int) -> None:
     if not manifest.target.on_gpu:
         raise ConfigError(
             f"{folder}: an {manifest.target.backend} engine runs on the processor, and --device "
-            f"{device} asks for a GPU; leave it out, or build the engine for a GPU, such as with --target tensorrt"
+            f"{device} asks for a GPU; leave it out, or build the engine with --target tensorrt or "
+            "onnxruntime-cuda"
         )
 
 

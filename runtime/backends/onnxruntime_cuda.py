@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from runtime.backends import Maps
 
-PROVIDER = "CUDAExecutionProvider"
+PROVIDER, DEVICE = "CUDAExecutionProvider", "cuda"
 
 _FATAL = 4
 """Of its severities: what fails arrives as an exception, printing it as well would double it."""
@@ -109,7 +109,7 @@ class Bound:
         area = (count, size.height, size.width)
         shapes = dict.fromkeys(INPUTS, (*area, 3)) | dict.fromkeys(OUTPUTS, area)
         self.values = {
-            name: onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.uint8, "cuda", gpu)
+            name: onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.uint8, DEVICE, gpu)
             for name, shape in shapes.items()
         }
         self.binding = session.io_binding()
@@ -220,7 +220,7 @@ def load_cuda_provider(gpu: int) -> Any:
         with contextlib.redirect_stdout(said):
             onnxruntime.preload_dlls()
     try:
-        onnxruntime.OrtValue.ortvalue_from_shape_and_type([1], np.uint8, "cuda", gpu)
+        onnxruntime.OrtValue.ortvalue_from_shape_and_type([1], np.uint8, DEVICE, gpu)
     except Exception as error:  # its exceptions share no public base
         missing = (line for line in said.getvalue().splitlines() if line.startswith("Failed"))
         raise BackendError(

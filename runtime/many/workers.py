@@ -229,7 +229,7 @@ def _gpus(job: Job) -> float | None:
     there: float = resources().get("GPU", 0)
     if there < 1:
         raise ConfigError(
-            f"{job.engine} is a {target.backend} engine and Ray sees no GPU; run it where there is one, "
+            f"{job.engine} is a {target.backend} engine and Ray sees no GPU; run it with one, "
             "or build the engine for this processor: python -m export.build_engine --target auto"
         )
     return 1 / math.ceil(job.workers / there)
