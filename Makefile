@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: map demo test bench check docs example-engine install
 
-# The base install alone: what a box in the field has.
+# The runtime and ONNX Runtime alone: what a box in the field has.
 map: $(BASE)
 	$(BIN)/python -m runtime.example --out $(MAP)
 
@@ -75,7 +75,7 @@ install: $(INSTALLED)
 
 $(BASE): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install $(PINS) --editable .
+	$(BIN)/python -m pip install $(PINS) --editable ".[onnxruntime]"
 	touch $@
 
 $(INSTALLED): pyproject.toml constraints.txt
