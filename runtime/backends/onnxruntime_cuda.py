@@ -223,10 +223,10 @@ def load_cuda_provider(gpu: int) -> Any:
         onnxruntime.OrtValue.ortvalue_from_shape_and_type([1], np.uint8, DEVICE, gpu)
     except Exception as error:  # its exceptions share no public base
         missing = (line for line in said.getvalue().splitlines() if line.startswith("Failed"))
+        why = next(missing, reason(error).rpartition(") ")[2])  # without the place in its source
         raise BackendError(
-            f"the {PROVIDER} of onnxruntime {onnxruntime.__version__} cannot be loaded "
-            f"({next(missing, reason(error))}); it needs NVIDIA's driver, and the CUDA and cuDNN "
-            f'that come with: pip install "{GPU}"'
+            f"the {PROVIDER} of onnxruntime {onnxruntime.__version__} cannot be loaded ({why}); it "
+            f'needs NVIDIA\'s driver, and the CUDA and cuDNN that come with: pip install "{GPU}"'
         ) from error
     return onnxruntime
 
