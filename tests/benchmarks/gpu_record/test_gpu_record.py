@@ -125,8 +125,8 @@ def test_the_row_claims_what_ran_and_nothing_else() -> None:
     tensorrt, cuda = table.rows(RECORD)
     assert tensorrt == "| TensorRT | - | **never** | **never** | nothing |"
     assert cuda == (
-        "| ONNX Runtime, CUDA provider | FP16 | yes | yes, on NVIDIA H200 (SM 9.0) | labels against "
-        "an FP32 engine on the processor, xView2 score, latency |"
+        "| ONNX Runtime, CUDA provider | FP16 | yes | yes, on NVIDIA H200 (SM 9.0) | labels "
+        "against an FP32 engine on the processor, xView2 score, latency |"
     )
 
 
