@@ -112,7 +112,10 @@ def has_cuda_provider() -> bool:
     from runtime.backends.onnxruntime import load_onnxruntime
     from runtime.backends.onnxruntime_cuda import has_provider
 
-    return has_provider(load_onnxruntime())
+    try:
+        return has_provider(load_onnxruntime())
+    except ImportError:  # it is there, and broken
+        return False
 
 
 def _unfit(

@@ -61,6 +61,7 @@ def main(args: argparse.Namespace) -> int:
         if side < STRIDE or side % STRIDE:
             raise ConfigError(f"--sides {side}: expected a positive multiple of {STRIDE}")
     gpu = gpu_here()
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     check_file(args.out)
     with _scratch(args.scratch) as layout:
         record = measure(args, layout, look(gpu))

@@ -84,9 +84,11 @@ def check_placement(folder: Path, refusal: BackendError) -> None:
     The GPU is the first: what the provider has kernels for does not depend on it.
     """
     providers = [(PROVIDER, provider_options(0, captured=False)), "CPUExecutionProvider"]
-    elsewhere = [
-        node for node, provider in placements(folder / GRAPH, providers) if provider != PROVIDER
-    ]
+    try:
+        placed = placements(folder / GRAPH, providers)
+    except ExportError:  # it was something else
+        return
+    elsewhere = [node for node, provider in placed if provider != PROVIDER]
     if elsewhere:
         more = f" and {len(elsewhere) - SHOWN} more" if len(elsewhere) > SHOWN else ""
         raise ExportError(
