@@ -1,7 +1,7 @@
 """A plan read off an ONNX graph, for a library that executes it as it is: one kernel a node.
 
 Nothing is measured. ONNX Runtime's CUDA provider computes every node in the types that the graph
-gives it, so these are its precisions; in FP32 it fuses some nodes with a convolution, so that it has
+gives it, so these are its precisions. In FP32 it fuses some nodes with a convolution, and so has
 fewer kernels and moves fewer bytes than this says.
 """
 
