@@ -46,8 +46,8 @@ def parser() -> argparse.ArgumentParser:
         "--target",
         default="auto",
         metavar="NAME",
-        help="where it will run: auto, tensorrt, tensorrt-rtx, openvino or onnxruntime "
-        "(default: auto)",
+        help="where it will run: auto, tensorrt, tensorrt-rtx, onnxruntime-cuda, openvino or "
+        "onnxruntime (default: auto)",
     )
     p.add_argument(
         "--compute-capability",

@@ -19,6 +19,13 @@ from train.model.inference_form import inference_form
 from train.quantisation.artefact import Artefact
 from train.quantisation.fake import Form, check_scales, quantise
 
+OPSET = 19
+"""The first with FP16 scales in Q/DQ; TensorRT 10.3 takes up to 20."""
+
+OPSET_FOR_CUDA_PROVIDER = 18
+"""ONNX Runtime's CUDA provider has no kernel for opset 19's Resize before 2026; the processor would
+compute it, with a copy each way."""
+
 
 @dataclass(frozen=True)
 class DeployOptions:
@@ -40,6 +47,7 @@ class DeployOptions:
     """Test-time augmentation inside the graph."""
     high_precision: tuple[str, ...] = ()
     """With int8: HRNet units that stay in floating point (see `train.quantisation.units`)."""
+    opset: int = OPSET
 
     def __post_init__(self) -> None:
         for name, value in (("height", self.height), ("width", self.width)):

@@ -131,11 +131,11 @@ def given_floor(args: argparse.Namespace) -> dict[str, float]:
 
 def deploy_options(args: argparse.Namespace, target: BackendName) -> DeployOptions:
     """What was asked for; INT8's form and the rewrites follow from where the graph will run."""
-    from export.deploy import DeployOptions
+    from export.deploy import OPSET, OPSET_FOR_CUDA_PROVIDER, DeployOptions
     from export.rewrites import FOR_CPU, FOR_NVIDIA
     from runtime.errors import ConfigError
 
-    nvidia = target.startswith("tensorrt")
+    tensorrt = target.startswith("tensorrt")
     if len(args.batch) not in (1, 3):
         raise ConfigError(f"--batch {' '.join(map(str, args.batch))}: expected N, or min opt max")
     batch = tuple(args.batch * 3) if len(args.batch) == 1 else tuple(args.batch)
@@ -147,7 +147,9 @@ def deploy_options(args: argparse.Namespace, target: BackendName) -> DeployOptio
         threshold=args.threshold,
         precision=precision,
         int8_form=_INT8_FORMS.get(target, "signed"),
-        half_around=nvidia,
-        rewrites=FOR_NVIDIA if nvidia else FOR_CPU,
+        half_around=tensorrt,
+        # Without a compiler every node is a kernel, and most rewrites make more nodes.
+        rewrites=FOR_NVIDIA if tensorrt else FOR_CPU,
+        opset=OPSET_FOR_CUDA_PROVIDER if target == "onnxruntime-cuda" else OPSET,
         tta=args.tta,
     )

@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> None:
     from export.deploy import deploy_graph
     from export.floor import FLOORS
     from export.half_precision import check_activations
-    from export.onnx_graph import OPSET, export_onnx, save_onnx
+    from export.onnx_graph import export_onnx, save_onnx
     from export.parity import prove
     from export.parity_pairs import parity_pairs, scenes
     from export.runners import fp32_runner, graph_runner
@@ -57,7 +57,8 @@ def main(args: argparse.Namespace) -> None:
     with replacing(args.out) as temporary:
         save_onnx(model, temporary)
     cli.note(
-        f"{args.out}: {options.precision}, {options.height}x{options.width}, opset {OPSET}, "
+        f"{args.out}: {options.precision}, {options.height}x{options.width}, "
+        f"opset {options.opset}, "
         f"{len(model.graph.node)} nodes, {args.out.stat().st_size / 1e6:.1f} MB; checked, and on "
         f"ONNX Runtime {parity['label_agreement']:.4%} of its labels are PyTorch's "
         f"({parity['pairs']})"

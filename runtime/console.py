@@ -58,6 +58,7 @@ GROUPS = {
         "overhead": "benchmarks.overhead",
         "loading": "benchmarks.loading",
         "start-up": "benchmarks.start_up",
+        "gpu-record": "benchmarks.gpu_record.__main__",
         "training": "benchmarks.training",
         "leave-one-out": "benchmarks.leave_one_out",
         "training-memory": "benchmarks.training_memory",

@@ -52,7 +52,8 @@ What `build_engine` measured before the folder appeared. It is free of form for 
 | key | type | meaning |
 |---|---|---|
 | `status` | string | `ran`: the engine itself was executed and compared; \
-`compiled, not run`: an engine for a GPU, of which the ONNX graph was |
+`compiled, not run`, or of \
+`onnxruntime-cuda` `built, not run`: an engine for a GPU, of which the ONNX graph was |
 | `parity` | object | against PyTorch FP32: `what` was compared, on which `pairs`, \
 `label_agreement` (share of the `pixels`), `building_agreement` (the same of building pixels; null \
 where there are none), `class_f1` of each class that occurs, `content` (pixels of each class that \
