@@ -18,9 +18,9 @@ from torch import fx, nn
 
 from calibration.calibrate import observed
 from export.builders import tensorrt as builder
-from export.deploy import DeployOptions, deploy_graph
+from export.deploy import OPSET, DeployOptions, deploy_graph
 from export.half_precision import to_half
-from export.onnx_graph import OPSET, export_onnx
+from export.onnx_graph import export_onnx
 from runtime.errors import CalibrationError, ExportError
 from train.model import DualHRNet
 from train.quantisation.artefact import Artefact
