@@ -104,7 +104,11 @@ def prepare(requests: Sequence[EngineRequest], outs: Sequence[Path]) -> Material
         check_space(out, least_bytes(request))
     _check_split(first)
     options, proof = first.options, first.proof
-    found = windows(proof.data, proof.split, options.height, options.width) if proof.data else []
+    found = (
+        windows(proof.data, proof.split, options.height, options.width, proof.parity_pairs)
+        if proof.data
+        else []
+    )
     gated = [each for each in requests if each.options.precision != "fp32"]
     scenes, disasters = _scenes(gated[0]) if gated else ([], ())
     int8 = next((each for each in requests if each.options.precision == "int8"), None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 
 import cv2
@@ -68,23 +68,29 @@ class ParityPair:
         return _counts(self.maps[0])
 
 
-def windows(data: Path, split: str, height: int, width: int) -> list[Candidate]:
+def windows(data: Path, split: str, height: int, width: int, fewest: int = 1) -> list[Candidate]:
     """Of some tiles of `data`, those first whose labels hold most of what no other has shown; of
-    tiles without labels those first that have most texture, as towns have.
+    tiles without labels those first that have most texture, as towns have. At least `fewest`,
+    where there are as many.
 
     Raises:
         DataError: no tile of the split is that large, or one cannot be read.
     """
     tiles = find_tiles(data, split, labelled=False)
     tiles = [tile for tile in tiles if tile.labelled] or tiles
-    found = [each for tile in choose(tiles, TILES) for each in _cut(tile, split, height, width)]
+    found = [
+        each
+        for tile in choose(tiles, max(TILES, fewest))
+        for each in _cut(tile, split, height, width)
+    ]
     if not found:
         raise DataError(
             f"--data {data}: no tile of split {split} is {height}x{width} or larger; choose a "
             "smaller --size, or leave --data out to compare on synthetic scenes"
         )
     found.sort(key=lambda each: -_texture(each.pre))
-    return [found[index] for index in _covering([each.labelled for each in found])][:WINDOWS]
+    order = _covering([each.labelled for each in found])
+    return [found[index] for index in islice(order, max(WINDOWS, fewest))]
 
 
 def scenes(height: int, width: int) -> Iterator[Candidate]:

@@ -93,6 +93,7 @@ def test_windows_have_the_engines_size(synthetic: Path, tmp_path: Path) -> None:
     assert {each.pre.shape for each in found} == {(64, 96, 3)}
     with pytest.raises(DataError, match="no tile of split test is 64x128 or larger"):
         windows(synthetic, "test", 64, 128)  # tiles are 96x96
+    assert len(windows(synthetic, "train", 32, 32, 20)) == 20  # as many as are asked for
     bare = shutil.copytree(synthetic, tmp_path / "bare")
     shutil.rmtree(bare / "test" / "labels")
     assert len(windows(bare, "test", 64, 96)) == len(found)  # without labels, too
