@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import chain, islice, product
 from pathlib import Path
 
 import cv2
@@ -112,12 +112,11 @@ def parity_pairs(
         spare: what to go on with where these do not show every class.
     """
     mapped: list[ParityPair] = []
-    for candidates in (found, spare):
-        for each in candidates:
-            if len(mapped) >= fewest and _seen(mapped).min() >= ENOUGH:
-                break
-            maps = fp32(each.pre, each.post)
-            mapped.append(ParityPair(each.pre, each.post, each.origin, maps))
+    for each in chain(found, spare):
+        maps = fp32(each.pre, each.post)
+        mapped.append(ParityPair(each.pre, each.post, each.origin, maps))
+        if len(mapped) >= fewest and _seen(mapped).min() >= ENOUGH:
+            break
     kept: list[ParityPair] = []
     goal = np.minimum(_seen(mapped), ENOUGH)
     for index in _covering([each.predicted for each in mapped]):
