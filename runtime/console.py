@@ -64,6 +64,7 @@ GROUPS = {
         "training-memory": "benchmarks.training_memory",
         "training-update": "benchmarks.training_update",
         "calibration-cost": "benchmarks.calibration_cost",
+        "nncf-engine": "benchmarks.nncf_engine",
         "equalisation": "benchmarks.equalisation",
         "rewrites": "benchmarks.rewrites",
         "plausible": "benchmarks.plausible",
