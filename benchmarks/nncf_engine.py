@@ -1,6 +1,6 @@
 """Quantise an FP32 engine for OpenVINO by NNCF, as an engine folder to compare ours with.
 
-NNCF is OpenVINO's own quantiser. What it makes of the same graph and the same tiles can then be timed
+NNCF is OpenVINO's own quantiser. What it makes of the same graph and the same tiles can be timed
 and scored by every benchmark that takes engines. The folder is a peer's: nothing proves it.
 """
 
