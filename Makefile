@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 OUT ?= runs/demo
 DATA ?=
+GPU_VENV ?= .venv-gpu
+GPU_RECORD ?= artifacts/gpu.json
 FULL ?=
 MAP ?= runs/example-map
 EXAMPLE ?= artifacts/example
@@ -11,12 +13,13 @@ BENCH ?= artifacts/bench
 # The pins are for the newest Python that all of them have; older ones take what fits.
 PINS := $(shell $(PYTHON) -c 'import sys; print("--constraint constraints.txt" * (sys.version_info >= (3, 11)))')
 BIN := $(VENV)/bin
+GPU_BIN := $(GPU_VENV)/bin
 BASE := $(VENV)/.base
 INSTALLED := $(VENV)/.installed
 
-.PHONY: map demo test bench check docs example-engine install
+.PHONY: map demo test bench gpu check docs example-engine install
 
-# The base install alone: what a box in the field has.
+# The runtime and ONNX Runtime alone: what a box in the field has.
 map: $(BASE)
 	$(BIN)/python -m runtime.example --out $(MAP)
 
@@ -34,12 +37,18 @@ bench: install
 	$(BIN)/python -m train.synthesize --out $(BENCH)/data --tiles 24 --size 128
 	$(BIN)/python -m train --config train/configs/demo.yaml --data $(BENCH)/data \
 		--out $(BENCH)/run data.val_split=test data.crop=128 'schedule=[{epochs: 2, rate: 0.003}]'
-	$(BIN)/python -m export.build_engine --fp32 --target openvino --size 128 128 \
+	$(BIN)/python -m export.build_engine --fp32 --target openvino --size 128 128 --floor-pixels 0 \
 		--checkpoint $(BENCH)/run/best.pt --out $(BENCH)/engine
 	$(BIN)/python -m pytest benchmarks --quiet --engine $(BENCH)/engine \
 		--benchmark-json $(BENCH)/latency.json
 	$(BIN)/python -m benchmarks.track $(BENCH)/latency.json \
 		--history $(BENCH)/history.jsonl --plot $(BENCH)/trend.png
+
+# On a machine with an NVIDIA GPU: an environment of its own, its tests, its engines, their times,
+# and one record of it all. TensorRT's own libraries are fetched where they can be; the rest goes on
+# without them.
+gpu: $(GPU_VENV)/.installed
+	$(GPU_BIN)/python -m benchmarks.gpu_record --out $(GPU_RECORD)
 
 # Makes anew what `make map` maps, and the engine that does it: see runtime/example/README.md.
 example-engine: install
@@ -73,9 +82,19 @@ docs: install
 
 install: $(INSTALLED)
 
+$(GPU_VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import ctypes; ctypes.CDLL("libcuda.so.1")' 2> /dev/null || { \
+		echo "error: there is no NVIDIA driver (libcuda.so.1 cannot be loaded);" \
+		"make gpu measures a machine with a GPU" >&2; exit 1; }
+	$(PYTHON) -m venv $(GPU_VENV)
+	$(GPU_BIN)/python -m pip install $(PINS) --editable ".[gpu]"
+	$(GPU_BIN)/python -m pip install $(PINS) --editable ".[tensorrt]" || \
+		echo "tensorrt is left out: it did not install"
+	touch $@
+
 $(BASE): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install $(PINS) --editable .
+	$(BIN)/python -m pip install $(PINS) --editable ".[onnxruntime]"
 	touch $@
 
 $(INSTALLED): pyproject.toml constraints.txt

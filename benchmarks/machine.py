@@ -14,8 +14,8 @@ _CPU_INFO = Path("/proc/cpuinfo")
 _CPU_KEYS = ("model name", "Model", "Hardware")  # the latter two on ARM boards
 _GOVERNORS = "/sys/devices/system/cpu/cpu{}/cpufreq/scaling_governor"
 _LIBRARIES = (
-    "numpy", "opencv-python-headless", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx",
-    "cuda-python", "rasterio", "torch",
+    "numpy", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt",
+    "tensorrt-rtx", "cuda-python", "rasterio", "torch",
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from train.checkpoint import load_checkpoint
 from train.model import DualHRNet
 from train.model.inference_form import inference_form
 from train.quantisation.artefact import Artefact, preprocessing_of
+from train.quantisation.equalisation import equalised
 from train.quantisation.fake import Range
 from train.xbd import Tile, find_tiles
 
@@ -71,7 +72,8 @@ def observed(
     methods: Sequence[str],
     progress: Callable[[list[Tile]], Iterable[Tile]] = iter,
 ) -> list[Artefact]:
-    """The ranges by each of `methods`, after one pass over the tiles on the network's device.
+    """The ranges by each of `methods`, after one pass over the tiles on the network's device. They
+    are those of the equalised network.
 
     Raises:
         CalibrationError: a tensor's range is 0, NaN or infinite on these tiles.
@@ -80,7 +82,7 @@ def observed(
     histograms = [name for name in methods if issubclass(METHODS[name], HistogramObserver)]
     watching = (histograms or methods)[0]
     config = network.config
-    observers = observe(inference_form(network), config, progress(tiles), watching)
+    observers = observe(inference_form(equalised(network)), config, progress(tiles), watching)
     hashes = content_hashes(tiles)
     artefacts = []
     for method in methods:
@@ -91,6 +93,7 @@ def observed(
             tiles=hashes,
             method=method,
             ranges={name: Range(o.amax(), o.minimum >= 0) for name, o in views.items()},
+            equalised=True,
         )
         artefact.check_ranges()
         artefacts.append(artefact)

@@ -73,6 +73,11 @@ class Comparison:
             **{name: was - now for name, was, now in classes},
         }
 
+    @property
+    def not_measured(self) -> list[str]:
+        """The classes of which FP32 has nothing to lose."""
+        return [name for name, f1 in zip(_CLASSES, self.reference.class_f1, strict=True) if not f1]
+
     def broken(self, limits: Limits) -> list[str]:
         """What was lost beyond its limit, in words; empty where the gate holds."""
         return [
@@ -91,6 +96,7 @@ class Comparison:
             "reference": _figures(self.reference),
             "candidate": _figures(self.candidate),
             "losses": self.losses,
+            "not_measured": self.not_measured,
             "label_agreement": self.label_agreement,
             "confidence_shift": self.confidence_shift,
         }

@@ -6,28 +6,36 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import fx
 
 from calibration.gate import Comparison, Limits, Reference
 from calibration.rounding import network_units, rounded, runner
 from runtime.errors import CalibrationError
 from train.model.config import ModelConfig
-from train.quantisation.fake import Form, Range
+from train.quantisation.fake import Form, Range, check_scales
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is rounded: an `inference_form`, its ranges, and how its logits become labels."""
+    """What is rounded: an `inference_form`, its ranges, and how its logits become labels.
+
+    form: of the network that the ranges belong to (see `Artefact.form`).
+    scales: type that stores the scales.
+    """
 
     form: fx.GraphModule
     config: ModelConfig
     ranges: dict[str, Range]
     activations: Form
     threshold: float
+    scales: torch.dtype = torch.float32
 
     def compare(self, reference: Reference, high_precision: Iterable[str]) -> Comparison:
         """The rounded network against FP32, with some units left in floating point."""
-        core = rounded(self.form, self.ranges, self.activations, frozenset(high_precision))
+        spared = frozenset(high_precision)
+        core = rounded(self.form, self.ranges, self.activations, spared, self.scales)
+        check_scales(core)
         return reference.compare(runner(core, self.config, self.threshold))
 
     @property

@@ -32,9 +32,11 @@ def rounded(
     ranges: dict[str, Range],
     activations: Form,
     high_precision: Collection[str] = (),
+    scales: torch.dtype = torch.float32,
 ) -> fx.GraphModule:
     """A quantised copy of an `inference_form`; units of `high_precision` stay as they are."""
-    return quantise(copy.deepcopy(form), ranges, activations, high_precision)
+    copied = copy.deepcopy(form)
+    return quantise(copied, ranges, activations, high_precision, scales=scales)
 
 
 def runner(core: fx.GraphModule, config: ModelConfig, threshold: float) -> Runner:

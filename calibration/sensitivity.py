@@ -79,6 +79,8 @@ def main(args: argparse.Namespace) -> None:
 
     if args.size and any(side < STRIDE or side % STRIDE for side in args.size):
         raise ConfigError(f"--size {args.size[0]} {args.size[1]}: expected multiples of {STRIDE}")
+    import torch
+
     from calibration.gate import Reference
     from calibration.ranking import Subject, rank
     from calibration.scenes import check_buildings, cut_scenes
@@ -89,7 +91,6 @@ def main(args: argparse.Namespace) -> None:
     from train.evaluate import labelled_tiles
     from train.inference import predict_maps
     from train.model.decode import check_threshold
-    from train.model.inference_form import inference_form
     from train.progress import progress
     from train.quantisation.artefact import preprocessing_of, read_artefact
     from train.splits import choosing_split
@@ -114,9 +115,11 @@ def main(args: argparse.Namespace) -> None:
     reference = Reference(
         lambda pre, post: predict_maps(network, pre, post, args.threshold), scenes
     )
-    activations = "unsigned" if args.unsigned else "signed"
-    form = inference_form(network)
-    subject = Subject(form, config, artefact.ranges, activations, args.threshold)
+    activations, scales = (
+        ("unsigned", torch.float32) if args.unsigned else ("signed", torch.float16)
+    )
+    form = artefact.form(network)
+    subject = Subject(form, config, artefact.ranges, activations, args.threshold, scales)
     with progress("units", "unit") as bar:
         harms = rank(subject, reference, bar)
     if args.plot:

@@ -12,7 +12,6 @@ from export.request import EngineRequest
 from runtime import cli
 from runtime.errors import ExportError
 from train.inference import Runner
-from train.model.inference_form import inference_form
 from train.progress import progress
 from train.quantisation.artefact import Artefact
 
@@ -87,11 +86,12 @@ class Gate:
         source, options = request.source, request.options
         assert source.calibration is not None
         subject = Subject(
-            inference_form(source.network).to(request.proof.device),
+            source.calibration.form(source.network).to(request.proof.device),
             source.network.config,
             source.calibration.ranges,
             options.int8_form,
             options.threshold,
+            options.scales,
         )
         if not self._harms:
             with progress("sensitivity", "unit") as bar:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from export.card import write_card
 from export.engine import build_engine
 from export.material import Material, least_bytes, prepare
@@ -22,7 +24,6 @@ from export.plan.record import FILE_NAME as LAYERS
 from export.plan.record import Plan
 from export.plan.roofline import estimate, gpu_of
 from export.request import EngineRequest
-from export.verify import Pair
 from runtime import cli
 from runtime.engine import load_engine
 from runtime.errors import CalibrationError, ConfigError, ExportError
@@ -92,6 +93,7 @@ def build_best(
         for index, (name, request) in enumerate(requests.items()):
             cli.note(f"\ncandidate {name}")
             with _rejecting(name, rejected):
+                _check_measured(request, material)
                 built.append(_build(name, request, material, Path(scratch) / str(index)))
         if not built:
             raise ExportError(f"no candidate can be kept: {'; '.join(rejected)}")
@@ -122,16 +124,30 @@ def _rejecting(name: str, rejected: list[str]) -> Iterator[None]:
         cli.note(f"rejected: {rejected[-1]}")
 
 
+def _check_measured(request: EngineRequest, material: Material) -> None:
+    """A lower precision is not chosen for being fast alone.
+
+    Raises:
+        ExportError: nothing here measures what it loses.
+    """
+    precision = request.options.precision
+    if precision != "fp32" and not material.scenes:
+        raise ExportError(
+            f"not measured: no labelled tiles show what {precision} loses; pass --data with labels "
+            f"and no --gate-tiles 0, or build it by --{precision}"
+        )
+
+
 def _build(name: str, request: EngineRequest, material: Material, folder: Path) -> Built:
     manifest = build_engine(request, material, folder)
     if manifest.verification["status"] == RAN:
-        return Built(name, folder, manifest, request, _time(folder, material.pairs[0]), None)
+        return Built(name, folder, manifest, request, _time(folder, material.pairs[0].images), None)
     plan = Plan.read(folder / LAYERS)
     seconds = estimate(plan, gpu_of(plan)).seconds
     return Built(name, folder, manifest, request, seconds, plan.bytes)
 
 
-def _time(folder: Path, pair: Pair) -> float:
+def _time(folder: Path, pair: tuple[np.ndarray, np.ndarray]) -> float:
     """Median seconds of `Engine.predict`."""
     times: list[float] = []
     with load_engine(folder) as engine:

@@ -9,7 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.options import add_graph_options, add_precisions, deploy_options
+from export.options import (
+    add_floor,
+    add_graph_options,
+    add_precisions,
+    deploy_options,
+    given_floor,
+)
 from runtime import cli
 from runtime.errors import ConfigError
 from runtime.manifest import FILE_NAME, Manifest
@@ -40,8 +46,8 @@ def parser() -> argparse.ArgumentParser:
         "--target",
         default="auto",
         metavar="NAME",
-        help="where it will run: auto, tensorrt, tensorrt-rtx, openvino or onnxruntime "
-        "(default: auto)",
+        help="where it will run: auto, tensorrt, tensorrt-rtx, onnxruntime-cuda, openvino or "
+        "onnxruntime (default: auto)",
     )
     p.add_argument(
         "--compute-capability",
@@ -91,7 +97,11 @@ def _add_proof(group: Any) -> None:
         help="split to compare on (default: hold, or what there is besides train)",
     )
     group.add_argument(
-        "--parity-pairs", type=int, default=2, metavar="N", help="pairs to compare (default: 2)"
+        "--parity-pairs",
+        type=int,
+        default=2,
+        metavar="N",
+        help="pairs to compare maps on; more where a damage class would not be seen (default: 2)",
     )
     group.add_argument(
         "--gate-tiles",
@@ -121,6 +131,7 @@ def _add_proof(group: Any) -> None:
         metavar="NAME",
         help="modules or ONNX nodes that may be compiled in another precision (default: none)",
     )
+    add_floor(group)
     add_device(group)
 
 
@@ -223,6 +234,7 @@ def _proof(args: argparse.Namespace) -> Proof:
         args.parity_pairs,
         args.gate_tiles,
         Limits(args.gate_score, args.gate_f1),
+        given_floor(args),
         frozenset(args.allow_mixed),
         pick_device(args.device),
     )
@@ -237,6 +249,7 @@ def _check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if not 0 <= value <= 1:
             raise ConfigError(f"--{name.replace('_', '-')} {value}: expected between 0 and 1")
+    given_floor(args)
     if args.calibration is not None and args.method is not None:
         raise ConfigError(
             f"--method {args.method}: the ranges are those of --calibration {args.calibration}; "
@@ -277,11 +290,17 @@ def is_engine_folder(path: Path) -> bool:
 def report(verification: dict[str, Any]) -> list[str]:
     """The verification in words."""
     parity, gate = verification["parity"], verification["gate"]
+    built = parity["building_agreement"]
     lines = [
         f"{verification['status']}; {parity['what']} agrees with PyTorch FP32 on "
-        f"{parity['label_agreement']:.4%} of {parity['pixels']} labels ({parity['pairs']})"
+        f"{parity['label_agreement']:.4%} of {parity['pixels']} labels, and on "
+        f"{'no' if built is None else format(built, '.4%') + ' of the'} building pixels "
+        f"({parity['pairs']})"
     ]
-    lines += [f"  {name:<13} F1 {f1:.4f}" for name, f1 in parity["class_f1"].items()]
+    lines += [
+        f"  {name:<13} F1 {f1:.4f} on {parity['content'][name]} pixels"
+        for name, f1 in parity["class_f1"].items()
+    ]
     precision = verification["precision"]
     flops = precision["flops_by_precision"].items()
     shares = ", ".join(f"{name} {count / 1e9:.1f} GFLOP" for name, count in flops)
@@ -290,6 +309,8 @@ def report(verification: dict[str, Any]) -> list[str]:
         before, after = gate["reference"], gate["candidate"]
         lines.append(f"accuracy on {gate['scenes']} scenes, FP32 -> this engine:")
         lines += [f"  {name:<13} {before[name]:.4f} -> {after[name]:.4f}" for name in before]
+        if gate["not_measured"]:
+            lines.append(f"  not measured, as FP32's own is 0: {', '.join(gate['not_measured'])}")
     if verification["ranges"]:
         lines += _ranges_report(verification["ranges"])
     if verification["high_precision"]:

@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from runtime.files import write_bytes
-from runtime.manifest import RAN, Manifest
+from runtime.manifest import BUILT_NOT_RUN, RAN, Manifest
 from train import card_parts as parts
 from train.card_parts import NOT_MEASURED, NOT_RECORDED, Training
 from train.markdown import bullets, document, fenced, plain, table
 
 _EXTRAS = {
-    "onnxruntime": ".",
+    "onnxruntime": ".[onnxruntime]",
+    "onnxruntime-cuda": ".[onnxruntime-cuda]",
     "openvino": ".[openvino]",
     "tensorrt": ".[tensorrt]",
     "tensorrt-rtx": ".[tensorrt-rtx]",
 }
 """What pip installs for an engine to run."""
 
-_TAGS = {"onnxruntime": "onnx"}
+_TAGS = {"onnxruntime": "onnx", "onnxruntime-cuda": "onnx"}
 
 _FIGURES = {"score": parts.SCORE, "localization": parts.LOCALIZATION}
 """What those of the gate are called here; the others are the F1 of a class."""
@@ -93,6 +94,12 @@ def _has_run(manifest: Manifest) -> str:
     target = manifest.target
     if manifest.verification["status"] == RAN:
         return f"This engine ran on {plain(target.platform)} when it was built."
+    if manifest.verification["status"] == BUILT_NOT_RUN:
+        return (
+            f"This engine has not run on a GPU: it was written for {plain(target.backend)} "
+            f"{plain(target.version)} where none was. What is said of its labels is of its ONNX "
+            "graph on a processor."
+        )
     return (
         f"This engine has not run on a GPU: it was compiled by {plain(target.backend)} "
         f"{plain(target.version)} for compute capability {plain(target.compute_capability)}. "
@@ -146,8 +153,27 @@ def _agreement(verification: dict[str, Any]) -> str:
         f"Beside PyTorch in FP32, {parity['what']} gives the same damage class on "
         f"{parity['label_agreement']:.4%} of {parity['pixels']} pixels ({parity['pairs']})"
     )
-    rows = [(name, f"{f1:.4f}") for name, f1 in parity["class_f1"].items()]
-    return f"{plain(text)}:\n\n{table(['class', 'F1 against PyTorch'], rows)}"
+    rows = [
+        (name, f"{f1:.4f}", str(parity["content"][name])) for name, f1 in parity["class_f1"].items()
+    ]
+    head = ["class", "F1 against PyTorch", "pixels that PyTorch predicts"]
+    return f"{plain(text)}:\n\n{table(head, rows)}\n\n{_floor(parity)}"
+
+
+def _floor(parity: dict[str, Any]) -> str:
+    """What was measured of the engine's maps beside the limits that they had to hold."""
+    floor, built = parity["floor"], parity["building_agreement"]
+    held = {
+        "Building pixels with the same class": (
+            NOT_MEASURED if built is None else f"{built:.4%}, at least {floor['agreement']:.2%}"
+        ),
+        "F1 of every damage class": f"at least {floor['class_f1']:g}",
+        "Mean difference of the probabilities on building pixels": (
+            f"{parity['probability_difference']:.4f}, at most {floor['probability']:g}"
+        ),
+        "Pixels of every damage class": f"at least {floor['pixels']}",
+    }
+    return f"The floor that it holds:\n\n{bullets(held)}"
 
 
 def _accuracy(manifest: Manifest) -> str:
@@ -182,9 +208,10 @@ def _specification(manifest: Manifest) -> dict[str, object]:
 
 def _infrastructure(manifest: Manifest) -> dict[str, object]:
     target = manifest.target
+    none = "any NVIDIA GPU" if target.on_gpu else "none, it runs on the processor"
     return {
         "Software": f"{target.backend} {target.version}",
         "Platform": target.platform,
-        "GPU compute capability": target.compute_capability or "none, it runs on the processor",
+        "GPU compute capability": target.compute_capability or none,
         "Processor it was built on": NOT_RECORDED,
     }

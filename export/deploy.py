@@ -17,7 +17,14 @@ from train.model.decode import check_threshold, decode
 from train.model.hrnet import upsample
 from train.model.inference_form import inference_form
 from train.quantisation.artefact import Artefact
-from train.quantisation.fake import Form, quantise
+from train.quantisation.fake import Form, check_scales, quantise
+
+OPSET = 19
+"""The first with FP16 scales in Q/DQ; TensorRT 10.3 takes up to 20."""
+
+OPSET_FOR_CUDA_PROVIDER = 18
+"""ONNX Runtime's CUDA provider has no kernel for opset 19's Resize before 2026; the processor would
+compute it, with a copy each way."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,7 @@ class DeployOptions:
     """Test-time augmentation inside the graph."""
     high_precision: tuple[str, ...] = ()
     """With int8: HRNet units that stay in floating point (see `train.quantisation.units`)."""
+    opset: int = OPSET
 
     def __post_init__(self) -> None:
         for name, value in (("height", self.height), ("width", self.width)):
@@ -58,6 +66,11 @@ class DeployOptions:
     @property
     def half(self) -> bool:
         return self.precision == "fp16" or (self.precision == "int8" and self.half_around)
+
+    @property
+    def scales(self) -> torch.dtype:
+        """With int8: the type that stores its scales."""
+        return torch.float16 if self.half_around else torch.float32
 
 
 class DeployGraph(nn.Module):
@@ -97,11 +110,14 @@ def deploy_graph(
     network: DualHRNet, options: DeployOptions, calibration: Artefact | None = None
 ) -> DeployGraph:
     """The graph to export, as a PyTorch module that computes the same maps."""
-    core = inference_form(network)
     if options.precision == "int8":
         if calibration is None:
             raise CalibrationError("an INT8 graph needs a calibration artefact")
-        quantise(core, calibration.ranges, options.int8_form, options.high_precision)
+        core = calibration.form(network)
+        form, spared = options.int8_form, options.high_precision
+        quantise(core, calibration.ranges, form, spared, scales=options.scales)
+        check_scales(core)
     else:
+        core = inference_form(network)
         rewrite(core, options.rewrites, options.height, options.width)
     return DeployGraph(core, network, options).eval()

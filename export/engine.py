@@ -20,17 +20,19 @@ from export.builders import openvino as openvino_builder
 from export.builders import tensorrt as tensorrt_builder
 from export.card import write_card
 from export.deploy import deploy_graph
+from export.half_precision import check_activations
 from export.material import Material
-from export.onnx_graph import OPSET, export_onnx
+from export.onnx_graph import export_onnx
+from export.parity import prove
+from export.parity_pairs import described
 from export.precision import prove_precision
 from export.request import EngineRequest
+from export.runners import engine_runner, graph_runner
 from export.targets import Target
-from export.verify import engine_runner, graph_runner, prove
 from runtime import cli, manifest
-from runtime.backends.onnxruntime import load_onnxruntime
 from runtime.damage import CLASS_NAMES
-from runtime.engine import load_engine
-from runtime.errors import ToolkitError
+from runtime.engine import Engine, load_engine
+from runtime.errors import BackendError, ToolkitError
 from runtime.files import replacing_folder
 from runtime.host import platform_name
 from train.inference import Runner
@@ -50,8 +52,10 @@ def check_target(target: Target) -> None:
     if target.name == "openvino":
         openvino_builder.version()
         return
-    load_onnxruntime()
-    if target.nvidia:
+    onnxruntime_builder.library()
+    if target.name == "onnxruntime-cuda":
+        onnxruntime_builder.cuda_runs_here()
+    elif target.on_gpu:
         tensorrt_builder.library(target.name)
         if target.name == "tensorrt-rtx" and target.capability is not None:
             tensorrt_builder.check_capability(target.capability)
@@ -100,19 +104,19 @@ def _attempt(
     proved = prove_precision(folder, model, request)
     built = _manifest(request, model, version, manifest.payload_of(folder, names))
     built.write(folder)
-    cli.note(f"comparing with PyTorch on {material.pairs_from}")
-    if target.nvidia:
+    status = _status(target)
+    if status == manifest.RAN:
+        with _loaded(folder, target) as engine:
+            verified = _verified("the engine", engine_runner(engine), request, gate, material)
+    else:
         what = "its ONNX graph on ONNX Runtime"
         verified = _verified(what, graph_runner(model, options), request, gate, material)
-    else:
-        with load_engine(folder) as engine:
-            verified = _verified("the engine", engine_runner(engine), request, gate, material)
     parity, comparison = verified
     if gate and comparison and comparison.broken(request.proof.limits):
         return built, gate.rescue(request, comparison)
     verification = {
-        "status": manifest.COMPILED_NOT_RUN if target.nvidia else manifest.RAN,
-        "parity": {**parity, "pairs": material.pairs_from},
+        "status": status,
+        "parity": parity,
         "precision": proved,
         "ranges": ranges_record(request, gate),
         "high_precision": list(options.high_precision),
@@ -124,6 +128,23 @@ def _attempt(
     return complete, None
 
 
+def _status(target: Target) -> str:
+    """Whether an engine is itself executed and compared here."""
+    if target.name == "onnxruntime-cuda":
+        runs = onnxruntime_builder.cuda_runs_here()
+        return manifest.RAN if runs else manifest.BUILT_NOT_RUN
+    return manifest.RAN if target.compiled_for_here else manifest.COMPILED_NOT_RUN
+
+
+def _loaded(folder: Path, target: Target) -> Engine:
+    try:
+        return load_engine(folder)
+    except BackendError as error:
+        if target.name == "onnxruntime-cuda":
+            onnxruntime_builder.check_placement(folder, error)
+        raise
+
+
 def _gate(request: EngineRequest, material: Material, comparison: Comparison) -> dict[str, Any]:
     where = {"split": request.proof.split, "disasters": list(material.disasters)}
     return {**where, **comparison.as_dict()}
@@ -133,7 +154,11 @@ def _verified(
     what: str, run: Runner, request: EngineRequest, gate: Gate | None, material: Material
 ) -> tuple[dict[str, Any], Comparison | None]:
     """Parity with PyTorch, and the comparison of accuracy where there is a gate."""
-    parity = prove(what, run, request.source.network, material.pairs, request.options)
+    options = request.options
+    cli.note(f"comparing with PyTorch on {described(material.pairs)}")
+    if options.half:
+        check_activations(request.source.deployed, [each.images for each in material.pairs])
+    parity = prove(what, run, material.pairs, options, request.floor)
     return {"what": what, **parity}, gate.compare(request, run) if gate else None
 
 
@@ -142,6 +167,9 @@ def _compile(model: onnx.ModelProto, folder: Path, request: EngineRequest) -> tu
     name, calibration = request.target.name, request.source.calibration
     if name == "onnxruntime":
         names, version = onnxruntime_builder.build(model, folder), onnxruntime_builder.version()
+    elif name == "onnxruntime-cuda":
+        names = onnxruntime_builder.build_for_cuda(model, folder, request.options.batch[1])
+        version = onnxruntime_builder.version()
     elif name == "openvino":
         names, version = openvino_builder.build(model, folder), openvino_builder.version()
     else:
@@ -173,7 +201,7 @@ def _manifest(
             request.gsd_m or source.training.pixel_m,
             source.training.scale,
         ),
-        graph=manifest.Graph(hashlib.sha256(model.SerializeToString()).hexdigest(), OPSET),
+        graph=manifest.Graph(hashlib.sha256(model.SerializeToString()).hexdigest(), options.opset),
         input=manifest.Input(
             options.height, options.width, manifest.Batch(*options.batch), "RGB", options.threshold
         ),

@@ -31,7 +31,8 @@ borders between classes."""
 
 
 def to_half(core: fx.GraphModule) -> fx.GraphModule:
-    """`core.half()`, in place, but for modules of the kinds in `KEPT_FP32`.
+    """`core.half()`, in place, but for modules of the kinds in `KEPT_FP32`. The scales of a
+    quantised network are numbers of FP16 already (see `train.quantisation.scales`).
 
     Raises:
         ExportError: a weight is beyond FP16's range, and would become infinite.
@@ -43,11 +44,6 @@ def to_half(core: fx.GraphModule) -> fx.GraphModule:
     }
     core.half()
     for name, tensor in core.state_dict().items():
-        if name.endswith(".scale") and not tensor.all():
-            raise ExportError(
-                f"{name}: an INT8 range so small that FP16 makes its step 0; export with --fp32, "
-                "or calibrate on other tiles"
-            )
         if not tensor.isfinite().all() and not name.startswith(tuple(f"{path}." for path in kept)):
             raise ExportError(
                 f"{name.removeprefix(_TRACED)} has values beyond {LARGEST:g}, FP16's largest, once "

@@ -16,13 +16,13 @@ from calibration.calibrate import calibration_tiles, observed
 from calibration.gate import Reference
 from calibration.scenes import Scene, check_buildings, cut_scenes
 from calibration.tiles import choose
+from export.parity_pairs import Candidate, ParityPair, parity_pairs, windows
+from export.parity_pairs import scenes as synthetic
 from export.request import EngineRequest
-from export.tta import averaged
-from export.verify import Pair, parity_pairs
+from export.runners import fp32_runner
 from runtime import cli
 from runtime.errors import DataError
 from runtime.files import check_space, check_writable
-from train.inference import predict_maps
 from train.model import DualHRNet
 from train.progress import progress
 from train.quantisation.artefact import Artefact
@@ -40,8 +40,8 @@ class Material:
 
     request: EngineRequest
     """One of those that it is for; all have the network, the size and the threshold in common."""
-    pairs: list[Pair]
-    pairs_from: str
+    windows: list[Candidate]
+    """Of a data set, to choose pairs for parity from; none without one."""
     scenes: list[Scene]
     disasters: tuple[str, ...]
     """Of the scenes."""
@@ -54,15 +54,21 @@ class Material:
         return network if device.type == "cpu" else copy.deepcopy(network).to(device)
 
     @cached_property
+    def pairs(self) -> list[ParityPair]:
+        """To compare engines on, with FP32's maps of them."""
+        request, options = self.request, self.request.options
+        cli.note("choosing pairs to compare on, by what FP32 predicts")
+        fp32 = fp32_runner(request.source.network, options)
+        spare = synthetic(options.height, options.width)
+        return parity_pairs(fp32, self.windows, spare, request.proof.parity_pairs)
+
+    @cached_property
     def reference(self) -> Reference:
         """FP32's maps of the scenes."""
         options = self.request.options
-        network = averaged(self.network, options.tta)
         split = self.request.proof.split
         cli.note(f"accuracy of FP32 on {len(self.scenes)} labelled scenes of split {split}")
-        return Reference(
-            lambda pre, post: predict_maps(network, pre, post, options.threshold), self.scenes
-        )
+        return Reference(fp32_runner(self.network, options), self.scenes)
 
     @cached_property
     def artefacts(self) -> list[Artefact]:
@@ -97,12 +103,17 @@ def prepare(requests: Sequence[EngineRequest], outs: Sequence[Path]) -> Material
         check_writable(out)
         check_space(out, least_bytes(request))
     _check_split(first)
-    pairs, where = parity_pairs(first.options, first.proof)
+    options, proof = first.options, first.proof
+    found = (
+        windows(proof.data, proof.split, options.height, options.width, proof.parity_pairs)
+        if proof.data
+        else []
+    )
     gated = [each for each in requests if each.options.precision != "fp32"]
     scenes, disasters = _scenes(gated[0]) if gated else ([], ())
     int8 = next((each for each in requests if each.options.precision == "int8"), None)
     tiles = _tiles(int8) if int8 else []
-    return Material(int8 or first, pairs, where, scenes, disasters, tiles)
+    return Material(int8 or first, found, scenes, disasters, tiles)
 
 
 def least_bytes(request: EngineRequest) -> int:

@@ -17,9 +17,6 @@ from export.deploy import DeployGraph, DeployOptions
 from runtime.backends.contract import INPUTS, OUTPUTS
 from runtime.errors import ExportError
 
-OPSET = 19
-"""The first with FP16 scales in Q/DQ; TensorRT 10.3 takes up to 20."""
-
 IR_VERSION = 9
 """The first that holds opset 19; ONNX Runtime before 1.18 takes no later one."""
 
@@ -48,7 +45,7 @@ def _trace(graph: DeployGraph, options: DeployOptions) -> onnx.ModelProto:
             graph,
             (image, image.clone()),
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=options.opset,
             input_names=INPUTS,
             output_names=OUTPUTS,
             dynamic_shapes=dynamic,

@@ -74,13 +74,68 @@ def add_precisions(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusi
     return precision
 
 
+def add_floor(parser: argparse._ActionsContainer) -> None:
+    """Defaults of None: those of the precision."""
+    parser.add_argument(
+        "--floor-agreement",
+        type=float,
+        metavar="SHARE",
+        help="least share of building pixels with FP32's label (default: 0.999 for fp32, 0.99 for "
+        "fp16, 0.9 for int8)",
+    )
+    parser.add_argument(
+        "--floor-f1",
+        type=float,
+        metavar="F1",
+        help="least F1, against FP32, of every damage class that FP32 predicts (default: 0.999, "
+        "0.98, 0.8)",
+    )
+    parser.add_argument(
+        "--floor-probability",
+        type=float,
+        metavar="P",
+        help="largest mean difference of the probabilities on building pixels (default: 0.001, "
+        "0.01, 0.05)",
+    )
+    parser.add_argument(
+        "--floor-pixels",
+        type=int,
+        metavar="N",
+        help="pixels that FP32 must predict of every damage class, or nothing is measured "
+        "(default: 64)",
+    )
+
+
+def given_floor(args: argparse.Namespace) -> dict[str, float]:
+    """The limits that were given, by the names that `export.floor.Floor` has for them.
+
+    Raises:
+        ConfigError: one that is no share, or no number of pixels.
+    """
+    from runtime.errors import ConfigError
+
+    given = {}
+    for name in ("agreement", "class_f1", "probability", "pixels"):
+        option = "floor_" + name.removeprefix("class_")
+        value = getattr(args, option)
+        if value is None:
+            continue
+        flag = f"--{option.replace('_', '-')} {value}"
+        if name == "pixels" and value < 0:
+            raise ConfigError(f"{flag}: expected 0 or more")
+        if name != "pixels" and not 0 <= value <= 1:
+            raise ConfigError(f"{flag}: expected between 0 and 1")
+        given[name] = value
+    return given
+
+
 def deploy_options(args: argparse.Namespace, target: BackendName) -> DeployOptions:
     """What was asked for; INT8's form and the rewrites follow from where the graph will run."""
-    from export.deploy import DeployOptions
+    from export.deploy import OPSET, OPSET_FOR_CUDA_PROVIDER, DeployOptions
     from export.rewrites import FOR_CPU, FOR_NVIDIA
     from runtime.errors import ConfigError
 
-    nvidia = target.startswith("tensorrt")
+    tensorrt = target.startswith("tensorrt")
     if len(args.batch) not in (1, 3):
         raise ConfigError(f"--batch {' '.join(map(str, args.batch))}: expected N, or min opt max")
     batch = tuple(args.batch * 3) if len(args.batch) == 1 else tuple(args.batch)
@@ -92,7 +147,9 @@ def deploy_options(args: argparse.Namespace, target: BackendName) -> DeployOptio
         threshold=args.threshold,
         precision=precision,
         int8_form=_INT8_FORMS.get(target, "signed"),
-        half_around=nvidia,
-        rewrites=FOR_NVIDIA if nvidia else FOR_CPU,
+        half_around=tensorrt,
+        # Without a compiler every node is a kernel, and most rewrites make more nodes.
+        rewrites=FOR_NVIDIA if tensorrt else FOR_CPU,
+        opset=OPSET_FOR_CUDA_PROVIDER if target == "onnxruntime-cuda" else OPSET,
         tta=args.tta,
     )

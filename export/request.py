@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 
 from calibration.gate import Limits
 from export.deploy import DeployOptions
+from export.floor import FLOORS, Floor
 from export.source import Ranges, Source
 from export.targets import Target
 from train.quantisation.artefact import Artefact
@@ -20,6 +22,7 @@ class Proof:
 
     data, split: an xBD data set; without one parity is measured on synthetic scenes, and
         accuracy not at all.
+    parity_pairs: the fewest to compare maps on; more where a class needs them.
     """
 
     data: Path | None = None
@@ -28,6 +31,8 @@ class Proof:
     gate_tiles: int = 16
     """Labelled tiles that accuracy is measured on; 0 leaves the gate out."""
     limits: Limits = field(default_factory=Limits)
+    floor: Mapping[str, float] = field(default_factory=dict)
+    """Limits of the floor by name, in place of the precision's own."""
     allow_mixed: frozenset[str] = frozenset()
     """Convolutions that may be compiled in another precision: ONNX nodes or modules."""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -47,6 +52,11 @@ class EngineRequest:
 
     ranges: Ranges = field(default_factory=Ranges)
     """Where INT8's come from, if `source` has none."""
+
+    @property
+    def floor(self) -> Floor:
+        """What the engine's maps must hold against FP32's."""
+        return FLOORS[self.options.precision].with_given(**self.proof.floor)
 
     def with_ranges(self, artefact: Artefact) -> EngineRequest:
         """The same with these ranges, every unit rounded."""

@@ -33,6 +33,11 @@ class Source:
     training: Training
 
     @property
+    def deployed(self) -> DualHRNet:
+        """The network whose weights are in the graph. It computes what `network` does."""
+        return self.calibration.network(self.network) if self.calibration else self.network
+
+    @property
     def parameters(self) -> int:
         return sum(p.numel() for p in self.network.parameters())
 

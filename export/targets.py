@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from runtime.errors import ConfigError
 from runtime.host import compute_capability
 from runtime.manifest import BackendName, Precision
+from runtime.manifest_fields import ON_GPU
 
-NAMES: tuple[BackendName, ...] = ("tensorrt", "tensorrt-rtx", "openvino", "onnxruntime")
+NAMES: tuple[BackendName, ...] = (
+    "tensorrt",
+    "tensorrt-rtx",
+    "onnxruntime-cuda",
+    "openvino",
+    "onnxruntime",
+)
 """In the order `auto` prefers them."""
 
 DEFAULT_CAPABILITY = "8.6"
@@ -18,6 +25,7 @@ DEFAULT_CAPABILITY = "8.6"
 _PRECISIONS: dict[BackendName, tuple[Precision, ...]] = {
     "tensorrt": ("fp32", "fp16", "int8"),
     "tensorrt-rtx": ("fp32", "fp16", "int8"),
+    "onnxruntime-cuda": ("fp32", "fp16"),
     "openvino": ("fp32", "int8"),
     "onnxruntime": ("fp32", "int8"),
 }
@@ -32,8 +40,15 @@ class Target:
     why: str
 
     @property
-    def nvidia(self) -> bool:
-        return self.name.startswith("tensorrt")
+    def on_gpu(self) -> bool:
+        """Does the engine need an NVIDIA GPU?"""
+        return self.name in ON_GPU
+
+    @property
+    def compiled_for_here(self) -> bool:
+        """Is the engine for this machine: for a processor, or for the GPU that is here?"""
+        gpu = compute_capability() if self.on_gpu else None
+        return not self.on_gpu or (gpu is not None and gpu == self.capability)
 
 
 def choose(requested: str, precision: Precision, capability: str | None) -> Target:
@@ -67,14 +82,14 @@ def choose(requested: str, precision: Precision, capability: str | None) -> Targ
 
 def offers(requested: str, capability: str | None) -> list[tuple[Target, Precision]]:
     """Everything to compare for the best engine: of one target, or, with "auto", of the GPU's
-    target where one compiles for the GPU here (or a capability is named), else of both
-    processor targets.
+    target where one is for the GPU here (or a capability is named), else of both processor
+    targets.
 
     Raises: as `choose`.
     """
     if requested == "auto":
-        first = choose("auto", "fp16" if capability or _compiler_for_gpu() else "fp32", capability)
-        names = [first.name] if first.nvidia else ["openvino", "onnxruntime"]
+        first = choose("auto", "fp16" if capability or _one_for_the_gpu() else "fp32", capability)
+        names = [first.name] if first.on_gpu else ["openvino", "onnxruntime"]
         names = [name for name in names if _installed(name)]
     else:
         names = [requested]
@@ -85,15 +100,28 @@ def offers(requested: str, capability: str | None) -> list[tuple[Target, Precisi
     return found
 
 
-def _compiler_for_gpu() -> bool:
-    """Whether there is a GPU, and a target that compiles for it."""
+def _one_for_the_gpu() -> bool:
+    """Whether there is a GPU, and a target for it."""
     gpu = compute_capability()
-    nvidia = (name for name in NAMES if name.startswith("tensorrt"))
-    return gpu is not None and any(_unfit(name, "fp16", None, gpu) is None for name in nvidia)
+    names = (name for name in NAMES if name in ON_GPU)
+    return gpu is not None and any(_unfit(name, "fp16", None, gpu) is None for name in names)
 
 
 def _installed(name: BackendName) -> bool:
+    if name == "onnxruntime-cuda":
+        return importlib.util.find_spec("onnxruntime") is not None and has_cuda_provider()
     return importlib.util.find_spec(name.replace("-", "_")) is not None
+
+
+def has_cuda_provider() -> bool:
+    """Was the onnxruntime that is installed built for GPUs?"""
+    from runtime.backends.onnxruntime import load_onnxruntime
+    from runtime.backends.onnxruntime_cuda import has_provider
+
+    try:
+        return has_provider(load_onnxruntime())
+    except ImportError:  # it is there, and broken
+        return False
 
 
 def _unfit(
@@ -102,10 +130,12 @@ def _unfit(
     """Why `auto` passes a target over, or None."""
     if precision not in _PRECISIONS[name]:
         return f"no {precision}"
-    if name == "tensorrt" and gpu is None:
+    if name in ("tensorrt", "onnxruntime-cuda") and gpu is None:
         return "no GPU"
     if name == "tensorrt" and capability not in (None, gpu):
         return f"compiles for the GPU here ({gpu}) alone"
+    if not name.startswith("tensorrt") and capability is not None:
+        return "has no compute capability"
     if not _installed(name):
         return "not installed"
     cpu_can = precision in _PRECISIONS["openvino"]
@@ -116,15 +146,14 @@ def _unfit(
 
         if gpu not in capabilities():
             return f"does not compile for compute capability {gpu}"
-    if not name.startswith("tensorrt") and capability is not None:
-        return "has no compute capability"
     return None
 
 
 def _capability(name: BackendName, asked: str | None, gpu: str | None) -> str | None:
     if not name.startswith("tensorrt"):
         if asked is not None:
-            raise ConfigError(f"--compute-capability {asked}: target {name} runs on the CPU")
+            where = "any NVIDIA GPU" if name in ON_GPU else "the CPU"
+            raise ConfigError(f"--compute-capability {asked}: target {name} runs on {where}")
         return None
     if asked is not None:
         return asked
@@ -144,6 +173,11 @@ def _refuse_absent_precision(name: BackendName, precision: Precision) -> None:
     if precision in _PRECISIONS[name]:
         return
     offered = " or ".join(f"--{p}" for p in _PRECISIONS[name])
+    if name == "onnxruntime-cuda":
+        raise ConfigError(
+            f"--{precision}: the CUDA provider of ONNX Runtime has no INT8 convolution, it would "
+            f"compute in floating point and convert between; use {offered}, or --target tensorrt"
+        )
     raise ConfigError(
         f"--{precision}: {name} computes in FP32 on CPUs, an FP16 engine would be no faster; "
         f"use {offered}, or --target tensorrt-rtx"

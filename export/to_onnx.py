@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from export.options import add_graph_options, add_precisions, deploy_options
+from export.options import (
+    add_floor,
+    add_graph_options,
+    add_precisions,
+    deploy_options,
+    given_floor,
+)
 from runtime import cli
 
 
@@ -14,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", required=True, type=Path, metavar="FILE", help="ONNX file to write")
     add_graph_options(p)
     add_precisions(p)
+    add_floor(p.add_argument_group("proof, on synthetic scenes"))
     p.add_argument(
         "--for-cpu",
         action="store_true",
@@ -24,27 +31,37 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     options = deploy_options(args, "onnxruntime" if args.for_cpu else "tensorrt")
+    given = given_floor(args)
 
     from export.deploy import deploy_graph
-    from export.onnx_graph import OPSET, export_onnx, save_onnx
-    from export.request import Proof
+    from export.floor import FLOORS
+    from export.half_precision import check_activations
+    from export.onnx_graph import export_onnx, save_onnx
+    from export.parity import prove
+    from export.parity_pairs import parity_pairs, scenes
+    from export.runners import fp32_runner, graph_runner
     from export.source import Ranges, load_source, with_ranges
-    from export.verify import graph_runner, parity_pairs, prove
     from runtime.files import check_writable, replacing
 
     check_writable(args.out)
+    floor = FLOORS[options.precision].with_given(**given)
     ranges = Ranges(args.calibration)
     source = with_ranges(load_source(args.checkpoint), options.precision, ranges)
     cli.note(f"exporting {source.checkpoint} ({source.parameters / 1e6:.1f} M parameters)")
     model = export_onnx(deploy_graph(source.network, options, source.calibration), options)
-    pairs, description = parity_pairs(options, Proof(parity_pairs=1))
-    parity = prove("the graph", graph_runner(model, options), source.network, pairs, options)
+    fp32 = fp32_runner(source.network, options)
+    pairs = parity_pairs(fp32, [], scenes(options.height, options.width), 1)
+    if options.half:
+        check_activations(source.deployed, [each.images for each in pairs])
+    parity = prove("the graph", graph_runner(model, options), pairs, options, floor)
     with replacing(args.out) as temporary:
         save_onnx(model, temporary)
     cli.note(
-        f"{args.out}: {options.precision}, {options.height}x{options.width}, opset {OPSET}, "
+        f"{args.out}: {options.precision}, {options.height}x{options.width}, "
+        f"opset {options.opset}, "
         f"{len(model.graph.node)} nodes, {args.out.stat().st_size / 1e6:.1f} MB; checked, and on "
-        f"ONNX Runtime {parity['label_agreement']:.4%} of its labels are PyTorch's ({description})"
+        f"ONNX Runtime {parity['label_agreement']:.4%} of its labels are PyTorch's "
+        f"({parity['pairs']})"
     )
 
 

@@ -31,7 +31,8 @@ _EXTRA_OF_PACKAGE = {
 """What the commands of each package need beyond the base install."""
 
 _EXTRA_OF_LIBRARY = {
-    **dict.fromkeys(("numpy", "cv2", "onnxruntime"), None),
+    **dict.fromkeys(("numpy", "cv2"), None),
+    "onnxruntime": "onnxruntime",
     **dict.fromkeys(("rasterio", "pyogrio"), "raster"),
     **dict.fromkeys(("ray", "pyarrow", "pandas"), "ray"),
     "openvino": "openvino",

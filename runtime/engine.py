@@ -276,10 +276,11 @@ def check_device(manifest: Manifest, folder: Path, device: int) -> None:
     """ConfigError where the engine does not run on GPUs, or a number cannot be one's."""
     if device < 0:
         raise ConfigError(f"--device is {device}; expected the number of a GPU, 0 or more")
-    if not manifest.target.backend.startswith("tensorrt"):
+    if not manifest.target.on_gpu:
         raise ConfigError(
             f"{folder}: an {manifest.target.backend} engine runs on the processor, and --device "
-            f"{device} asks for a GPU; leave it out, or build the engine with --target tensorrt"
+            f"{device} asks for a GPU; leave it out, or build the engine with --target tensorrt or "
+            "onnxruntime-cuda"
         )
 
 

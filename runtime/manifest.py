@@ -42,7 +42,9 @@ DEFAULT_THRESHOLD = 0.5
 
 RAN = "ran"
 COMPILED_NOT_RUN = "compiled, not run"
-"""`verification["status"]`: was the engine itself executed and compared, or only built?"""
+BUILT_NOT_RUN = "built, not run"
+"""`verification["status"]`: was the engine itself executed and compared, or only compiled by a
+compiler for GPUs, or only written for a library that compiles nothing?"""
 
 
 @dataclass(frozen=True)

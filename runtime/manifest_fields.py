@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 Precision = Literal["fp32", "fp16", "int8"]
-BackendName = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
+BackendName = Literal["onnxruntime", "onnxruntime-cuda", "openvino", "tensorrt", "tensorrt-rtx"]
+
+ON_GPU: frozenset[BackendName] = frozenset({"onnxruntime-cuda", "tensorrt", "tensorrt-rtx"})
+"""Those that compute on an NVIDIA GPU; the others do on the processor."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,12 @@ class Target:
     version: str
     """Of that library, when the engine was built."""
     compute_capability: str | None
-    """Of the GPU that it was compiled for, such as `8.6`; null: it runs on the processor."""
+    """Of the GPU that it was compiled for, such as `8.6`; null: it is compiled for none, and runs
+    on the processor, or with `onnxruntime-cuda` on any NVIDIA GPU."""
     platform: str
     """Operating system and processor, such as `linux-x86_64`."""
+
+    @property
+    def on_gpu(self) -> bool:
+        """Does it need an NVIDIA GPU?"""
+        return self.backend in ON_GPU

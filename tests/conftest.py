@@ -109,6 +109,13 @@ def plausible() -> Callable[..., DualHRNet]:
 
 
 @pytest.fixture(scope="session")
+def floorless() -> tuple[object, ...]:
+    """For engines of random weights in lower precision: their labels lie close to ties, so that
+    rounding decides more of them than of a trained network's."""
+    return ("--floor-agreement", 0, "--floor-f1", 0, "--floor-probability", 1)
+
+
+@pytest.fixture(scope="session")
 def small_checkpoint(tmp_path_factory: pytest.TempPathFactory, plausible: Callable) -> Path:
     path = tmp_path_factory.mktemp("small") / "best.pt"
     save_checkpoint(path, Checkpoint(model=SMALL, model_state=plausible().state_dict()))

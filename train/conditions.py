@@ -61,8 +61,9 @@ class SensorLevel(Section):
         "equally strong (noise apart)",
     )
     gain: Annotated[Range, _inside(0.1, 10)] | None = Field(
-        None, description="factor of all values: exposure, or the height of the sun; drawn evenly "
-        "in its logarithm"
+        None,
+        description="factor of all values: exposure, or the height of the sun; drawn evenly "
+        "in its logarithm",
     )
     contrast: Annotated[Range, _inside(0, 4)] | None = Field(
         None, description="factor of the distance to the image's mean grey"

@@ -181,6 +181,7 @@ def build_learner(config: TrainConfig, world: World, before: Checkpoint | None) 
             _same_network(config.init, config.model)
             preprocessing = preprocessing_of(config.model.mean, config.model.std)
             calibration.check_belongs(sha256(config.init), preprocessing)
+            network.load_state_dict(calibration.network(network).state_dict())
     began = before.resume["precision"] if before and before.resume else None
     return Learner(network, config, world, teacher, calibration, began, started_from)
 

@@ -173,7 +173,7 @@ def figures(
 
     `wrong`: FP32, and yet other damage labels than an FP32 engine may have.
     """
-    from export.verify import MIN_FP32_AGREEMENT
+    from export.parity import MIN_FP32_AGREEMENT
 
     medians = {peer.key: statistics.median(seconds[peer.key]) for peer in peers}
     eager = {peer.scope: medians[peer.key] for peer in peers if peer.name == EAGER}

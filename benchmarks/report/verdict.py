@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from benchmarks.latency.figures import ENGINE
 from benchmarks.report.figures import EngineFigures, comparable, reference_of
 from calibration.gate import Limits
+from runtime.manifest import BUILT_NOT_RUN
 
 NOTABLE_SPEED = 1.05
 """A ratio of medians below this is no gain: two runs of one engine differ by as much."""
@@ -111,4 +112,5 @@ def _unrun(engine: EngineFigures) -> str:
         if agreement is not None
         else ""
     )
-    return f"Compiled{where} and not run: its speed and its score are unknown.{graph}"
+    made = "Built" if engine.manifest.verification.get("status") == BUILT_NOT_RUN else "Compiled"
+    return f"{made}{where} and not run: its speed and its score are unknown.{graph}"

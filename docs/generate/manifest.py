@@ -52,10 +52,14 @@ What `build_engine` measured before the folder appeared. It is free of form for 
 | key | type | meaning |
 |---|---|---|
 | `status` | string | `ran`: the engine itself was executed and compared; \
-`compiled, not run`: an engine for a GPU, of which the ONNX graph was |
+`compiled, not run`, or of \
+`onnxruntime-cuda` `built, not run`: an engine for a GPU, of which the ONNX graph was |
 | `parity` | object | against PyTorch FP32: `what` was compared, on which `pairs`, \
-`label_agreement` (share of the pixels), `pixels`, `class_f1` of each class that occurs, and \
-`max_building_difference` and `max_confidence_difference` (0 to 255) |
+`label_agreement` (share of the `pixels`), `building_agreement` (the same of building pixels; null \
+where there are none), `class_f1` of each class that occurs, `content` (pixels of each class that \
+PyTorch predicts), `probability_difference` (mean on building pixels, 0 to 1), \
+`max_building_difference` and `max_confidence_difference` (0 to 255), and `floor`: the limits \
+`agreement`, `class_f1`, `probability` and `pixels` that it had to hold |
 | `precision` | object | of the compiled layers: number of `convolutions`, `flops_by_precision`, \
 and the `mixed` ones that `--allow-mixed` or the gate permitted |
 | `ranges` | object or null | INT8: `method`, whose ranges were taken, and \
@@ -63,7 +67,8 @@ and the `mixed` ones that `--allow-mixed` or the gate permitted |
 null for other precisions |
 | `high_precision` | array of string | units of the network that INT8 left in floating point |
 | `gate` | object or null | accuracy against FP32 on labelled scenes: \
-`scenes`, and the figures of `reference` (FP32) and `candidate` (this engine); \
+`scenes`, the figures of `reference` (FP32) and `candidate` (this engine), and the classes that \
+are `not_measured`, as FP32's own F1 is 0; \
 null: not measured, for FP32 or without labels |
 | `chosen` | string | of `--best` only: the candidate that won, and its time |
 | `rejected` | array of string | of `--best` only: why each of the others lost |

@@ -6,6 +6,7 @@ import json
 import re
 import tempfile
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,35 @@ def profile(model: Path, origins: Origins, runs: int = 3) -> Plan:
     return origins.annotate(plan)
 
 
-def _events(model: Path, folder: Path, runs: int) -> dict[str, list[dict[str, Any]]]:
-    """Per operation, in the order of execution, its events of every measured run."""
+def placements(model: Path, providers: Sequence[Any]) -> list[tuple[str, str]]:
+    """Of every operation that is executed for black images, in order, its name with its kind, and
+    the provider that executes it.
+
+    providers: as InferenceSession takes them, the preferred first.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        events = _events(model, Path(folder), 0, providers)
+    found = (occurrences[0] for occurrences in events.values())
+    return [
+        (
+            f"{event['name'].removesuffix('_kernel_time')} ({event['args']['op_name']})",
+            event["args"]["provider"],
+        )
+        for event in found
+    ]
+
+
+def _events(
+    model: Path, folder: Path, runs: int, providers: Sequence[Any] = ("CPUExecutionProvider",)
+) -> dict[str, list[dict[str, Any]]]:
+    """Per operation, in the order of execution, its events of every measured run; with no such
+    run, of the one before them."""
     options = settings()
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / "profile")
     try:
         session = load_onnxruntime().InferenceSession(
-            str(model), options, providers=["CPUExecutionProvider"]
+            str(model), options, providers=list(providers)
         )
         images = {
             port.name: np.zeros([d if isinstance(d, int) else 1 for d in port.shape], np.uint8)
@@ -64,7 +86,7 @@ def _events(model: Path, folder: Path, runs: int) -> dict[str, list[dict[str, An
     for event in profiled:
         if event["cat"] == "Node" and "op_name" in event["args"]:
             events[event["args"]["node_index"]].append(event)
-    return {index: found[1:] for index, found in events.items()}
+    return {index: found[1:] if runs else found for index, found in events.items()}
 
 
 def _kernel(occurrences: list[dict[str, Any]], origins: Origins, claimed: set[str]) -> Kernel:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LOADED: dict[BackendName, tuple[str, ...]] = {
     "onnxruntime": ("model.onnx",),
+    "onnxruntime-cuda": ("model.onnx",),
     "openvino": ("model.xml", "model.bin"),
     "tensorrt": ("engine.plan",),
     "tensorrt-rtx": ("engine.plan",),
@@ -82,6 +83,10 @@ def open_backend(
         from runtime.backends.onnxruntime import OnnxRuntimeBackend
 
         return OnnxRuntimeBackend(manifest, folder, threads)
+    if name == "onnxruntime-cuda":
+        from runtime.backends.onnxruntime_cuda import OnnxRuntimeCudaBackend
+
+        return OnnxRuntimeCudaBackend(manifest, folder, device)
     if name == "openvino":
         from runtime.backends.openvino import OpenVinoBackend
 

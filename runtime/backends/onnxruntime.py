@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime import host
+from runtime.backends import onnxruntime_wheels
 from runtime.backends.contract import INPUTS, OUTPUTS, check_finite, check_tensors
 from runtime.backends.onnx_tensors import tensors
 from runtime.errors import AlteredPayloadError, BackendError, EngineError, reason
@@ -28,6 +29,9 @@ def load_onnxruntime() -> Any:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
+    if not hasattr(onnxruntime, "InferenceSession"):
+        raise ImportError("the package onnxruntime is incomplete, as where a second wheel of it was"
+                          f" uninstalled; {onnxruntime_wheels.MEND_CPU}")  # fmt: skip
     return onnxruntime
 
 
@@ -62,7 +66,7 @@ class OnnxRuntimeBackend:
         path = manifest.payload_path(folder, "model.onnx")
         content = manifest.read_payload(folder, path.name)
         try:
-            _check_graph(content, manifest, path)
+            check_graph(content, manifest, path)
             self._session: Any = onnxruntime.InferenceSession(
                 content, settings(threads), providers=["CPUExecutionProvider"]
             )
@@ -76,8 +80,8 @@ class OnnxRuntimeBackend:
                 f"rebuild with {manifest.rebuild_command(folder)}"
             ) from error
         check_tensors(
-            _described(self._session.get_inputs()),
-            _described(self._session.get_outputs()),
+            described(self._session.get_inputs()),
+            described(self._session.get_outputs()),
             manifest,
             path,
         )
@@ -99,7 +103,7 @@ class OnnxRuntimeBackend:
         self._session = None
 
 
-def _check_graph(content: bytes, manifest: Manifest, path: Path) -> None:
+def check_graph(content: bytes, manifest: Manifest, path: Path) -> None:
     """AlteredPayloadError for a graph that would load a file of which the manifest knows nothing.
 
     Raises EngineError for weights that are no numbers, ValueError for what is no ONNX model.
@@ -115,7 +119,7 @@ def _check_graph(content: bytes, manifest: Manifest, path: Path) -> None:
     check_finite(((each.name, each.floats) for each in found), manifest, path)
 
 
-def _described(nodes: Any) -> dict[str, tuple[str, tuple[int | None, ...]]]:
+def described(nodes: Any) -> dict[str, tuple[str, tuple[int | None, ...]]]:
     return {
         node.name: (
             node.type.removeprefix("tensor(").removesuffix(")"),

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.backends.contract import INPUTS, OUTPUTS
-from runtime.backends.tensorrt_plan import Plan, fitting_gpus, library
+from runtime.backends.gpus import fitting_gpus
+from runtime.backends.tensorrt_plan import Plan, library
 from runtime.cuda import Device, Graph, Stream, open_device
 from runtime.errors import BackendError, EngineError, reason
 from runtime.manifest import Input, Manifest

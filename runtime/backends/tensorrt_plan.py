@@ -9,55 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runtime import cache, host
+from runtime import cache
 from runtime.backends.contract import INPUTS, Found, check_tensors
 from runtime.backends.tensorrt_log import process_logger
-from runtime.cuda import driver
-from runtime.errors import BackendError, ConfigError, TargetMismatchError, reason
+from runtime.errors import BackendError, TargetMismatchError, reason
 from runtime.manifest import Manifest
 
 _MODULES = {
     "tensorrt": ("tensorrt", "tensorrt_lean", "tensorrt_dispatch"),
     "tensorrt-rtx": ("tensorrt_rtx",),
 }
-
-
-def fitting_gpus(manifest: Manifest, folder: Path, number: int | None = None) -> list[int]:
-    """The numbers of the GPUs here that the plan was built for, at least one; `number` alone.
-
-    TargetMismatchError for another platform or other GPUs, BackendError where there is no GPU,
-    ConfigError where there is none of that number.
-    """
-    target = manifest.target
-    rebuild = f"rebuild on this machine with {manifest.rebuild_command(folder)}"
-    here = host.platform_name()
-    if target.platform != here:
-        raise TargetMismatchError(
-            f"{folder}: a {target.backend} engine built for {target.platform}, "
-            f"this machine is {here}; {rebuild}"
-        )
-    there = driver.gpus()
-    if not there:
-        raise BackendError(
-            f"{folder}: a {target.backend} engine runs on an NVIDIA GPU, and {driver.absence()}; "
-            "install the driver, or build with --target onnxruntime or --target openvino"
-        )
-    listed = "this process sees GPU " + ", GPU ".join(str(each) for each in there)
-    tried = [each for each in there if number in (None, each.number)]
-    if not tried:
-        raise ConfigError(f"{folder}: there is no GPU {number} for it; {listed}")
-    fitting = [
-        each.number
-        for each in tried
-        if target.compute_capability in (None, each.compute_capability)
-    ]
-    if not fitting:
-        asked = "" if number is None else f"; GPU {number} was asked for"
-        raise TargetMismatchError(
-            f"{folder}: a {target.backend} engine built for compute capability "
-            f"{target.compute_capability}, {listed}{asked}; {rebuild}"
-        )
-    return fitting
 
 
 def library(manifest: Manifest, folder: Path) -> Any:

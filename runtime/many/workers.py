@@ -195,9 +195,9 @@ def _rows(pairs: Sequence[Pair], job: Job) -> Iterator[dict[str, Any]]:
 def _gpus_here(job: Job) -> list[int]:
     """Numbers of the GPUs that the engine was built for; none for a processor's engine."""
     manifest = Manifest.read(job.engine)
-    if not manifest.target.backend.startswith("tensorrt"):
+    if not manifest.target.on_gpu:
         return []
-    from runtime.backends.tensorrt_plan import fitting_gpus
+    from runtime.backends.gpus import fitting_gpus
 
     return fitting_gpus(manifest, job.engine, job.device)
 
@@ -219,16 +219,17 @@ def _only_visible(gpus: Sequence[int]) -> Iterator[None]:
 
 
 def _gpus(job: Job) -> float | None:
-    """GPUs of one worker: a TensorRT engine's workers share those there are."""
+    """GPUs of one worker: the workers of an engine for GPUs share those there are."""
     import ray
 
-    if not Manifest.read(job.engine).target.backend.startswith("tensorrt"):
+    target = Manifest.read(job.engine).target
+    if not target.on_gpu:
         return None
     resources: Any = ray.cluster_resources  # untyped
     there: float = resources().get("GPU", 0)
     if there < 1:
         raise ConfigError(
-            f"{job.engine} is a TensorRT engine and Ray sees no GPU; run it on a machine with one, "
+            f"{job.engine} is a {target.backend} engine and Ray sees no GPU; run it with one, "
             "or build the engine for this processor: python -m export.build_engine --target auto"
         )
     return 1 / math.ceil(job.workers / there)

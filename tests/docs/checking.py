@@ -177,6 +177,8 @@ def _pytest_options() -> frozenset[str]:
 
 
 def _pip(words: list[str]) -> None:
+    if words[:2] == ["uninstall", "-y"] and not any(w.startswith("-") for w in words[2:]):
+        return
     if words[:1] not in (["install"], ["download"], ["wheel"]):
         raise Wrong(f"pip {shlex.join(words)}: not understood")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

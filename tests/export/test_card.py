@@ -25,7 +25,7 @@ def front_matter(text: str) -> dict:
 
 @pytest.fixture(scope="module")
 def gated(
-    small_checkpoint: Path, synthetic: Path, command: Callable, tmp_path_factory
+    small_checkpoint: Path, synthetic: Path, command: Callable, tmp_path_factory, floorless
 ) -> tuple[Path, Manifest, str]:
     """An INT8 engine whose accuracy was measured: its folder, manifest and card."""
     pytest.importorskip("openvino")
@@ -33,7 +33,7 @@ def gated(
     result = command(
         "export.build_engine", "--checkpoint", small_checkpoint, *SIZE, "--int8",
         "--target", "openvino", "--data", synthetic, "--calibration-tiles", 4, "--gate-tiles", 1,
-        "--gate-score", 1, "--gate-f1", 1, "--gsd", 0.3, 0.8, "--out", out,
+        "--gate-score", 1, "--gate-f1", 1, "--gsd", 0.3, 0.8, *floorless, "--out", out,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     return out, Manifest.read(out), (out / "README.md").read_text()

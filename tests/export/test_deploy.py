@@ -13,8 +13,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from calibration.observe import observe
-from export.deploy import DeployGraph, DeployOptions, deploy_graph
-from export.onnx_graph import OPSET, export_onnx
+from export.deploy import OPSET, DeployGraph, DeployOptions, deploy_graph
+from export.onnx_graph import export_onnx
 from export.rewrites import FOR_NVIDIA
 from runtime.errors import ConfigError
 from train.checkpoint import load_checkpoint

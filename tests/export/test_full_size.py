@@ -79,19 +79,24 @@ def test_openvino_fp32(checkpoint: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("capability", ["7.5", "8.6", "8.9", "12.0"])
-def test_tensorrt_rtx_fp16(checkpoint: Path, tmp_path: Path, capability: str) -> None:
+def test_tensorrt_rtx_fp16(
+    checkpoint: Path, tmp_path: Path, floorless: tuple, capability: str
+) -> None:
     pytest.importorskip("tensorrt_rtx")
     _run(
         f"{checkpoint.stem} tensorrt-rtx fp16 for {capability}", "export.build_engine",
         "--checkpoint", checkpoint, "--fp16", "--target", "tensorrt-rtx",
-        "--compute-capability", capability, "--parity-pairs", 1, "--out", tmp_path / "engine",
+        "--compute-capability", capability, "--parity-pairs", 1, *floorless,
+        "--out", tmp_path / "engine",
     )  # fmt: skip
     manifest = Manifest.read(tmp_path / "engine")
     print(f"{checkpoint.stem} label agreement {manifest.verification['parity']['label_agreement']}")
     assert manifest.target.compute_capability == capability
 
 
-def test_int8_is_accepted_by_tensorrt_rtx(checkpoint: Path, scenes: Path, tmp_path: Path) -> None:
+def test_int8_is_accepted_by_tensorrt_rtx(
+    checkpoint: Path, scenes: Path, tmp_path: Path, floorless: tuple
+) -> None:
     pytest.importorskip("tensorrt_rtx")
     ranges = tmp_path / "calibration.json"
     _run(
@@ -101,7 +106,7 @@ def test_int8_is_accepted_by_tensorrt_rtx(checkpoint: Path, scenes: Path, tmp_pa
     _run(
         f"{checkpoint.stem} tensorrt-rtx int8 for 8.6", "export.build_engine",
         "--checkpoint", checkpoint, "--int8", "--calibration", ranges,
-        "--target", "tensorrt-rtx", "--compute-capability", "8.6", "--parity-pairs", 1,
+        "--target", "tensorrt-rtx", "--compute-capability", "8.6", "--parity-pairs", 1, *floorless,
         "--out", tmp_path / "engine",
     )  # fmt: skip
     assert Manifest.read(tmp_path / "engine").precision == "int8"

@@ -156,12 +156,13 @@ def test_a_disk_without_room_is_said() -> None:
 
 
 def test_without_labels_one_method_is_observed_and_the_user_told(
-    run, data, tmp_path, capsys
+    run, data, tmp_path, capsys, floorless
 ) -> None:
     """There is nothing to choose by."""
     pytest.importorskip("openvino")
     shutil.rmtree(data / "test" / "labels")
-    run("--int8", "--target", "openvino", "--data", data, "--calibration-tiles", 2)
+    line = ("--int8", "--target", "openvino", "--data", data, "--calibration-tiles", 2)
+    run(*line, *floorless)
     said = capsys.readouterr().err
     assert said.index("accuracy against FP32 is not measured") < said.index(
         "observing minmax range"
@@ -171,11 +172,11 @@ def test_without_labels_one_method_is_observed_and_the_user_told(
 
 
 @pytest.mark.slow
-def test_all_candidates_use_what_was_observed_once(run, data, tmp_path, capsys) -> None:
+def test_all_candidates_use_what_was_observed_once(run, data, tmp_path, capsys, floorless) -> None:
     pytest.importorskip("openvino")
     run(
         "--best", "--target", "openvino", "--data", data, "--calibration-tiles", 2,
-        "--gate-score", 1, "--gate-f1", 1,
+        "--gate-score", 1, "--gate-f1", 1, *floorless,
     )  # fmt: skip
     said = capsys.readouterr().err
     assert said.count("observing minmax, mse, percentile ranges") == 1

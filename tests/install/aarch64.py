@@ -96,7 +96,7 @@ def install(root: Path, python: str, glibc: int) -> None:
     line = [sys.executable, "-m", "pip", "install", "--quiet", "--target", root / "site"]
     line += [word for kind in (*kinds, "manylinux2014_aarch64") for word in ("--platform", kind)]
     line += ["--python-version", python, "--only-binary", ":all:"]
-    call([*line, f"dual-hrnet-edge[openvino] @ {wheel.as_uri()}"], root.parent)
+    call([*line, f"dual-hrnet-edge[onnxruntime,openvino] @ {wheel.as_uri()}"], root.parent)
 
 
 def _map(root: Path, python: str, target: str, processor: str, subject: Subject) -> Likeness:

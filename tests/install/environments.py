@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,10 +72,14 @@ def installed_here(wheel: Path, place: Path) -> Environment:
 
 
 def make(
-    wheel: Path, place: Path, interpreter: Path, extras: str, lowest: bool, torch: bool = False
-) -> Environment:
+    wheel: Path, place: Path, interpreter: Path, extras: str, lowest: bool, torch: bool = False,
+    bounds: Sequence[str] = (),
+) -> Environment:  # fmt: skip
     """A new environment with the wheel and `extras` ("raster,ray", or none), of the newest
-    releases or of the lowest that `pyproject.toml` allows. Needs uv for the lowest."""
+    releases or of the lowest that `pyproject.toml` allows. Needs uv for the lowest.
+
+    bounds: higher ones, for extras that need them together and cannot say so.
+    """
     venv, work = place / "venv", place / "work"
     work.mkdir(parents=True)
     uv, python = shutil.which("uv"), venv / "bin" / "python"
@@ -85,7 +89,7 @@ def make(
     if torch:  # by pip, which is told on some machines where a small build lies
         call([python, "-m", "pip", "install", "--quiet", TORCH], work)
     pinned = work / "constraints.txt"
-    pinned.write_text(f"{TORCH}\n" if torch else "")
+    pinned.write_text("\n".join([*bounds, *([TORCH] if torch else [])]) + "\n")
     pip = [uv, "pip", "install", "--quiet", "--python", python] if uv else []
     if lowest:
         if not pip:

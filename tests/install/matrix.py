@@ -40,35 +40,48 @@ class Case:
     torch: bool = False
     named: tuple[str, ...] = ()
     """Distributions whose versions the table shows."""
+    bounds: tuple[str, ...] = ()
+    """Of libraries that only the extras together need newer."""
 
 
 CASES = {
-    "base": Case("", (uses.maps_a_pair,), named=("numpy", "opencv-python-headless", "onnxruntime")),
+    "onnxruntime": Case(
+        "onnxruntime", (uses.maps_a_pair,),
+        named=("numpy", "opencv-python-headless", "onnxruntime"),
+    ),
+    "onnxruntime-cuda": Case(  # on the processor, which that wheel has, too
+        "onnxruntime-cuda", (uses.maps_a_pair,), named=("numpy", "onnxruntime-gpu")
+    ),
     "openvino": Case("openvino", (uses.maps_by_openvino,), named=("openvino", "numpy")),
     "raster": Case(
-        "raster", (uses.maps_a_raster,), named=("rasterio", "shapely", "pyogrio", "numpy")
+        "raster,onnxruntime", (uses.maps_a_raster,),
+        named=("rasterio", "shapely", "pyogrio", "numpy"),
     ),
-    "ray": Case("ray", (uses.runs_a_batch,), named=("ray", "pyarrow", "numpy")),
+    "ray": Case(
+        "ray,onnxruntime", (uses.runs_a_batch,), named=("ray", "pyarrow", "numpy"),
+        bounds=("onnxruntime>=1.19",),
+    ),
     "cuda": Case("cuda", (uses.finds_no_gpu,), named=("cuda-python", "numpy")),
     "train": Case(
         "train", (uses.trains,), True,
         ("torch", "pydantic", "shapely", "albumentations", "tensorboard", "safetensors", "numpy"),
     ),
     "export": Case(
-        "export,openvino", (uses.builds("onnxruntime", "openvino"),), True,
-        ("torch", "onnx", "onnxscript", "onnxsim", "openvino", "numpy"),
+        "export,onnxruntime,openvino", (uses.builds("onnxruntime", "openvino"),), True,
+        ("torch", "onnx", "onnxscript", "onnxsim", "openvino", "numpy"), ("onnxruntime>=1.21",),
     ),
     "bench": Case(
-        "bench", (uses.times_and_reports,), True,
-        ("pytest", "pytest-benchmark", "jinja2", "matplotlib", "numpy"),
+        "bench,onnxruntime", (uses.times_and_reports,), True,
+        ("pytest", "pytest-benchmark", "jinja2", "matplotlib", "numpy"), ("onnxruntime>=1.21",),
     ),
     "dev": Case(
-        "dev,raster,openvino", (uses.checks_the_code,), True,
+        "dev,raster,onnxruntime,openvino", (uses.checks_the_code,), True,
         ("pytest", "pytest-xdist", "hypothesis", "scipy", "ruff", "import-linter", "pillow"),
+        ("onnxruntime>=1.21",),
     ),
     "tensorrt-rtx": Case(
-        "export,tensorrt-rtx", (uses.compiles_for_a_gpu,), True,
-        ("tensorrt_rtx", "tensorrt-rtx", "onnx", "torch"),
+        "export,onnxruntime,tensorrt-rtx", (uses.compiles_for_a_gpu,), True,
+        ("tensorrt_rtx", "tensorrt-rtx", "onnx", "torch"), ("onnxruntime>=1.21",),
     ),
 }  # fmt: skip
 
@@ -151,7 +164,7 @@ def _try(
     versions: dict[str, str] = {}
     try:
         lowest = releases == "lowest"
-        env = make(wheel, place, Path(interpreter), case.extras, lowest, case.torch)
+        env = make(wheel, place, Path(interpreter), case.extras, lowest, case.torch, case.bounds)
         versions = env.versions()
         return row(True, "; ".join(use(env, subject) for use in case.uses), versions)
     except (FailedError, AssertionError) as error:

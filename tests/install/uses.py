@@ -86,12 +86,15 @@ def builds(*targets: str) -> Use:
 
     def use(env: Environment, subject: Subject) -> str:
         data = ("--checkpoint", subject.checkpoint, "--data", subject.data, "--split", "test")
+        # A network that has learned nothing has nothing to show, and little to lose.
+        unlearned = ("--gate-tiles", 0, "--floor-pixels", 0, "--floor-agreement", 0.5,
+                     "--floor-f1", 0)  # fmt: skip
         for target in targets:
             for precision in ("fp32", "int8"):
                 more = mixed if (precision, target) == ("int8", "onnxruntime") else ()
                 out = env.work / f"{target}-{precision}"
                 env("-m", "export.build_engine", f"--{precision}", "--target", target,
-                    "--size", SIDE, SIDE, *data, "--gate-tiles", 0, *more,
+                    "--size", SIDE, SIDE, *data, *unlearned, *more,
                     "--out", out)  # fmt: skip
                 env("-m", "runtime.predict", "--engine", out, *subject.pair(),
                     "--out", env.work / f"map-{target}-{precision}")  # fmt: skip
@@ -105,7 +108,7 @@ def compiles_for_a_gpu(env: Environment, subject: Subject) -> str:
     out = env.work / "rtx"
     env("-m", "export.build_engine", "--fp16", "--target", "tensorrt-rtx",
         "--compute-capability", "8.6", "--size", SIDE, SIDE, "--checkpoint", subject.checkpoint,
-        "--out", out)  # fmt: skip
+        "--floor-pixels", 0, "--out", out)  # fmt: skip
     return "an FP16 engine for SM 8.6 compiled; not run, there is no GPU"
 
 

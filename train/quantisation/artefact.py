@@ -14,25 +14,45 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import fx
+
 from runtime.errors import CalibrationError
 from runtime.files import write_json
+from train.model import DualHRNet
+from train.model.inference_form import inference_form
+from train.quantisation.equalisation import equalised
 from train.quantisation.fake import Range
 
-FORMAT = 1
+FORMAT = 2
+"""1 did not tell whether the network was equalised."""
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """Everything in the file; `ranges` by site name (see `train.quantisation.placement`)."""
+    """Everything in the file.
+
+    ranges: by site name (see `train.quantisation.placement`).
+    equalised: they are those of the network after `train.quantisation.equalisation`.
+    """
 
     checkpoint_sha256: str
     preprocessing: dict[str, Any]
     tiles: list[dict[str, str]]
     method: str
     ranges: dict[str, Range]
+    equalised: bool = False
+
+    def network(self, network: DualHRNet) -> DualHRNet:
+        """The one that the ranges belong to, of the checkpoint's; it computes the same."""
+        return equalised(network) if self.equalised else network
+
+    def form(self, network: DualHRNet) -> fx.GraphModule:
+        """The `inference_form` to round, of the checkpoint's network."""
+        return inference_form(self.network(network))
 
     def fingerprint(self) -> str:
-        """sha256 over the content: checkpoint, preprocessing, tiles, method and ranges."""
+        """sha256 over the content: checkpoint, preprocessing, tiles, method, ranges, and whether
+        the network was equalised."""
         canonical = json.dumps(self._content(), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.onnx.ops import symbolic as onnx_op
 
-from runtime.errors import CalibrationError, ConfigError
+from runtime.errors import CalibrationError, ConfigError, ExportError
 from train.quantisation.placement import Site, convolutions, sites
+from train.quantisation.scales import activation_scale, weight_scale
 from train.quantisation.units import unit_of, unit_of_node, units
 
 Form = Literal["signed", "unsigned", "unsigned-narrow"]
@@ -38,16 +39,35 @@ class Range:
     non_negative: bool
 
 
-class ActivationQuantizer(nn.Module):
-    """Per-tensor, scale from `amax`."""
+@dataclass(frozen=True)
+class Rounding:
+    """How the weights of a convolution are rounded.
 
-    def __init__(self, span: Range, form: Form) -> None:
+    limit: levels on either side of 0.
+    scales: type that stores their scales.
+    step: scale of the convolution's input.
+    """
+
+    limit: int
+    scales: torch.dtype
+    step: float
+
+    def scale(self, amax: Tensor, bias: Tensor | None) -> Tensor:
+        """float32 [channels], see `train.quantisation.scales.weight_scale`."""
+        return weight_scale(amax, self.limit, self.scales, bias, self.step)
+
+
+class ActivationQuantizer(nn.Module):
+    """Per-tensor, scale from the range of the site `name`, stored as `scales`."""
+
+    def __init__(self, name: str, span: Range, form: Form, scales: torch.dtype) -> None:
         super().__init__()
         one_sided = form != "signed" and span.non_negative
-        levels = 255 if one_sided else 127
+        levels, ends = (255, 255) if one_sided else (127, 128)
         zero_point = 128 if form != "signed" and not one_sided else 0
         self.dtype = torch.int8 if form == "signed" else torch.uint8
-        self.register_buffer("scale", torch.tensor(span.amax / levels, dtype=torch.float32))
+        self.step = activation_scale(name, span.amax, levels, ends, scales)
+        self.register_buffer("scale", torch.tensor(self.step, dtype=torch.float32))
         self.register_buffer("zero_point", torch.tensor(zero_point, dtype=self.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,13 +86,12 @@ class ActivationQuantizer(nn.Module):
 class QuantizedConv2d(nn.Module):
     """A convolution with per-output-channel symmetric INT8 weights and a float bias."""
 
-    def __init__(self, conv: nn.Conv2d, limit: int = WEIGHT_LIMIT) -> None:
+    def __init__(self, conv: nn.Conv2d, rounding: Rounding) -> None:
         super().__init__()
-        weight = conv.weight.detach()
-        amax = weight.abs().amax((1, 2, 3))
-        # A channel of zeros needs a scale all the same; any will do.
-        scale = torch.where(amax > 0, amax / limit, torch.ones_like(amax)).float()
-        self.register_buffer("weight", torch.round(weight / _column(scale)).to(torch.int8))
+        weight, limit = conv.weight.detach(), rounding.limit
+        scale = rounding.scale(weight.abs().amax((1, 2, 3)), conv.bias)
+        stored = torch.round(weight / _column(scale)).clamp(-limit, limit)
+        self.register_buffer("weight", stored.to(torch.int8))
         self.register_buffer("scale", scale)
         self.register_buffer("zero_point", torch.zeros(len(scale), dtype=torch.int8))
         self.bias = conv.bias
@@ -97,16 +116,17 @@ def quantise(
     ranges: dict[str, Range],
     form: Form,
     high_precision: Collection[str] = (),
-    convolution: Callable[[nn.Conv2d, int], nn.Module] = QuantizedConv2d,
+    convolution: Callable[[nn.Conv2d, Rounding], nn.Module] = QuantizedConv2d,
+    scales: torch.dtype = torch.float32,
 ) -> fx.GraphModule:
     """Insert Q/DQ at every site of `graph`, in place and on its device, and quantise its weights.
 
     Args:
         high_precision: units whose convolutions and additions stay in floating point.
-        convolution: what takes a convolution's place, to round its weights to that many levels
-            on either side of 0.
+        convolution: what takes a convolution's place, to round its weights.
+        scales: type that stores the scales: that of what stays in floating point.
     Raises:
-        CalibrationError: a site has no range.
+        CalibrationError: a site has no range, or one that `scales` does not hold.
         ConfigError: a unit that the network does not have.
     """
     device = next(graph.parameters()).device
@@ -119,15 +139,33 @@ def quantise(
             f"no range for {len(missing)} of {len(placed)} quantised tensors, first {missing[0]}; "
             "calibrate this checkpoint with `python -m calibration`"
         )
-    for index, site in enumerate(placed):
-        _insert(graph, site, f"quantize_{index}", ActivationQuantizer(ranges[site.name], form))
     limit = NARROW_WEIGHT_LIMIT if form == "unsigned-narrow" else WEIGHT_LIMIT
+    roundings = {}
+    for index, site in enumerate(placed):
+        quantizer = ActivationQuantizer(site.name, ranges[site.name], form, scales)
+        rounding = Rounding(limit, scales, quantizer.step)
+        roundings |= {str(reader.target): rounding for reader in site.readers}
+        _insert(graph, site, f"quantize_{index}", quantizer)
     for path, conv in convolutions(graph).items():
         if unit_of(path) not in high_precision:
-            graph.set_submodule(path, convolution(conv, limit))
+            graph.set_submodule(path, convolution(conv, roundings[path]))
     graph.graph.lint()
     graph.recompile()
     return graph.to(device)
+
+
+def check_scales(graph: fx.GraphModule) -> None:
+    """Of the weights of a quantised graph.
+
+    Raises: ExportError for weights that have no scale.
+    """
+    for path, module in graph.named_modules():
+        if isinstance(module, QuantizedConv2d) and not module.scale.isfinite().all():
+            raise ExportError(
+                f"{path}: has weights that are NaN, or beyond what the type of their scale holds, "
+                "once batch norm is folded into them; export with --fp32, or train with more "
+                "weight decay"
+            )
 
 
 def check_units(graph: fx.GraphModule, names: Collection[str]) -> None:

@@ -46,13 +46,13 @@ def test_a_graph_on_this_processor(saved, command, target: str) -> None:
     [("tensorrt-rtx", "fp16"), ("openvino", "fp32"), ("onnxruntime", "fp32")],
 )
 def test_an_engine_folder(
-    small_checkpoint, command, error_line, tmp_path, target: str, precision: str
+    small_checkpoint, command, error_line, tmp_path, floorless, target: str, precision: str
 ) -> None:
     pytest.importorskip(target.replace("-", "_"))
     engine = tmp_path / "engine"
     built = command(
         "export.build_engine", "--checkpoint", small_checkpoint, "--size", 64, 64,
-        f"--{precision}", "--target", target, "--out", engine,
+        f"--{precision}", "--target", target, "--out", engine, *floorless,
     )  # fmt: skip
     assert built.returncode == 0, built.stderr
     result = command(REPORT, engine, "--json")

@@ -110,14 +110,14 @@ def test_engines_come_and_go(small_engine, device):
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_network_agrees_with_fp32_on_onnx_runtime(
-    flavour, device, precision, small_checkpoint, command, tmp_path, synthetic
+    flavour, device, precision, small_checkpoint, command, tmp_path, synthetic, floorless
 ):
     folders = {}
     for name, target in ((precision, flavour), ("fp32", "onnxruntime")):
         folders[target] = tmp_path / target
         built = command(
             "export.build_engine", f"--{name}", "--checkpoint", small_checkpoint, "--size", 96, 96,
-            "--target", target, "--out", folders[target],
+            "--target", target, "--out", folders[target], *floorless,
         )  # fmt: skip
         assert built.returncode == 0, built.stderr
     images = sorted((synthetic / "test" / "images").glob("*_pre_disaster.png"))

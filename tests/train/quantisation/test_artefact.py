@@ -99,6 +99,16 @@ def test_a_range_that_cannot_be_quantised_is_refused(
     assert not out.exists()
 
 
+def test_the_fingerprint_tells_an_equalised_network_from_another(
+    artefact: Artefact, tmp_path: Path
+) -> None:
+    plain = dataclasses.replace(artefact, equalised=False)
+    assert artefact.equalised
+    assert plain.fingerprint() != artefact.fingerprint()
+    plain.write(tmp_path / "plain.json")
+    assert read_artefact(tmp_path / "plain.json") == plain
+
+
 def test_an_edited_file_is_refused(calibration_file: Path, tmp_path: Path) -> None:
     content = json.loads(calibration_file.read_text())
     content["ranges"]["pre.conv1"]["amax"] *= 0.5
@@ -108,7 +118,7 @@ def test_an_edited_file_is_refused(calibration_file: Path, tmp_path: Path) -> No
         read_artefact(path)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"format": 1}'])
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"format": 2}'])
 def test_a_file_that_is_no_calibration_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "c.json"
     path.write_text(text)
@@ -119,8 +129,8 @@ def test_a_file_that_is_no_calibration_is_refused(tmp_path: Path, text: str) -> 
 def test_a_newer_format_is_refused(calibration_file: Path, tmp_path: Path) -> None:
     content = json.loads(calibration_file.read_text())
     path = tmp_path / "c.json"
-    path.write_text(json.dumps({**content, "format": 2}))
-    with pytest.raises(CalibrationError, match="calibration format 2, expected 1"):
+    path.write_text(json.dumps({**content, "format": 3}))
+    with pytest.raises(CalibrationError, match="calibration format 3, expected 2"):
         read_artefact(path)
 
 

@@ -15,7 +15,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from runtime.errors import CalibrationError
-from train.checkpoint import load_checkpoint
+from runtime.files import sha256
+from train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from train.config import TrainConfig
 from train.distributed import World, world
 from train.learner import Learner
@@ -25,7 +26,9 @@ from train.model.decode import building_logit, class_logits
 from train.model.dual_hrnet import normalise
 from train.model.hrnet import upsample
 from train.model.inference_form import inference_form
+from train.prepare import build_learner
 from train.quantisation.artefact import Artefact, read_artefact
+from train.quantisation.equalisation import equalised
 from train.quantisation.fake import Range, quantise
 from train.quantisation.placement import sites
 from train.quantisation.qat import quantised_training_graph, traced
@@ -86,9 +89,11 @@ def _fixed_ranges(network: DualHRNet) -> dict[str, Range]:
 def _engine_logits(
     network: DualHRNet, ranges: dict[str, Range], images: list[torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """By the graph that is exported: building and damage, full size."""
+    """By the graph that is exported for NVIDIA targets: building and damage, full size."""
+    form = inference_form(network)
     with torch.no_grad():
-        logits = upsample(quantise(inference_form(network), ranges, "signed")(*images), 4)
+        core = quantise(form, ranges, "signed", scales=torch.float16)
+        logits = upsample(core(*images), 4)
     return logits[:, :1], logits[:, 1:]
 
 
@@ -278,6 +283,25 @@ def test_rounding_that_costs_accuracy_is_learnt_around(
     found, without = _loss(rounded, ranges, batch), _loss(plain, ranges, batch)
     assert found < 0.9 * at_first
     assert found < without  # the same steps without rounding
+
+
+def test_a_run_starts_from_the_weights_that_the_ranges_belong_to(
+    network: DualHRNet, artefact: Artefact, tmp_path: Path
+) -> None:
+    with torch.no_grad():  # the same function, one channel 1000 times larger than others
+        block = network.pre.layer1[0]
+        block.bn1.weight[2] *= 1000
+        block.bn1.bias[2] *= 1000
+        block.conv2.weight[:, 2] /= 1000
+    init, ranges = tmp_path / "init.pt", tmp_path / "calibration.json"
+    save_checkpoint(init, Checkpoint(model=network.config, model_state=network.state_dict()))
+    dataclasses.replace(artefact, checkpoint_sha256=sha256(init)).write(ranges)
+    given = {"model": network.config.model_dump(), "init": init, "qat": {"calibration": ranges}}
+    learner = build_learner(TrainConfig.model_validate(given), ALONE, None)
+    expected = equalised(network).state_dict()
+    assert not torch.equal(expected["pre.layer1.0.bn1.weight"], block.bn1.weight)
+    for name, value in learner.network.state_dict().items():
+        assert torch.equal(value, expected[name]), name
 
 
 def test_a_tensor_without_a_range_is_named(network: DualHRNet, artefact: Artefact) -> None:

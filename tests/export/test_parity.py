@@ -1,4 +1,4 @@
-"""Parity: what agrees only because nothing is computed is no proof."""
+"""Parity: what agrees because nothing is computed, or nothing is shown, is no proof."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.planted_faults import AS_IT_IS, FAULTS
 from export.deploy import DeployOptions, deploy_graph
-from export.verify import graph_runner, measure, prove
+from export.floor import FLOORS
+from export.parity import compare, prove
+from export.parity_pairs import ParityPair
+from export.runners import fp32_runner, graph_runner
 from runtime.errors import CheckpointError, ExportError
 from train.checkpoint import load_checkpoint, save_checkpoint
 from train.inference import contradictions, predict_maps
@@ -24,6 +28,11 @@ Pair = tuple[np.ndarray, np.ndarray]
 @pytest.fixture
 def network(small_checkpoint: Path) -> DualHRNet:
     return load_checkpoint(small_checkpoint).network()
+
+
+def shown(network: DualHRNet, pair: Pair, options: DeployOptions) -> ParityPair:
+    """With the network's own maps."""
+    return ParityPair(*pair, "here", fp32_runner(network, options)(*pair))
 
 
 def _overflowing(network: DualHRNet) -> DualHRNet:
@@ -43,10 +52,10 @@ def test_logits_that_are_no_numbers_are_refused(network: DualHRNet, pair: Pair) 
 def test_parity_with_logits_that_are_no_numbers_is_no_parity(
     network: DualHRNet, pair: Pair, fp32_onnx: object
 ) -> None:
-    run = graph_runner(fp32_onnx, DeployOptions(64, 64))
-    measure(run, network, [pair], 0.5)
+    options = DeployOptions(64, 64)
+    compare(graph_runner(fp32_onnx, options), [shown(network, pair, options)], 0.5)
     with pytest.raises(ExportError, match="are NaN or infinite.*nothing was written"):
-        measure(run, _overflowing(network), [pair], 0.5)
+        shown(_overflowing(network), pair, options)
 
 
 @pytest.mark.parametrize("bad", ["building", "damage", "both"])
@@ -61,7 +70,7 @@ def test_an_engine_whose_logits_are_nan_is_refused(
         building, damage = building + (bad == "damage") * 5, damage + float("nan")
     maps = tuple(each[0].numpy() for each in decode(building, damage))
     with pytest.raises(ExportError, match="its maps contradict each other on .* pixels"):
-        prove("the engine", lambda pre, post: maps, network, [pair], DeployOptions(64, 64))
+        compare(lambda pre, post: maps, [shown(network, pair, DeployOptions(64, 64))], 0.5)
 
 
 @pytest.mark.parametrize("threshold", [0.02, 0.3, 0.5, 0.9, 0.99])
@@ -103,5 +112,62 @@ def test_a_graph_with_views_is_compared_with_the_mean_of_the_views(plausible, tt
         return tuple(each[0].numpy() for each in maps)
 
     with torch.inference_mode():
-        found = prove("the graph", run, network, [(scene.pre, scene.post)], options)
+        pairs = [shown(network, (scene.pre, scene.post), options)]
+        found = prove("the graph", run, pairs, options, FLOORS["fp32"])
     assert found["label_agreement"] >= 0.9999
+
+
+@pytest.mark.parametrize("precision", FLOORS)
+@pytest.mark.parametrize("fault", [each for each in FAULTS if each != AS_IT_IS])
+def test_a_planted_fault_is_below_every_floor(
+    fault: str, precision: str, network: DualHRNet, pair: Pair
+) -> None:
+    options = DeployOptions(64, 64)
+    pairs, run = [shown(network, pair, options)], fp32_runner(network, options)
+    prove("the engine", run, pairs, options, FLOORS[precision])
+    with pytest.raises(ExportError, match="does not label as the network does"):
+        prove("the engine", FAULTS[fault](run), pairs, options, FLOORS[precision])
+
+
+def test_a_class_that_is_hardly_predicted_is_not_measured(network: DualHRNet, pair: Pair) -> None:
+    options = DeployOptions(64, 64)
+    run = FAULTS["minor damage dropped"](fp32_runner(network, options))
+    pairs = [ParityPair(*pair, "here", run(*pair))]
+    with pytest.raises(ExportError, match=r"not measured: .*minor-damage \(0 pixels\)"):
+        prove("the engine", run, pairs, options, FLOORS["fp32"])
+    found = prove("the engine", run, pairs, options, FLOORS["fp32"].with_given(pixels=0))
+    assert found["content"]["minor-damage"] == 0
+    assert found["floor"]["pixels"] == 0
+    assert "minor-damage" not in found["class_f1"]
+
+
+def test_agreement_is_of_building_pixels() -> None:
+    """9 of 10 pixels are background: nearly all labels agree, and every building is wrong."""
+    reference, found = np.zeros((2, 100, 100), np.uint8)
+    reference[:10], found[:10] = 4, 1
+    building = np.where(reference > 0, 200, 20).astype(np.uint8)
+    confidence = np.where(reference > 0, 200, 235).astype(np.uint8)
+    image = np.zeros((100, 100, 3), np.uint8)
+    pair = ParityPair(image, image, "here", (reference, building, confidence))
+    parity = compare(lambda pre, post: (found, building, confidence), [pair], 0.5)
+    assert parity["label_agreement"] == pytest.approx(0.9)
+    assert parity["building_agreement"] == 0
+    assert parity["class_f1"] == {"background": 1, "no-damage": 0, "destroyed": 0}
+
+
+def test_probabilities_that_differ_are_below_the_floor(network: DualHRNet, pair: Pair) -> None:
+    """Labels and order of the probabilities kept, their size halved above the threshold."""
+    options = DeployOptions(64, 64)
+    shown_pair = shown(network, pair, options)
+
+    def flat(pre: np.ndarray, post: np.ndarray) -> tuple[np.ndarray, ...]:
+        damage, building, confidence = shown_pair.maps
+        higher = np.where(building > 127, 127 + (255 - building) // 2 + 30, building)
+        building = np.clip(higher, 0, 255).astype(np.uint8)
+        return damage, building, np.where(damage > 0, confidence, 255 - building)
+
+    parity = compare(flat, [shown_pair], 0.5)
+    assert parity["building_agreement"] == 1
+    assert parity["probability_difference"] > 0.05
+    with pytest.raises(ExportError, match="probabilities differ by"):
+        prove("the engine", flat, [shown_pair], options, FLOORS["int8"])

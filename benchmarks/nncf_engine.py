@@ -1,0 +1,93 @@
+"""Quantise an FP32 engine for OpenVINO by NNCF, as an engine folder to compare ours with.
+
+NNCF is OpenVINO's own quantiser. What it makes of the same graph and the same tiles can be timed
+and scored by every benchmark that takes engines. The folder is a peer's: nothing proves it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runtime import cli
+from runtime.errors import BackendError, ConfigError, DataError
+from runtime.manifest import Manifest, payload_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from train.xbd import Tile
+
+STATUS = "a peer's, not verified"
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(prog="python -m benchmarks.nncf_engine", description=__doc__)
+    add = p.add_argument
+    add("--engine", required=True, type=Path, metavar="DIR", help="FP32 engine for OpenVINO")
+    add("--data", required=True, type=Path, metavar="DIR", help="xBD data set to calibrate on")
+    add("--split", default="train", metavar="NAME", help="of --data (default: train)")
+    add("--tiles", type=int, default=16, metavar="N", help="to calibrate on (default: 16)")
+    add("--out", required=True, type=Path, metavar="DIR", help="engine folder to write")
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    from calibration.calibrate import calibration_tiles
+    from runtime.backends.openvino import load_openvino
+    from runtime.files import replacing_folder
+
+    nncf = _library()
+    manifest = Manifest.read(args.engine)
+    if (manifest.target.backend, manifest.precision) != ("openvino", "fp32"):
+        raise ConfigError(
+            f"{args.engine}: an engine of {manifest.precision} for {manifest.target.backend}; "
+            "expected one of fp32 for openvino"
+        )
+    manifest.check_payload(args.engine)
+    size = manifest.input.height, manifest.input.width
+    tiles = calibration_tiles(args.data, args.split, args.tiles)
+    openvino = load_openvino()
+    model = openvino.Core().read_model(args.engine / "model.xml")
+    quantised = nncf.quantize(
+        model,
+        nncf.Dataset(list(_pairs(tiles, size))),
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=len(tiles),
+    )
+    with replacing_folder(args.out) as folder:
+        openvino.save_model(quantised, str(folder / "model.xml"), compress_to_fp16=False)
+        made = {"status": STATUS, "made_by": f"NNCF {nncf.__version__}, preset mixed"}
+        payload = payload_of(folder, ["model.xml", "model.bin"])
+        peer = replace(manifest, precision="int8", verification=made, payload=payload)
+        peer.write(folder)
+    cli.note(f"{args.out}: by NNCF {nncf.__version__} on {len(tiles)} tiles; not verified")
+
+
+def _pairs(tiles: list[Tile], size: tuple[int, int]) -> Iterator[dict[str, np.ndarray]]:
+    """A batch of one of each tile, cut at its top left corner.
+
+    Raises:
+        DataError: a tile is smaller than the engine.
+    """
+    height, width = size
+    for tile in tiles:
+        pre, post = (image[:height, :width] for image in tile.images())
+        if pre.shape[:2] != size:
+            raise DataError(f"{tile.name}: is smaller than {height}x{width}, the engine's input")
+        yield {"pre": pre[None], "post": post[None]}
+
+
+def _library() -> Any:
+    try:
+        import nncf
+    except ImportError as error:
+        raise BackendError(f"NNCF cannot be used ({error}); pip install nncf") from error
+    return nncf
+
+
+if __name__ == "__main__":
+    cli.run(parser(), main)

@@ -1,0 +1,72 @@
+"""A peer's engine: what it is made from, and that it is not taken for one of ours."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.nncf_engine import STATUS, _pairs
+from runtime.engine import load_engine
+from runtime.errors import DataError
+from runtime.manifest import Manifest
+from train.xbd import find_tiles
+
+SIZE = ("--size", 96, 96)
+INSTALLED = importlib.util.find_spec("nncf") is not None
+
+
+@pytest.fixture(scope="module")
+def fp32(small_checkpoint: Path, command: Callable, tmp_path_factory) -> Callable[[str], Path]:
+    def build(target: str) -> Path:
+        pytest.importorskip(target)
+        out = tmp_path_factory.mktemp("peer") / target
+        result = command(
+            "export.build_engine", "--fp32", "--target", target, "--checkpoint", small_checkpoint,
+            *SIZE, "--out", out,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        return out
+
+    return build
+
+
+@pytest.mark.skipif(INSTALLED, reason="NNCF is installed")
+def test_without_nncf_it_is_one_line(fp32, synthetic, error_line, tmp_path) -> None:
+    out = tmp_path / "peer"
+    line = error_line(
+        "benchmarks.nncf_engine", "--engine", fp32("openvino"), "--data", synthetic, "--out", out
+    )
+    assert "NNCF cannot be used" in line
+    assert "pip install nncf" in line
+    assert not out.exists()
+
+
+def test_it_calibrates_on_the_corner_that_the_engine_takes(synthetic: Path) -> None:
+    tile = find_tiles(synthetic, "train")[0]
+    (item,) = _pairs([tile], (64, 96))
+    assert np.array_equal(item["pre"][0], tile.images()[0][:64])
+    assert item["post"].dtype == np.uint8
+    with pytest.raises(DataError, match="is smaller than 128x96, the engine's input"):
+        next(_pairs([tile], (128, 96)))
+
+
+@pytest.mark.skipif(not INSTALLED, reason="NNCF is not installed")
+def test_its_engine_runs_and_says_that_it_is_a_peers(
+    fp32, synthetic, command, error_line, tmp_path
+) -> None:
+    out = tmp_path / "peer"
+    line = ("benchmarks.nncf_engine", "--data", synthetic, "--tiles", 4)
+    result = command(*line, "--engine", fp32("openvino"), "--out", out)
+    assert result.returncode == 0, result.stderr
+    manifest = Manifest.read(out)
+    assert (manifest.precision, manifest.verification["status"]) == ("int8", STATUS)
+    pre, post = find_tiles(synthetic, "test")[0].images()
+    with load_engine(out) as engine, load_engine(fp32("openvino")) as reference:
+        agreement = np.mean(engine.predict(pre, post).damage == reference.predict(pre, post).damage)
+    assert 0.5 < agreement < 1
+    refused = error_line(*line, "--engine", fp32("onnxruntime"), "--out", tmp_path / "other")
+    assert "expected one of fp32 for openvino" in refused
