@@ -23,7 +23,7 @@ INSTALLED := $(VENV)/.installed
 map: $(BASE)
 	$(BIN)/python -m runtime.example --out $(MAP)
 
-# FULL=1 learns for longer, and also measures worse images, other libraries and smaller windows.
+# FULL=1 times for longer, and also measures worse images, other libraries and smaller windows.
 demo: install
 	$(BIN)/python -m benchmarks.demo --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(FULL),--full)
 

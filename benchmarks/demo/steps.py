@@ -19,9 +19,6 @@ TILES, SIZE = 300, 256
 """Of the synthetic data set; SIZE in pixels."""
 SHARE = 0.1667
 """Of its tiles, that choose the epoch and gate the engines; as many others are scored."""
-CROP = 192
-"""Pixels, of what is learned from a synthetic tile in an epoch: little worse than all of it, in
-not much more than half the time. With `--full` it is all of it."""
 BRIEF_SECONDS = 1
 """For each latency, where not everything is to be measured."""
 CALIBRATION_TILES = 16
@@ -86,8 +83,6 @@ class Demo:
             crop = min(QUICK_SIZE, *self.size)
             phases = f"[{{epochs: {QUICK_EPOCHS}, rate: 0.003}}]"
             overrides += [f"schedule={phases}", f"data.crop={crop}", "data.synthetic=null"]
-        elif self.synthetic and not self.full:
-            overrides.append(f"data.crop={CROP}")
         return _step(
             "train",
             "train",
