@@ -37,7 +37,7 @@ bench: install
 	$(BIN)/python -m train.synthesize --out $(BENCH)/data --tiles 24 --size 128
 	$(BIN)/python -m train --config train/configs/demo.yaml --data $(BENCH)/data \
 		--out $(BENCH)/run data.val_split=test data.crop=128 'schedule=[{epochs: 2, rate: 0.003}]'
-	$(BIN)/python -m export.build_engine --fp32 --target openvino --size 128 128 --floor-pixels 0 \
+	$(BIN)/python -m export.build_engine --fp32 --target openvino --size 128 128 --floor-pixels 0 --floor-agreement 0 \
 		--checkpoint $(BENCH)/run/best.pt --out $(BENCH)/engine
 	$(BIN)/python -m pytest benchmarks --quiet --engine $(BENCH)/engine \
 		--benchmark-json $(BENCH)/latency.json

@@ -40,19 +40,21 @@ class Floor:
         """What `export.parity` measured below the floor, in words; empty where it holds."""
         found = []
         agreement, gap = parity["building_agreement"], parity["probability_difference"]
-        if agreement is not None and agreement < self.agreement:
+        if agreement is None and self.agreement > 0:
+            found.append("not measured: neither FP32 nor it takes a pixel for building")
+        elif agreement is not None and agreement < self.agreement:
             found.append(
                 f"{agreement:.2%} of the building pixels have FP32's label (floor "
                 f"{self.agreement:.2%})"
             )
         found += [
-            f"{name} has F1 {f1:.3f} against FP32 (floor {self.class_f1:g})"
+            f"{name} has F1 {f1:.4f} against FP32 (floor {self.class_f1:g})"
             for name, f1 in parity["class_f1"].items()
             if name in CLASSES and parity["content"][name] and f1 < self.class_f1
         ]
         if gap > self.probability:
             found.append(
-                f"probabilities differ by {gap:.3f} in the mean on building pixels (floor "
+                f"probabilities differ by {gap:.2g} in the mean on building pixels (floor "
                 f"{self.probability:g})"
             )
         return found

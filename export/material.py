@@ -60,7 +60,10 @@ class Material:
         cli.note("choosing pairs to compare on, by what FP32 predicts")
         fp32 = fp32_runner(request.source.network, options)
         spare = synthetic(options.height, options.width)
-        return parity_pairs(fp32, self.windows, spare, request.proof.parity_pairs)
+        found = parity_pairs(fp32, self.windows, spare, request.proof.parity_pairs)
+        if len(found) < request.proof.parity_pairs:
+            cli.note(f"note: --parity-pairs {request.proof.parity_pairs}: {len(found)} were found")
+        return found
 
     @cached_property
     def reference(self) -> Reference:

@@ -47,7 +47,7 @@ def prove(
 
 
 _ADVICE: dict[Precision, str] = {
-    "fp32": "report the checkpoint's architecture",
+    "fp32": "report the checkpoint's architecture, or lower the floor if you have raised it",
     "fp16": "use --fp32, or lower the floor with --floor-agreement, --floor-f1 or "
     "--floor-probability",
     "int8": "calibrate on more tiles, use --fp32, or lower the floor with --floor-agreement, "
@@ -84,8 +84,9 @@ def compare(run: Runner, pairs: Sequence[ParityPair], threshold: float) -> dict[
         building_agreement: the same of building pixels: those that either takes for building;
             None where there are none.
         class_f1: per class that occurs, F1 of the engine's labels against FP32's.
-        probability_difference: mean difference on building pixels, 0..1, the larger one of the
-            building probability's and, where the labels agree, of the confidence's.
+        probability_difference: mean difference on building pixels (where there are none, on
+            all), 0..1, the larger one of the building probability's and, where the labels agree,
+            of the confidence's.
         max_building_difference, max_confidence_difference: in steps of 1/255, the latter
             where the labels agree.
     """
@@ -121,20 +122,23 @@ class _Gap:
     """Between two maps, uint8 [H, W], where they are to be compared."""
 
     def __init__(self) -> None:
-        self.largest, self._sum, self._pixels = 0, 0, 0
+        self.largest = 0
+        self._sums, self._pixels = np.zeros(2, np.int64), np.zeros(2, np.int64)
 
     def add(
         self, found: np.ndarray, expected: np.ndarray, where: np.ndarray, building: np.ndarray
     ) -> None:
         gap = np.abs(found.astype(np.int16) - expected.astype(np.int16))
         self.largest = max(self.largest, int(gap.max(where=where, initial=0)))
-        self._sum += int(gap.sum(where=where & building))
-        self._pixels += int(np.count_nonzero(where & building))
+        for index, part in enumerate((where & building, where)):
+            self._sums[index] += int(gap.sum(where=part))
+            self._pixels[index] += int(np.count_nonzero(part))
 
     @property
     def mean(self) -> float:
-        """On building pixels, 0..1."""
-        return self._sum / max(self._pixels, 1) / 255
+        """On building pixels, or on all where there are none, 0..1."""
+        index = 0 if self._pixels[0] else 1
+        return float(self._sums[index] / max(self._pixels[index], 1) / 255)
 
 
 def _class_f1(confusion: np.ndarray) -> dict[str, float]:

@@ -77,9 +77,11 @@ def _complaint(plan: Plan, precision: Precision, offending: list[Kernel]) -> str
         for kernel in offending[:SHOWN]
     )
     more = f" and {len(offending) - SHOWN} more" if len(offending) > SHOWN else ""
-    example = offending[0].module or (offending[0].nodes or ("NAME",))[0]
+    first = {part.split(".")[0] for k in offending for part in (k.module or "").split(JOINED)}
+    nodes = {node for k in offending if not k.module for node in k.nodes}
+    every = " ".join(sorted((first | nodes) - {""})) or "NAME"
     return (
         f"{precision} proof: {plan.compiler} made {len(offending)} of {len(plan.convolutions)} "
         f"convolutions something else, {share:.1%} of the FLOPs: {named}{more}; where that is "
-        f"meant, --allow-mixed NAME ... permits them, such as --allow-mixed {example}"
+        f"meant, --allow-mixed NAME ... permits them, all of them --allow-mixed {every}"
     )

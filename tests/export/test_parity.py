@@ -171,3 +171,20 @@ def test_probabilities_that_differ_are_below_the_floor(network: DualHRNet, pair:
     assert parity["probability_difference"] > 0.05
     with pytest.raises(ExportError, match="probabilities differ by"):
         prove("the engine", flat, [shown_pair], options, FLOORS["int8"])
+
+
+def test_where_nothing_is_taken_for_building_nothing_is_measured() -> None:
+    """An engine whose numbers are wrong everywhere, below the threshold like FP32's."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    empty, low, high = (np.full((64, 64), value, np.uint8) for value in (0, 5, 250))
+    low[0, 0], high[0, 0] = 6, 249
+    pairs = [ParityPair(image, image, "here", (empty, low, high))]
+    wrong = (empty, low + 95, high - 95)
+    options = DeployOptions(64, 64, precision="int8")
+    known = FLOORS["int8"].with_given(pixels=0)
+    with pytest.raises(ExportError, match="not measured: neither FP32 nor it takes a pixel"):
+        prove("the engine", lambda pre, post: pairs[0].maps, pairs, options, known)
+    lowered = known.with_given(agreement=0)
+    prove("the engine", lambda pre, post: pairs[0].maps, pairs, options, lowered)
+    with pytest.raises(ExportError, match=r"probabilities differ by 0\.37"):
+        prove("the engine", lambda pre, post: wrong, pairs, options, lowered)

@@ -59,7 +59,7 @@ class Subject:
             place(target, target.with_suffix(".tif"))
         shutil.copytree(EXAMPLE / "engine", self.engine("onnxruntime"))
         self._run("export.build_engine", "--fp32", "--target", "openvino", "--size", SIDE, SIDE,
-                  "--checkpoint", self.checkpoint, "--floor-pixels", 0,
+                  "--checkpoint", self.checkpoint, "--floor-pixels", 0, "--floor-agreement", 0,
                   "--out", self.engine("openvino"))  # fmt: skip
         for target, kind in (("onnxruntime", "png"), ("openvino", "png"), ("onnxruntime", "tif")):
             self.predict(target, kind)

@@ -129,8 +129,10 @@ def judge(
 
 
 def worse(before: Judged, after: Judged) -> list[str]:
-    """What fell, one clause each; empty where the adapted network does no worse."""
+    """What fell or shows nothing, one clause each; empty where the adapted network is no worse."""
     found = []
+    if before.f1 == after.f1 == 0:
+        found.append(f"none of {after.count} is given its class, before or after")
     for name, was, now in (
         ("accuracy", before.accuracy, after.accuracy),
         ("mean F1", before.f1, after.f1),

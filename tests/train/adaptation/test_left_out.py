@@ -52,6 +52,13 @@ def test_without_a_class_there_is_no_accuracy() -> None:
     assert worse(found, found) == []
 
 
+def test_nothing_recognised_before_or_after_is_no_proof() -> None:
+    none, some = _judged((1, 0), (4, 1)), _judged((1, 1), (4, 1))
+    (clause,) = worse(none, _judged((1, 4), (4, 0)))
+    assert clause == "none of 2 is given its class, before or after"
+    assert worse(none, some) == []
+
+
 def test_a_sum_of_folds_is_the_whole() -> None:
     pairs = [(1, 1), (2, 0), (255, 4), (0, 1), (3, 4)]
     parts = [_judged(each) for each in pairs]
