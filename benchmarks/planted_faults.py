@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from runtime import cli
 from runtime.errors import ToolkitError
 from runtime.manifest import DEFAULT_THRESHOLD, Precision
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from export.parity_pairs import ParityPair
     from train.inference import Maps, Runner
     from train.model import DualHRNet
@@ -28,6 +28,8 @@ AS_IT_IS = "none"
 
 
 def _relabelled(run: Runner, labels: list[int]) -> Runner:
+    import numpy as np
+
     def wrong(pre: np.ndarray, post: np.ndarray) -> Maps:
         damage, building, confidence = run(pre, post)
         return np.array(labels, np.uint8)[damage], building, confidence
@@ -36,6 +38,8 @@ def _relabelled(run: Runner, labels: list[int]) -> Runner:
 
 
 def _bgr(image: np.ndarray) -> np.ndarray:
+    import numpy as np
+
     return np.ascontiguousarray(image[..., ::-1])
 
 

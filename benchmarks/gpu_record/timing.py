@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def main(args: argparse.Namespace) -> None:
+def print_times(args: argparse.Namespace) -> None:
     print(json.dumps(timed(args.engine, args.seconds)))
 
 
@@ -51,4 +51,4 @@ def timed(folder: Path, seconds: float) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    cli.run(parser(), main)
+    cli.run(parser(), print_times)
