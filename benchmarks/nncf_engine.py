@@ -1,4 +1,4 @@
-"""Quantise an FP32 engine for OpenVINO by NNCF, as an engine folder to compare ours with.
+"""Quantise an FP32 engine for OpenVINO by NNCF, as a folder that benchmarks take.
 
 NNCF is OpenVINO's own quantiser. What it makes of the same graph and the same tiles can be timed
 and scored by every benchmark that takes engines. The folder is a peer's: nothing proves it.
