@@ -72,7 +72,7 @@ def ending(demo: Demo, built: Sequence[EnginePlan], shown: str) -> str:
         ]
     if not layout.pareto.exists():
         lines += [
-            "Learn for longer, and also measure worse images, other libraries and smaller windows:",
+            "Also measure worse images, other libraries and smaller windows:",
             "    make demo FULL=1",
         ]
     return "\n".join(lines)
