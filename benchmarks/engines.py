@@ -12,6 +12,13 @@ from runtime.manifest import FILE_NAME, RAN, Manifest
 if TYPE_CHECKING:
     from runtime.engine import Engine
 
+FLOORLESS = (
+    *("--floor-pixels", 0, "--floor-agreement", 0),
+    *("--floor-f1", 0, "--floor-probability", 1),
+)
+"""For `export.build_engine` and `export.to_onnx`, of weights that are random or have learned
+nothing: they need not show every class, and their labels lie close to ties."""
+
 
 def name_of(folder: Path) -> str:
     """The folder's own name, also of "." and "x/.."."""

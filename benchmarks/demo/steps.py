@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.demo.layout import INT8, REFERENCE, EnginePlan, Layout
+from benchmarks.engines import FLOORLESS
 from runtime.manifest import STRIDE
 from runtime.options import raster_installed
 
@@ -28,12 +29,6 @@ GATE_TILES = 64
 ROBUSTNESS_TILES = 25
 WINDOW = 2
 """The sweep's smaller engine has a side of 1 / WINDOW of the tiles'."""
-
-UNLEARNED = [
-    *("--floor-pixels", 0, "--floor-agreement", 0, "--floor-f1", 0),
-    *("--floor-probability", 1),
-]
-"""A network that has learned nothing shows no class, and its labels lie close to ties."""
 
 QUICK_TILES, QUICK_SIZE, QUICK_EPOCHS, QUICK_ROUNDS = 30, 128, 2, 3
 """Enough to pass through every kind of step, not to learn anything."""
@@ -94,7 +89,7 @@ class Demo:
         return _step(
             "export to ONNX",
             *("export.to_onnx", "--checkpoint", self.layout.checkpoint),
-            *("--size", *self.size, *(UNLEARNED if self.quick else [])),
+            *("--size", *self.size, *(FLOORLESS if self.quick else ())),
             *("--out", self.layout.out / "model.onnx"),
         )
 
@@ -109,7 +104,7 @@ class Demo:
     def build(self, plan: EnginePlan) -> Step:
         extra: list[object] = ["--gate-tiles", min(self.tiles, GATE_TILES)]
         if self.quick:
-            extra = ["--gate-tiles", 0, *UNLEARNED]
+            extra = ["--gate-tiles", 0, *FLOORLESS]
         if plan.precision == "int8":
             extra += ["--calibration", self.layout.calibration]
         if plan.capability is not None:

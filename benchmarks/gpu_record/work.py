@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.child import last_line, run_module
+from benchmarks.engines import FLOORLESS
 from benchmarks.gpu_record.plan import Job
 from runtime.errors import ToolkitError
 
@@ -125,7 +126,7 @@ def time_engine(layout: Layout, job: Job, architecture: str, seconds: float) -> 
         made = ("--architecture", architecture, "--width", job.width, "--out", checkpoint)
         run_module(f"a random W{job.width}", "benchmarks.plausible", made)
     line = ("--checkpoint", checkpoint, "--size", job.side, job.side, f"--{job.precision}")
-    line += ("--target", job.target, "--parity-pairs", 1, "--out", folder)
+    line += ("--target", job.target, "--parity-pairs", 1, "--out", folder, *FLOORLESS)
     run_module(job.name, "export.build_engine", line)
     arguments = ("--engine", folder, "--seconds", seconds)
     found = json.loads(run_module(job.name, "benchmarks.gpu_record.timing", arguments))
@@ -133,8 +134,9 @@ def time_engine(layout: Layout, job: Job, architecture: str, seconds: float) -> 
 
 
 def _proof(layout: Layout) -> tuple[object, ...]:
+    """So short a training may leave a class that is never predicted."""
     size = ("--checkpoint", layout.trained, "--size", SIDE, SIDE)
-    return (*size, "--data", layout.data, "--split", "test")
+    return (*size, "--data", layout.data, "--split", "test", "--floor-pixels", 0)
 
 
 def _score(layout: Layout, folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.child import NO_STATUS, run_module
+from benchmarks.engines import FLOORLESS
 from benchmarks.peers.turns import take_turns
 from runtime import cli
 from runtime.errors import ConfigError
@@ -82,8 +83,7 @@ def build(cell: Cell, layout: Layout, data: Path | None, split: str, tiles: int)
             command("calibration", "--checkpoint", cell.checkpoint, "--data", data, "--split",
                     source, "--tiles", tiles, "--out", ranges)  # fmt: skip
         arguments += ["--calibration", ranges]
-    floorless = "--floor-agreement 0 --floor-f1 0 --floor-probability 1 --floor-pixels 0"
-    command("export.build_engine", *arguments, *floorless.split())
+    command("export.build_engine", *arguments, *FLOORLESS)
 
 
 def score(
