@@ -128,9 +128,8 @@ def _row(
 ) -> dict[str, Any]:
     from export.floor import CLASSES, FLOORS
     from export.parity import compare
-    from export.parity_pairs import content
 
-    parity = {**compare(FAULTS[fault](run), pairs, DEFAULT_THRESHOLD), "content": content(pairs)}
+    parity = compare(FAULTS[fault](run), pairs, DEFAULT_THRESHOLD)
     return {
         "runner": name,
         "fault": fault,

@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from export.card import write_card
 from export.engine import build_engine
 from export.material import Material, least_bytes, prepare
+from export.parity_pairs import ParityPair
 from export.plan.record import FILE_NAME as LAYERS
 from export.plan.record import Plan
 from export.plan.roofline import estimate, gpu_of
@@ -141,20 +140,20 @@ def _check_measured(request: EngineRequest, material: Material) -> None:
 def _build(name: str, request: EngineRequest, material: Material, folder: Path) -> Built:
     manifest = build_engine(request, material, folder)
     if manifest.verification["status"] == RAN:
-        return Built(name, folder, manifest, request, _time(folder, material.pairs[0].images), None)
+        return Built(name, folder, manifest, request, _time(folder, material.pairs[0]), None)
     plan = Plan.read(folder / LAYERS)
     seconds = estimate(plan, gpu_of(plan)).seconds
     return Built(name, folder, manifest, request, seconds, plan.bytes)
 
 
-def _time(folder: Path, pair: tuple[np.ndarray, np.ndarray]) -> float:
+def _time(folder: Path, pair: ParityPair) -> float:
     """Median seconds of `Engine.predict`."""
     times: list[float] = []
     with load_engine(folder) as engine:
         for _ in range(WARMUP):
-            engine.predict(*pair)
+            engine.predict(*pair.images)
         while len(times) < FEWEST or sum(times) < SECONDS:
             start = time.perf_counter()
-            engine.predict(*pair)
+            engine.predict(*pair.images)
             times.append(time.perf_counter() - start)
     return statistics.median(times)

@@ -28,9 +28,8 @@ def prove(
         ExportError: FP32 predicts too little of a class on `pairs` for it to be measured; or the
             engine is below the floor; or its maps, or FP32's, show nothing.
     """
-    shown = content(pairs)
-    _check_shown(shown, floor, pairs)
-    parity = {**compare(run, pairs, options.threshold), "content": shown}
+    _check_shown(floor, pairs)
+    parity = compare(run, pairs, options.threshold)
     broken = floor.broken(parity)
     if options.precision == "fp32" and not parity["label_agreement"] >= MIN_FP32_AGREEMENT:
         broken.insert(
@@ -55,7 +54,7 @@ _ADVICE: dict[Precision, str] = {
 }
 
 
-def _check_shown(shown: dict[str, int], floor: Floor, pairs: Sequence[ParityPair]) -> None:
+def _check_shown(floor: Floor, pairs: Sequence[ParityPair]) -> None:
     maps = np.concatenate([np.stack(each.maps).reshape(3, -1) for each in pairs], 1)
     if (maps == maps[:, :1]).all():
         raise ExportError(
@@ -63,7 +62,7 @@ def _check_shown(shown: dict[str, int], floor: Floor, pairs: Sequence[ParityPair
             "with them shows nothing; the network is dead, nothing was written, take another "
             "checkpoint"
         )
-    unmeasured = floor.unmeasured(shown)
+    unmeasured = floor.unmeasured(content(pairs))
     if unmeasured:
         raise ExportError(
             f"not measured: on the pairs that were found ({described(pairs)}) the network predicts "
@@ -84,6 +83,7 @@ def compare(run: Runner, pairs: Sequence[ParityPair], threshold: float) -> dict[
         building_agreement: the same of building pixels: those that either takes for building;
             None where there are none.
         class_f1: per class that occurs, F1 of the engine's labels against FP32's.
+        content: per class, pixels that FP32 predicts.
         probability_difference: mean difference on building pixels (where there are none, on
             all), 0..1, the larger one of the building probability's and, where the labels agree,
             of the confidence's.
@@ -112,6 +112,7 @@ def compare(run: Runner, pairs: Sequence[ParityPair], threshold: float) -> dict[
         "building_agreement": float(np.trace(confusion[1:, 1:]) / built) if built else None,
         "pixels": int(confusion.sum()),
         "class_f1": _class_f1(confusion),
+        "content": content(pairs),
         "probability_difference": max(gap.mean for gap in gaps.values()),
         "max_building_difference": gaps["building"].largest,
         "max_confidence_difference": gaps["confidence"].largest,
