@@ -113,17 +113,38 @@ def world(device: str = "auto") -> Iterator[World]:
     ended = threading.Event()
     watcher = threading.Thread(target=_watch, args=(store, ended), daemon=True, name=WATCHER)
     watcher.start()
+    group = World(rank, size, place)
     try:
-        yield World(rank, size, place)
+        group.any(False)  # one that failed before all have joined would break their connections
+        yield group
     except BaseException as error:
-        # The group is left as it is: to destroy it would wait for ranks that never answer.
-        raise _explained(error, store, rank) from error
+        told = _explained(error, store, rank)
+        if place.type == "cpu":
+            _leave()
+        raise told from error
     else:
         dist.destroy_process_group()
     finally:
         ended.set()
         # Python ending while it is inside the store would abort the process.
         watcher.join(_GRACE_SECONDS)
+
+
+def _leave() -> None:
+    """Drop a gloo group without waiting for ranks that never answer.
+
+    Its threads hold tensors of Python's. One that lets go of them while the interpreter ends
+    aborts the process, and with it the message, so they end first.
+    """
+
+    def leave() -> None:
+        with contextlib.suppress(RuntimeError):
+            dist.distributed_c10d._get_default_group().abort()  # pending collectives fail now
+            dist.destroy_process_group()
+
+    thread = threading.Thread(target=leave, daemon=True, name="leaves the group")
+    thread.start()
+    thread.join(_GRACE_SECONDS)
 
 
 def _explained(error: BaseException, store: dist.Store, rank: int) -> BaseException:
