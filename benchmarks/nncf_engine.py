@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from train.xbd import Tile
 
 STATUS = "a peer's, not verified"
+TILES = 16
+"""To calibrate on, where nobody says how many."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,41 +32,56 @@ def parser() -> argparse.ArgumentParser:
     add("--engine", required=True, type=Path, metavar="DIR", help="FP32 engine for OpenVINO")
     add("--data", required=True, type=Path, metavar="DIR", help="xBD data set to calibrate on")
     add("--split", default="train", metavar="NAME", help="of --data (default: train)")
-    add("--tiles", type=int, default=16, metavar="N", help="to calibrate on (default: 16)")
+    add("--tiles", type=int, default=TILES, metavar="N", help=f"to calibrate on (default: {TILES})")
     add("--out", required=True, type=Path, metavar="DIR", help="engine folder to write")
     return p
 
 
 def main(args: argparse.Namespace) -> None:
+    engine_by_nncf(args.engine, args.data, args.split, args.tiles, args.out)
+
+
+def engine_by_nncf(engine: Path, data: Path, split: str, count: int, out: Path) -> None:
+    """Write to `out` what NNCF makes of `engine`, with `count` tiles of `data` to calibrate on.
+
+    Raises:
+        BackendError: NNCF is not installed. ConfigError: `engine` is not FP32 for OpenVINO.
+        DataError: the data set has no such tiles, or smaller ones.
+    """
     from calibration.calibrate import calibration_tiles
     from runtime.backends.openvino import load_openvino
     from runtime.files import replacing_folder
 
     nncf = _library()
-    manifest = Manifest.read(args.engine)
-    if (manifest.target.backend, manifest.precision) != ("openvino", "fp32"):
+    manifest = Manifest.read(engine)
+    if not is_plain(manifest):
         raise ConfigError(
-            f"{args.engine}: an engine of {manifest.precision} for {manifest.target.backend}; "
+            f"{engine}: an engine of {manifest.precision} for {manifest.target.backend}; "
             "expected one of fp32 for openvino"
         )
-    manifest.check_payload(args.engine)
+    manifest.check_payload(engine)
     size = manifest.input.height, manifest.input.width
-    tiles = calibration_tiles(args.data, args.split, args.tiles)
+    tiles = calibration_tiles(data, split, count)
     openvino = load_openvino()
-    model = openvino.Core().read_model(args.engine / "model.xml")
+    model = openvino.Core().read_model(engine / "model.xml")
     quantised = nncf.quantize(
         model,
         nncf.Dataset(list(_pairs(tiles, size))),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(tiles),
     )
-    with replacing_folder(args.out) as folder:
+    with replacing_folder(out) as folder:
         openvino.save_model(quantised, str(folder / "model.xml"), compress_to_fp16=False)
         made = {"status": STATUS, "made_by": f"NNCF {nncf.__version__}, preset mixed"}
         payload = payload_of(folder, ["model.xml", "model.bin"])
         peer = replace(manifest, precision="int8", verification=made, payload=payload)
         peer.write(folder)
-    cli.note(f"{args.out}: by NNCF {nncf.__version__} on {len(tiles)} tiles; not verified")
+    cli.note(f"{out}: by NNCF {nncf.__version__} on {len(tiles)} tiles; not verified")
+
+
+def is_plain(manifest: Manifest) -> bool:
+    """Is it an engine that NNCF can take?"""
+    return (manifest.target.backend, manifest.precision) == ("openvino", "fp32")
 
 
 def _pairs(tiles: list[Tile], size: tuple[int, int]) -> Iterator[dict[str, np.ndarray]]:

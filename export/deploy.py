@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
+from export.convolved_upsampling import ConvolvedUpsampling
 from export.half_precision import to_half
 from export.rewrites import rewrite
 from export.tta import NO_TTA, Tta, check_tta, transformed, views_of
 from runtime.errors import CalibrationError, ConfigError
 from runtime.manifest import DEFAULT_THRESHOLD, STRIDE, Precision
 from train.model import DualHRNet
-from train.model.decode import check_threshold, decode
+from train.model.decode import check_threshold, decode_planes
 from train.model.hrnet import upsample
 from train.model.inference_form import inference_form
 from train.quantisation.artefact import Artefact
@@ -43,6 +44,8 @@ class DeployOptions:
     """With int8: FP16 instead of FP32 for what is not quantised."""
     rewrites: tuple[str, ...] = ()
     """Names of `export.rewrites`; an INT8 graph takes none, Q/DQ stands between."""
+    convolved_upsampling: bool = False
+    """The logits' last upsampling as a convolution (see `export.convolved_upsampling`)."""
     tta: Tta = NO_TTA
     """Test-time augmentation inside the graph."""
     high_precision: tuple[str, ...] = ()
@@ -87,14 +90,17 @@ class DeployGraph(nn.Module):
         self.half = options.half
         self.threshold = options.threshold
         self.views = views_of(options.tta)
+        convolved = options.convolved_upsampling
+        self.upsample = ConvolvedUpsampling(5, 4) if convolved else _resized
         mean, std = torch.tensor(network.config.mean), torch.tensor(network.config.std)
         self.register_buffer("gain", (1 / (255.0 * std)).view(1, 3, 1, 1))
         self.register_buffer("offset", (-mean / std).view(1, 3, 1, 1))
 
     def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
         images = self._normalise(pre), self._normalise(post)
-        full = upsample(transformed(self._logits, self.views, *images), 4)
-        return decode(full[:, :1], full[:, 1:], self.threshold)
+        logits = transformed(self._logits, self.views, *images)
+        building, *damage = self.upsample(logits)
+        return decode_planes(building, damage, self.threshold)
 
     def _logits(self, pre: Tensor, post: Tensor) -> Tensor:
         return self.core(pre, post).float()
@@ -104,6 +110,10 @@ class DeployGraph(nn.Module):
         # network's zero padding, so that the border is padded with the mean colour.
         x = image.float().permute(0, 3, 1, 2) * self.gain + self.offset
         return x.half() if self.half else x
+
+
+def _resized(logits: Tensor) -> tuple[Tensor, ...]:
+    return upsample(logits, 4).unbind(1)
 
 
 def deploy_graph(

@@ -150,6 +150,7 @@ def deploy_options(args: argparse.Namespace, target: BackendName) -> DeployOptio
         half_around=tensorrt,
         # Without a compiler every node is a kernel, and most rewrites make more nodes.
         rewrites=FOR_NVIDIA if tensorrt else FOR_CPU,
+        convolved_upsampling=target == "openvino",
         opset=OPSET_FOR_CUDA_PROVIDER if target == "onnxruntime-cuda" else OPSET,
         tta=args.tta,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import onnx
 
+from export.convolved_upsampling import MODULE
 from export.plan.origin import Origins, module_path
 from export.plan.proof import check_precision, permits
 from export.plan.record import FILE_NAME, Plan
@@ -26,7 +27,7 @@ def prove_precision(folder: Path, model: onnx.ModelProto, request: EngineRequest
     options = request.options
     if options.precision == "fp16":
         _check_graph(model, request.proof.allow_mixed)
-    allowed = request.proof.allow_mixed
+    allowed = request.proof.allow_mixed.union({MODULE} if options.convolved_upsampling else ())
     if options.high_precision:
         allowed = allowed.union(_spared(request))
     return check_precision(_plan(folder, model, request), options.precision, allowed)

@@ -16,7 +16,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.peers.lineup import LEFT_OUT, Lineup, names, open_engines, openers
+from benchmarks.peers.lineup import (
+    LEFT_OUT,
+    Lineup,
+    names,
+    open_engines,
+    openers,
+    plain_engine,
+    quantised_by_nncf,
+)
 from benchmarks.peers.peer import EAGER, Peer, Task
 from benchmarks.peers.turns import take_turns
 from runtime import cli
@@ -43,6 +51,11 @@ def parser() -> argparse.ArgumentParser:
         "--engine", action="append", default=[], type=Path, metavar="DIR",
         help="engine folder of that checkpoint, repeatable; an FP32 one for a processor is the "
         "deploy graph, without rewrites",
+    )  # fmt: skip
+    p.add_argument(
+        "--nncf", type=Path, metavar="DATA",
+        help="also the FP32 engine for OpenVINO of --engine as NNCF quantises it on 16 training "
+        "tiles of this xBD data set",
     )  # fmt: skip
     p.add_argument(
         "--size", type=int, nargs=2, metavar=("H", "W"),
@@ -80,6 +93,8 @@ def main(args: argparse.Namespace) -> None:
         check_file(args.out)
     digest = sha256(args.checkpoint) if args.checkpoint.is_file() else ""
     size, threshold = agreed_input(args.engine, digest, args.size)
+    if args.nncf is not None and plain_engine(args.engine) is None:
+        raise ConfigError("--nncf: quantises an FP32 engine for OpenVINO, and no --engine is one")
     network = load_checkpoint(args.checkpoint).network()
     record = _compare(args, network, digest, size, threshold)
     if args.out is not None:
@@ -135,6 +150,10 @@ def _compare(
     pre, post = (np.ascontiguousarray(x[: size[0], : size[1]]) for x in (scene.pre, scene.post))
     task = Task((pre, post), network.config, threshold, threads)
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
+        engines = list(args.engine)
+        if args.nncf is not None:
+            cli.note("quantising by NNCF")
+            engines.append(quantised_by_nncf(engines, args.nncf, Path(scratch)))
         lineup = Lineup(network, task)
         found = openers(network, task, Path(scratch), args.compile_limit, args.deploy_graphs)
         for name, opener in found.items():
@@ -143,7 +162,7 @@ def _compare(
             else:
                 cli.note(f"opening {name}")
                 lineup.open(name, opener)
-        open_engines(lineup, args.engine, task, stack)
+        open_engines(lineup, engines, task, stack)
         cli.note(f"{len(lineup.peers)} peers, {args.rounds} rounds")
         seconds = take_turns({peer.key: peer.call for peer in lineup.peers}, args.rounds)
     config = network.config

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.nncf_engine import TILES, engine_by_nncf, is_plain
 from benchmarks.peers import graphs, pytorch
 from benchmarks.peers.peer import EAGER, END_TO_END, ENGINE, Peer, Task
 from runtime.errors import reason
+from runtime.manifest import Manifest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,6 +112,20 @@ def open_engines(
             lineup.open(
                 name_of(folder), functools.partial(engine_peer, name_of(folder), engine, task)
             )
+
+
+def plain_engine(folders: Sequence[Path]) -> Path | None:
+    """The first that NNCF can take: FP32 for OpenVINO."""
+    return next((each for each in folders if is_plain(Manifest.read(each))), None)
+
+
+def quantised_by_nncf(folders: Sequence[Path], data: Path, scratch: Path) -> Path:
+    """The engine folder that NNCF makes of the first of `folders` that it can take."""
+    engine = plain_engine(folders)
+    assert engine is not None
+    out = scratch / f"{engine.resolve().name}-nncf"
+    engine_by_nncf(engine, data, "train", TILES, out)
+    return out
 
 
 def _export(network: DualHRNet, task: Task, scratch: Path, kind: str) -> Path:

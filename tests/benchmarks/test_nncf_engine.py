@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.nncf_engine import STATUS, _pairs
+from benchmarks.peers.lineup import names
 from runtime.engine import load_engine
 from runtime.errors import DataError
 from runtime.manifest import Manifest
@@ -70,3 +72,29 @@ def test_its_engine_runs_and_says_that_it_is_a_peers(
     assert 0.5 < agreement < 1
     refused = error_line(*line, "--engine", fp32("onnxruntime"), "--out", tmp_path / "other")
     assert "expected one of fp32 for openvino" in refused
+
+
+@pytest.mark.skipif(INSTALLED, reason="NNCF is installed")
+def test_peers_without_nncf_is_one_line(fp32, small_checkpoint, synthetic, error_line) -> None:
+    line = ("benchmarks.peers", "--checkpoint", small_checkpoint, "--nncf", synthetic)
+    assert "pip install nncf" in error_line(*line, "--engine", fp32("openvino"))
+    refused = error_line(*line, "--engine", fp32("onnxruntime"))
+    assert refused == (
+        "error: --nncf: quantises an FP32 engine for OpenVINO, and no --engine is one"
+    )
+
+
+@pytest.mark.skipif(not INSTALLED, reason="NNCF is not installed")
+def test_peers_times_what_nncf_makes(
+    fp32, small_checkpoint, synthetic, command, tmp_path: Path
+) -> None:
+    out = tmp_path / "peers.json"
+    left_out = [x for each in names() for x in ("--leave-out", each)]
+    result = command(
+        "benchmarks.peers", "--checkpoint", small_checkpoint, "--engine", fp32("openvino"),
+        "--nncf", synthetic, "--rounds", 1, *left_out, "--out", out,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    figures = {row["name"]: row for row in json.loads(out.read_text())["figures"]}
+    assert figures["openvino-nncf"]["precision"] == "int8"
+    assert figures["openvino-nncf"]["median_s"] > 0

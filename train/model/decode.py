@@ -7,6 +7,7 @@ same everywhere.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -37,11 +38,23 @@ def full_precision(logits: Tensor) -> Tensor:
 
 
 def decode(building: Tensor, damage: Tensor, threshold: float = 0.5) -> tuple[Tensor, ...]:
-    """The maps, each uint8 [N, H, W].
+    """The maps of logits, see `decode_planes`.
 
     Args:
         building: float [N, 1, H, W], one localization logit.
         damage: float [N, 4, H, W], logits of classes 1..4.
+    """
+    return decode_planes(building[:, 0], damage.unbind(1), threshold)
+
+
+def decode_planes(
+    building: Tensor, damage: Sequence[Tensor], threshold: float = 0.5
+) -> tuple[Tensor, ...]:
+    """The maps, each uint8 [N, H, W].
+
+    Args:
+        building: float [N, H, W], the localization logit.
+        damage: float [N, H, W] for each of classes 1..4, their logits.
         threshold: building probability from which a pixel is building.
     Returns:
         damage: the likeliest of classes 1..4 where building, else 0.
@@ -49,20 +62,20 @@ def decode(building: Tensor, damage: Tensor, threshold: float = 0.5) -> tuple[Te
         confidence: probability of the chosen class among 1..4 x 255 where building,
             else probability of "no building" x 255, rounded.
     """
-    logit = building[:, 0]
-    probability = torch.sigmoid(logit)
-    is_building = logit >= math.log(threshold / (1 - threshold))
-    # A chain of comparisons instead of argmax: compilers fuse it with its neighbours,
-    # and it needs no 64-bit indices.
+    probability = torch.sigmoid(building)
+    is_building = building >= math.log(threshold / (1 - threshold))
+    # A chain of comparisons instead of argmax, and sums instead of a reduction: compilers fuse
+    # them with their neighbours, and need no 64-bit indices.
     # The class values are numbers, not tensors: those a GPU would have to fetch from the host.
     first, *others = map(float, DAMAGE_CLASSES)
-    best, chosen = damage[:, 0], first
-    for index, value in enumerate(others, start=1):
-        candidate = damage[:, index]
+    best, chosen = damage[0], first
+    for value, candidate in zip(others, damage[1:], strict=True):
         chosen = torch.where(candidate > best, value, chosen)
         best = torch.maximum(best, candidate)
-    likelihood = 1.0 / torch.exp(damage - best[:, None]).sum(1)
-    confidence = torch.where(is_building, likelihood, 1.0 - probability)
+    total = torch.exp(damage[0] - best)
+    for candidate in damage[1:]:
+        total = total + torch.exp(candidate - best)
+    confidence = torch.where(is_building, 1.0 / total, 1.0 - probability)
     return (
         torch.where(is_building, chosen, 0.0).to(torch.uint8),
         torch.round(probability * 255.0).to(torch.uint8),
