@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MODULE = "upsample"
-"""What the deploy graph calls it: a convolution that is in floating point in every engine."""
+"""What the deploy graph calls it; its convolution is in floating point in every engine."""
 
 
 class ConvolvedUpsampling(nn.Module):

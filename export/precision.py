@@ -27,10 +27,11 @@ def prove_precision(folder: Path, model: onnx.ModelProto, request: EngineRequest
     options = request.options
     if options.precision == "fp16":
         _check_graph(model, request.proof.allow_mixed)
-    allowed = request.proof.allow_mixed.union({MODULE} if options.convolved_upsampling else ())
+    allowed = request.proof.allow_mixed
     if options.high_precision:
         allowed = allowed.union(_spared(request))
-    return check_precision(_plan(folder, model, request), options.precision, allowed)
+    plan = _plan(folder, model, request)
+    return check_precision(plan, options.precision, allowed, resampling=MODULE)
 
 
 def _spared(request: EngineRequest) -> list[str]:
