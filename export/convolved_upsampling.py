@@ -14,24 +14,23 @@ class ConvolvedUpsampling(nn.Module):
     """What `train.model.hrnet.upsample` computes, up to rounding, a channel at a time.
 
     Every one of the factor x factor pixels that a pixel becomes is a sum over its 3x3
-    neighbourhood with fixed weights, so each is a channel of one grouped convolution. At the
-    border the nearest pixel is repeated.
+    neighbourhood with fixed weights, so each is a channel of one convolution. At the border the
+    nearest pixel is repeated.
 
-    float [N, channels, H, W] becomes [N, factor * H, factor * W] for each channel: they are taken
+    float [N, C, H, W] becomes [N, factor * H, factor * W] for each of C channels: they are taken
     apart while they are small, as OpenVINO copies what a slice takes.
     """
 
-    def __init__(self, channels: int, factor: int) -> None:
+    def __init__(self, factor: int) -> None:
         super().__init__()
-        self.channels, self.factor = channels, factor
+        self.factor = factor
         along = _taps(factor)
-        each = (along[:, None, :, None] * along[None, :, None, :]).reshape(-1, 1, 3, 3)
-        self.register_buffer("weight", each.repeat(channels, 1, 1, 1))
+        each = along[:, None, :, None] * along[None, :, None, :]
+        self.register_buffer("weight", each.reshape(-1, 1, 3, 3))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
-        pixels = F.conv2d(padded, self.weight, groups=self.channels)
-        parts = pixels.split(self.factor**2, 1)
+        parts = (F.conv2d(channel, self.weight) for channel in padded.split(1, 1))
         return tuple(F.pixel_shuffle(part, self.factor).squeeze(1) for part in parts)
 
 
