@@ -1,7 +1,7 @@
-"""Does FP8 move fewer bytes than FP16? Compiled by TensorRT-RTX, not run.
+"""Show whether FP8 moves fewer bytes than FP16 in what TensorRT-RTX compiles.
 
-Kernels, bytes and FLOPs are counted in what the compiler makes of one checkpoint, without a GPU:
-in FP16 and INT8 as engines are built, and in FP8 (E4M3) in several forms. The ranges of
+Kernels, bytes and FLOPs are counted in the plans of one checkpoint, compiled without a GPU and not
+run: in FP16 and INT8 as engines are built, and in FP8 (E4M3) in several forms. The ranges of
 activations are one plausible number, on which no plan depends. An FP8 form that moves fewer than
 0.75 of FP16's bytes would be worth a precision of its own.
 """

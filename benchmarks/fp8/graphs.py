@@ -91,31 +91,31 @@ def placed(
         _SCALE: numpy_helper.from_array(np.float16(amax / LARGEST), _SCALE),
         _ZERO: stored(_ZERO, np.zeros(())),
     }
-    nodes: list[onnx.NodeProto] = []
-    rounded: set[str] = set()
-    for node in list(model.graph.node):
-        if node.op_type == "Conv":
-            source, name = node.input[:2]
-            weight = numpy_helper.to_array(constants[name])
-            if chosen(_described(name, weight, makers.get(source, "input"))):
-                if name not in rounded:
-                    operands = (name, f"{name}_scale", _ZERO)
-                    made |= _weight(weight, False, operands)
-                    nodes.append(_node("DequantizeLinear", operands, f"{name}_rounded"))
-                if activations and source not in rounded:
-                    quantised = f"{source}_quantised"
-                    nodes.append(_node("QuantizeLinear", (source, _SCALE, _ZERO), quantised))
-                    operands = (quantised, _SCALE, _ZERO)
-                    nodes.append(_node("DequantizeLinear", operands, f"{source}_rounded"))
-                if activations:
-                    node.input[0] = f"{source}_rounded"
-                    rounded.add(source)
-                node.input[1] = f"{name}_rounded"
-                rounded.add(name)
-        nodes.append(node)
-    ordered = [onnx.NodeProto.FromString(each.SerializeToString()) for each in nodes]
+    rounding: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        if node.op_type != "Conv":
+            continue
+        source, name = node.input[:2]
+        weight = numpy_helper.to_array(constants[name])
+        if not chosen(_described(name, weight, makers.get(source, "input"))):
+            continue
+        operands = (name, f"{name}_scale", _ZERO)
+        made |= _weight(weight, False, operands)
+        node.input[1] = f"{name}_rounded"
+        rounding[node.input[1]] = [_node("DequantizeLinear", operands, node.input[1])]
+        if activations:
+            node.input[0] = f"{source}_rounded"
+            rounding[node.input[0]] = [
+                _node("QuantizeLinear", (source, _SCALE, _ZERO), f"{source}_fp8"),
+                _node("DequantizeLinear", (f"{source}_fp8", _SCALE, _ZERO), node.input[0]),
+            ]
+    nodes = []
+    for node in model.graph.node:
+        for operand in node.input:
+            nodes += rounding.pop(operand, [])
+        nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
     del model.graph.node[:]
-    model.graph.node.extend(ordered)
+    model.graph.node.extend(nodes)
     _exchange(model, made)
     return model
 
