@@ -98,8 +98,8 @@ def forms(network: DualHRNet, options: DeployOptions) -> Iterator[tuple[str, onn
     artefact = Artefact("", {}, [], "minmax", ranges)
     int8 = export_onnx(deploy_graph(network, eight, artefact), eight)
     yield "int8", int8
-    yield "int8's places, scale a channel", retyped(int8)
-    yield "int8's places, scale a weight", retyped(int8, per_channel=False)
+    yield "fp8: int8's places, scale a channel", retyped(int8)
+    yield "fp8: int8's places, scale a weight", retyped(int8, per_channel=False)
     choices = {
         "every convolution": lambda _: True,
         "all but stem and heads": lambda c: not re.search(r"stem|heads", c.unit),
@@ -108,8 +108,8 @@ def forms(network: DualHRNet, options: DeployOptions) -> Iterator[tuple[str, onn
     for least in WIDE:
         choices[f"3x3 of {least} channels or more"] = partial(_is_wide, least)
     for name, chosen in choices.items():
-        yield name, placed(fp16, chosen, AMAX)
-    yield "weights alone", placed(fp16, lambda _: True, AMAX, activations=False)
+        yield f"fp8: {name}", placed(fp16, chosen, AMAX)
+    yield "fp8: weights alone", placed(fp16, lambda _: True, AMAX, activations=False)
 
 
 def _is_wide(least: int, convolution: Convolution) -> bool:
@@ -149,12 +149,12 @@ def compared(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     lines = [
-        f"{'SM':<6}{'graph':<32}{'kernels':>8}{'GB':>8}{'to FP16':>9}{'TFLOP':>8}"
+        f"{'SM':<6}{'graph':<38}{'kernels':>8}{'GB':>8}{'to FP16':>9}{'TFLOP':>8}"
         f"{'activations MiB':>17}"
     ]
     said = ""
     for row in rows:
-        start = f"{row['compute_capability']:<6}{row['graph']:<32}"
+        start = f"{row['compute_capability']:<6}{row['graph']:<38}"
         if "refused" in row:
             again = row["refused"] == said
             said = row["refused"]
