@@ -67,6 +67,7 @@ GROUPS = {
         "nncf-engine": "benchmarks.nncf_engine",
         "equalisation": "benchmarks.equalisation",
         "rewrites": "benchmarks.rewrites",
+        "fp8": "benchmarks.fp8.__main__",
         "plausible": "benchmarks.plausible",
     },
     "Shell": {
