@@ -26,6 +26,7 @@ from export.onnx_graph import export_onnx
 from export.parity import prove
 from export.parity_pairs import described
 from export.precision import prove_precision
+from export.reach import measured_reach
 from export.request import EngineRequest
 from export.runners import engine_runner, graph_runner
 from export.targets import Target
@@ -111,7 +112,7 @@ def _attempt(
     else:
         what = "its ONNX graph on ONNX Runtime"
         verified = _verified(what, graph_runner(model, options), request, gate, material)
-    parity, comparison = verified
+    parity, comparison, reach = verified
     if gate and comparison and comparison.broken(request.proof.limits):
         return built, gate.rescue(request, comparison)
     verification = {
@@ -122,7 +123,8 @@ def _attempt(
         "high_precision": list(options.high_precision),
         "gate": _gate(request, material, comparison) if comparison else None,
     }
-    complete = replace(built, verification=verification)
+    model_with_reach = replace(built.model, reach_px=reach)
+    complete = replace(built, model=model_with_reach, verification=verification)
     complete.write(folder)
     write_card(folder, complete, source.training)
     return complete, None
@@ -152,14 +154,19 @@ def _gate(request: EngineRequest, material: Material, comparison: Comparison) ->
 
 def _verified(
     what: str, run: Runner, request: EngineRequest, gate: Gate | None, material: Material
-) -> tuple[dict[str, Any], Comparison | None]:
-    """Parity with PyTorch, and the comparison of accuracy where there is a gate."""
+) -> tuple[dict[str, Any], Comparison | None, int | None]:
+    """Parity with PyTorch, the comparison of accuracy where there is a gate, and the reach of an
+    engine that holds it."""
     options = request.options
     cli.note(f"comparing with PyTorch on {described(material.pairs)}")
     if options.half:
         check_activations(request.source.deployed, [each.images for each in material.pairs])
     parity = prove(what, run, material.pairs, options, request.floor)
-    return {"what": what, **parity}, gate.compare(request, run) if gate else None
+    comparison = gate.compare(request, run) if gate else None
+    if comparison and comparison.broken(request.proof.limits):
+        return {"what": what, **parity}, comparison, None
+    reach = measured_reach(run, options.height, options.width)
+    return {"what": what, **parity}, comparison, reach
 
 
 def _compile(model: onnx.ModelProto, folder: Path, request: EngineRequest) -> tuple[list[str], str]:

@@ -108,7 +108,7 @@ class Manifest:
         path = Path(folder) / FILE_NAME
         try:
             content = dataclasses.asdict(self)
-            for key in ("gsd_m", "scale"):  # earlier runtimes do not know them
+            for key in ("gsd_m", "scale", "reach_px"):  # earlier runtimes do not know them
                 if content["model"][key] is None:
                     del content["model"][key]
             text = json.dumps(content, indent=2, allow_nan=False)
@@ -212,6 +212,8 @@ class Manifest:
                 f"model.{key}",
                 f"must be two {what}, the smaller first, or null",
             )
+        reach = self.model.reach_px
+        _require(reach is None or reach > 0, "model.reach_px", "must be positive, or null")
         _require(
             self.class_names == CLASS_NAMES,
             "class_names",

@@ -30,6 +30,10 @@ class Model:
     scale: tuple[float, ...] | None = None
     """Least and largest scale that training showed its tiles at, where an engine maps them at 1;
     null, or the key is missing: not stated."""
+    reach_px: int | None = None
+    """Pixels from a window's edge within which labels depend on what lies outside of it, as the
+    engine was measured: the halo of large scenes. Null, or the key is missing: not measured. Then
+    an eighth of the window is taken."""
 
 
 @dataclass(frozen=True)

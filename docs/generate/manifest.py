@@ -21,6 +21,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "format": {"const": FORMAT},
     "model.gsd_m": {"minItems": 2, "maxItems": 2},
     "model.scale": {"minItems": 2, "maxItems": 2},
+    "model.reach_px": {"exclusiveMinimum": 0},
     "input.height": {"minimum": 1},
     "input.width": {"minimum": 1},
     "input.batch.min": {"minimum": 1},

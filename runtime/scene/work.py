@@ -53,7 +53,7 @@ def strips(
 def halo_of(engine: Engine, asked: int | None) -> int:
     """Pixels; raises ConfigError where nothing would be kept."""
     least = min(engine.height, engine.width)
-    halo = default_halo(least) if asked is None else asked
+    halo = default_halo(least, engine.manifest.model.reach_px) if asked is None else asked
     if 2 * halo >= least:
         raise ConfigError(
             f"--halo is {halo}; the engine's windows are {engine.height}x{engine.width} pixels, "
@@ -62,6 +62,7 @@ def halo_of(engine: Engine, asked: int | None) -> int:
     return halo
 
 
-def default_halo(side: int) -> int:
-    """Of windows with sides of at least `side` pixels: `REACH`, an eighth to a quarter of it."""
-    return min(max(REACH, side // 8), side // 4)
+def default_halo(side: int, reach: int | None) -> int:
+    """Of windows with sides of at least `side` pixels: the reach of the network, as it was
+    measured, else an eighth; at least `REACH`, at most a quarter."""
+    return min(max(REACH, side // 8 if reach is None else reach), side // 4)

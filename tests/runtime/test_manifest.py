@@ -193,6 +193,16 @@ def test_the_rebuild_command_repeats_what_the_engine_is(engine_folder):
     )
 
 
+def test_an_engine_may_say_how_far_a_border_reaches(engine_folder, edit_manifest):
+    assert '"reach_px"' not in (engine_folder / "manifest.json").read_text()
+    edit_manifest(engine_folder, lambda content: content["model"].update(reach_px=96))
+    assert Manifest.read(engine_folder).model.reach_px == 96
+    for value in (0, -1, 1.5, "96", [96]):
+        edit_manifest(engine_folder, lambda content, v=value: content["model"].update(reach_px=v))
+        with pytest.raises(ManifestError, match="model.reach_px"):
+            Manifest.read(engine_folder)
+
+
 def test_another_size_is_advised_only_where_it_can_be_built(engine_folder):
     manifest = Manifest.read(engine_folder)
     assert "--size 64 96 --out e-64x96, or cut" in manifest.size_advice("e", 64, 96)

@@ -203,9 +203,15 @@ def test_an_engine_that_never_works_is_not_the_images_fault(
         map_pair(engine, pre, post, tmp_path / "out", MapOptions(restart=True))
 
 
-@pytest.mark.parametrize(("side", "halo"), [(32, 8), (256, 64), (512, 64), (1024, 128)])
-def test_the_halo_holds_the_reach_of_a_border_where_the_window_has_room(side, halo):
-    assert default_halo(side) == halo
+@pytest.mark.parametrize(
+    ("side", "reach", "halo"),
+    [
+        (32, None, 8), (256, None, 64), (512, None, 64), (1024, None, 128),
+        (1024, 64, 64), (1024, 96, 96), (1024, 300, 256), (1024, 20, 64), (128, 64, 32),
+    ],
+)  # fmt: skip
+def test_the_halo_holds_the_reach_of_a_border_where_the_window_has_room(side, reach, halo):
+    assert default_halo(side, reach) == halo
 
 
 def test_options_that_cannot_be_used_are_one_line(scene, mapped, tmp_path):
