@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ import numpy as np
 
 from runtime import cli, files, identity, resolution
 from runtime.buildings.components import buildings
+from runtime.buildings.wanted import Wanted, wanted_of
 from runtime.damage import NODATA
 from runtime.errors import ConfigError, ImageError
 from runtime.locks import alone_in
@@ -30,19 +31,18 @@ from runtime.output import geojson, summary
 from runtime.output.maps import OUTPUTS, file_of, maps_of, reader, write_maps
 from runtime.output.quicklook import write_overlay
 from runtime.output.totals import BuildingTotals
-from runtime.scene import unfinished
+from runtime.scene import space, unfinished
 from runtime.scene.strip import Strip
 from runtime.scene.unfinished import Unfinished
 from runtime.scene.windows import WindowRows, window_rows
 from runtime.scene.work import halo_of, strips
 from runtime.source.explain import why_unknown
-from runtime.source.pair import ScenePair, open_pair
+from runtime.source.pair import ScenePair, cached, open_pair
 
 _OF_READING = ("clipped", "notes")
 """Of a summary: what reading the images told. Maps that are taken over keep theirs."""
 
 if TYPE_CHECKING:
-    from runtime.buildings.footprint_file import FootprintFile
     from runtime.engine import Engine
 
 
@@ -72,11 +72,16 @@ def map_pair(
     """
     if options.need_raster and not find_spec("rasterio"):
         raise ConfigError(f"{pre}: mapping a raster needs rasterio; {RASTER_EXTRA}")
-    _check_out(out, [pre, post, options.label, options.footprints])
+    _check_out(out, [pre, post, options.label, options.footprints, options.aoi])
     halo = halo_of(engine, options.halo)
     pixels = identity.of_pixels(engine, pre, post, options, halo)
-    if options.resume and (done := _finished(out, pixels, options)):
-        return done
+    if options.resume:
+        whole = replace(options, whole_scene=bool(options.footprints))
+        pixels_of_whole = identity.of_pixels(engine, pre, post, whole, halo)
+        if identity.finished(out, pixels_of_whole):  # which has every pixel that is asked for
+            options, pixels = whole, pixels_of_whole
+        if done := _finished(out, pixels, options):
+            return done
     with (
         open_pair(
             pre,
@@ -89,18 +94,27 @@ def map_pair(
         ) as pair,
         _working(out) as folder,
     ):
-        footprints = _footprints(pair, options)  # before the work, not after it
+        # What would end in nothing does so before the work, not after it.
         size = resolution.pixel_m(pair)
-        notes = _told([*_same(pre, post), *pair.notes, *resolution.note(size, engine.manifest)])
-        rows = window_rows((pair.height, pair.width), (engine.height, engine.width), halo)
+        notes = [*_same(pre, post), *pair.notes, *resolution.note(size, engine.manifest)]
+        notes += space.checked(folder, (pair.height, pair.width), maps_of(pair.georeference))
+        all_rows = window_rows((pair.height, pair.width), (engine.height, engine.width), halo)
+        wanted = wanted_of(pair, options, all_rows)
+        notes = _told([*notes, *wanted.notes(options)])
+        rows = wanted.rows
+        if wanted.area:
+            pair = replace(pair, within=wanted.area.mask)
         work, before = _begun(folder, out, pair, rows, pixels, options)
         shutil.rmtree(work.ready, ignore_errors=True)
         work.ready.mkdir()
         counts: Counter[int] = Counter()
-        with closing(strips(engine, pair, rows, work)) as made:
+        with (
+            cached(pair, engine.height),
+            closing(strips(engine, pair, rows, work)) as made,
+        ):
             counted = _counted(made, counts)
-            totals = _write_buildings(counted, work, pair, footprints, options.min_area)
-        _check_known(work, counts, pair)
+            totals = _write_buildings(counted, work, pair, wanted, options.min_area)
+        _check_known(work, counts, pair, wanted)
         _check_unchanged(pixels, identity.of_pixels(engine, pre, post, options, halo), work)
         with ThreadPoolExecutor(1) as pool:  # while the maps are compressed
             drawn = pool.submit(write_overlay, pair.post, work, work.ready / "overlay.png")
@@ -112,11 +126,13 @@ def map_pair(
             "height": pair.height,
             "width": pair.width,
             "windows": rows.count,
+            **wanted.counts,
             "failed_tiles": [asdict(each) for each in work.journal.failed],
             **summary.by_class(totals),
             "pixels": summary.by_value(counts),
             "min_area_px": options.min_area,
             "footprints": str(options.footprints) if options.footprints else None,
+            "aoi": str(options.aoi) if options.aoi else None,
             "nodata_px": counts[NODATA],
             "clipped": [each.seen.clipped(each.scale) for each in (pair.pre, pair.post)],
             "pixel_m": list(size) if size else None,
@@ -217,18 +233,6 @@ def _begun(
     return Unfinished(folder, size, maps, journal), {}
 
 
-def _footprints(pair: ScenePair, options: MapOptions) -> FootprintFile | None:
-    if not options.footprints:
-        return None
-    if pair.georeference is None:
-        from runtime.source.place import without_place
-
-        raise ImageError(without_place(pair.pre.path, "no CRS"))
-    from runtime.buildings.footprint_file import open_footprints
-
-    return open_footprints(options.footprints, pair.height, pair.width, pair.georeference)
-
-
 def _counted(made: Iterator[Strip], counts: Counter[int]) -> Iterator[Strip]:
     """Pixels by the value of damage, added as the strips pass."""
     for strip in made:
@@ -249,7 +253,9 @@ def _check_unchanged(before: Mapping[str, Any], after: Mapping[str, Any], work: 
             )
 
 
-def _check_known(work: Unfinished, counts: Counter[int], pair: ScenePair) -> None:
+def _check_known(
+    work: Unfinished, counts: Counter[int], pair: ScenePair, wanted: Wanted
+) -> None:
     """Raises ImageError for a map without one pixel: it would say nothing, and look like a map."""
     if counts.keys() - {NODATA}:
         return
@@ -257,6 +263,11 @@ def _check_known(work: Unfinished, counts: Counter[int], pair: ScenePair) -> Non
     unfinished.discard(work.folder)
     if failed:
         raise ImageError(f"no window could be mapped; the first: {failed[0].reason}")
+    if wanted.rows.wanted is not None:
+        raise ImageError(
+            f"{pair.post.path} and {pair.pre.path}: where --footprints or --aoi ask for a map no "
+            "pixel is known in both; expected images of this ground"
+        )
     raise ImageError(why_unknown(pair))
 
 
@@ -277,7 +288,7 @@ def _write_buildings(
     made: Iterable[Strip],
     work: Unfinished,
     pair: ScenePair,
-    footprints: FootprintFile | None,
+    wanted: Wanted,
     min_area: int,
 ) -> BuildingTotals:
     """Buildings as the strips come; known footprints once all have, for they come in any order."""
@@ -286,13 +297,16 @@ def _write_buildings(
         return geojson.write_in_pixels(buildings(made, min_area), work.ready / "buildings.geojson")
     from runtime.output.vectors import write_buildings
 
+    footprints = wanted.footprints
     if not footprints:
         return write_buildings(buildings(made, min_area), work.ready, place)
     from runtime.buildings.footprints import grade
 
     for _ in made:
         pass
-    return write_buildings(grade(footprints, work.read, *work.size, place), work.ready, place)
+    damage, confidence = (np.asarray(work.whole(name)) for name in ("damage", "confidence"))
+    graded = grade(footprints, damage, confidence, place, wanted.area)
+    return write_buildings(graded, work.ready, place, footprints.attributes)
 
 
 def _publish(work: Unfinished, out: Path, content: dict[str, Any]) -> dict[str, Any]:

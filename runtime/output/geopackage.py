@@ -57,14 +57,15 @@ class Layer:
             "dataset_options": {"VERSION": VERSION},
             "layer_options": {"GEOMETRY_NAME": GEOMETRY_COLUMN},
         }  # fmt: skip
+        data = [np.ma.concatenate([each[name] for each in self._columns]) for name in names]
+        masks = [each.mask if np.ma.is_masked(each) else None for each in data]
         try:
             raw.write(
                 str(self.path),
                 geometry=np.concatenate(self._wkb),
                 geometry_type=self._geometry_type,
-                field_data=[
-                    np.concatenate([columns[name] for columns in self._columns]) for name in names
-                ],
+                field_data=[each.data for each in data],
+                field_mask=masks,
                 fields=np.array(names, object),
                 layer=LAYER,
                 driver="GPKG",

@@ -13,7 +13,7 @@ from runtime.engine import Engine
 from runtime.errors import BackendError, ImageError, ToolkitError
 from runtime.scene.strip import Strip
 from runtime.scene.unfinished import FailedTile
-from runtime.scene.windows import Window
+from runtime.scene.windows import Span, Window
 from runtime.source.contract import Known, Pixels
 from runtime.source.pair import ScenePair
 
@@ -55,24 +55,28 @@ def _read(pair: ScenePair, window: Window, size: tuple[int, int]) -> Read | Imag
 
 
 def infer_rows(
-    engine: Engine, tiles: Iterable[Tile], width: int
+    engine: Engine, rows: Iterable[Span], tiles: Iterable[Tile], width: int
 ) -> Iterator[tuple[Strip, tuple[FailedTile, ...]]]:
-    """A strip of `width` pixels for each row of tiles, and its tiles that failed.
+    """A strip of `width` pixels for each of the rows of windows, and its tiles that failed.
 
-    The tiles come row by row.
+    The tiles come row by row. What no tile keeps is not computed.
 
     Raises BackendError when the engine fails `GIVING_UP` times in a row or has not worked once;
     EngineError at once.
     """
     in_a_row, worked = 0, False
     last: BackendError | None = None
-    for span, row in groupby(tiles, lambda tile: tile.window.row):
+    by_row = groupby(tiles, lambda tile: tile.window.row)
+    following = None
+    for span in rows:
         shape = (span.end - span.begin, width)
         damage = np.full(shape, NODATA, np.uint8)
         confidence, building = (np.full(shape, NOT_COMPUTED, np.uint8) for _ in range(2))
         strip = Strip(span.begin, damage, confidence, building)
         failed = []
-        for tile in row:
+        following = following or next(by_row, None)
+        here = following is not None and following[0] == span
+        for tile in following[1] if following and here else ():
             try:
                 if _infer(engine, tile, strip):
                     in_a_row, worked = 0, True
@@ -83,6 +87,7 @@ def infer_rows(
                 failed.append(_failure(tile.window, error))
             except ImageError as error:
                 failed.append(_failure(tile.window, error))
+        following = None if here else following
         yield strip, tuple(failed)
     if last and not worked:
         raise last
