@@ -253,9 +253,7 @@ def _check_unchanged(before: Mapping[str, Any], after: Mapping[str, Any], work: 
             )
 
 
-def _check_known(
-    work: Unfinished, counts: Counter[int], pair: ScenePair, wanted: Wanted
-) -> None:
+def _check_known(work: Unfinished, counts: Counter[int], pair: ScenePair, wanted: Wanted) -> None:
     """Raises ImageError for a map without one pixel: it would say nothing, and look like a map."""
     if counts.keys() - {NODATA}:
         return

@@ -118,11 +118,12 @@ def grade(
     area: merged spans of one polygon; None: all of the scene.
     Raises ConfigError for footprints that cannot be read.
     """
-    for part in parts_of(file, *damage.shape, georeference):
+    height, width = damage.shape
+    for part in parts_of(file, height, width, georeference):
         counts = np.zeros((len(part.fids), len(CLASS_NAMES) + 1), np.int64)
         votes = np.zeros((len(part.fids), len(DAMAGE_CLASSES)), np.int64)
         wanted = np.zeros(len(part.fids), bool)
-        for spans in part.spans(*damage.shape):
+        for spans in part.spans(height, width):
             wanted[(spans.within(area) if area else spans).owner] = True
             for chunk in spans.chunks(CHUNK_PIXELS):
                 _count(chunk, damage, confidence, counts, votes)

@@ -188,7 +188,7 @@ def spans_of(shapes: NDArray[Any], height: int, width: int) -> Spans:
 def _ranges(first: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int64]:
     """The numbers from each of `first` on, as many as its `length`, one after the other."""
     before = np.cumsum(length) - length
-    return np.arange(int(length.sum())) + np.repeat(first - before, length)
+    return np.asarray(np.arange(int(length.sum())) + np.repeat(first - before, length))
 
 
 def _first_centre(position: NDArray[np.float64], limit: int) -> NDArray[np.int64]:

@@ -61,9 +61,7 @@ def is_over(
     )
 
 
-def bounds_of(
-    found: Layer, height: int, width: int, georeference: Georeference
-) -> Bounds | None:
+def bounds_of(found: Layer, height: int, width: int, georeference: Georeference) -> Bounds | None:
     """The scene's in the layer's CRS, and what may lie between the points that tell them.
 
     None where they cannot tell: a part of the scene has no place in that CRS, or a pole is in it.
@@ -103,9 +101,7 @@ def _scene_in(
     return points
 
 
-def elsewhere(
-    found: Layer, height: int, width: int, georeference: Georeference
-) -> ConfigError:
+def elsewhere(found: Layer, height: int, width: int, georeference: Georeference) -> ConfigError:
     theirs = found.bounds
     begin = (
         f"{found.path}: none of its {found.count} polygons lies on the scene: they reach from "

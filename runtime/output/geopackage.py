@@ -57,15 +57,14 @@ class Layer:
             "dataset_options": {"VERSION": VERSION},
             "layer_options": {"GEOMETRY_NAME": GEOMETRY_COLUMN},
         }  # fmt: skip
-        data = [np.ma.concatenate([each[name] for each in self._columns]) for name in names]
-        masks = [each.mask if np.ma.is_masked(each) else None for each in data]
+        data = [_joined([each[name] for each in self._columns]) for name in names]
         try:
             raw.write(
                 str(self.path),
                 geometry=np.concatenate(self._wkb),
                 geometry_type=self._geometry_type,
                 field_data=[each.data for each in data],
-                field_mask=masks,
+                field_mask=[each.mask if each.mask.any() else None for each in data],
                 fields=np.array(names, object),
                 layer=LAYER,
                 driver="GPKG",
@@ -79,3 +78,10 @@ class Layer:
         self._written = True
         self._wkb.clear()
         self._columns.clear()
+
+
+def _joined(columns: list[NDArray[Any]]) -> np.ma.MaskedArray[Any, Any]:
+    return np.ma.MaskedArray(
+        np.concatenate([np.ma.getdata(each) for each in columns]),
+        np.concatenate([np.ma.getmaskarray(each) for each in columns]),
+    )

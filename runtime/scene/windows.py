@@ -130,4 +130,5 @@ def window_rows(size: tuple[int, int], engine: tuple[int, int], halo: int) -> Wi
     Returns:
         The kept parts cover each pixel of the scene once.
     """
-    return WindowRows(*(Spans(size[i], engine[i], halo) for i in (0, 1)))
+    rows, columns = (Spans(size[i], engine[i], halo) for i in (0, 1))
+    return WindowRows(rows, columns)
