@@ -6,7 +6,6 @@ stored, the maps are written.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from collections import Counter
@@ -25,16 +24,16 @@ from runtime.buildings.components import buildings
 from runtime.buildings.wanted import Wanted, wanted_of
 from runtime.damage import NODATA
 from runtime.errors import ConfigError, ImageError
-from runtime.locks import alone_in
-from runtime.options import RASTER_EXTRA, SUMMARY, UNFINISHED, MapOptions
+from runtime.going_on import begun, finished, working
+from runtime.options import RASTER_EXTRA, SUMMARY, MapOptions
 from runtime.output import geojson, summary
-from runtime.output.maps import OUTPUTS, file_of, maps_of, reader, write_maps
+from runtime.output.maps import OUTPUTS, maps_of, write_maps
 from runtime.output.quicklook import write_overlay
 from runtime.output.totals import BuildingTotals
 from runtime.scene import space, unfinished
 from runtime.scene.strip import Strip
 from runtime.scene.unfinished import Unfinished
-from runtime.scene.windows import WindowRows, window_rows
+from runtime.scene.windows import window_rows
 from runtime.scene.work import halo_of, strips
 from runtime.source.explain import why_unknown
 from runtime.source.pair import ScenePair, cached, open_pair
@@ -80,7 +79,7 @@ def map_pair(
         pixels_of_whole = identity.of_pixels(engine, pre, post, whole, halo)
         if identity.finished(out, pixels_of_whole):  # which has every pixel that is asked for
             options, pixels = whole, pixels_of_whole
-        if done := _finished(out, pixels, options):
+        if done := finished(out, pixels, options):
             return done
     with (
         open_pair(
@@ -92,7 +91,7 @@ def map_pair(
             nodata=options.nodata,
             label=options.label,
         ) as pair,
-        _working(out) as folder,
+        working(out) as folder,
     ):
         # What would end in nothing does so before the work, not after it.
         size = resolution.pixel_m(pair)
@@ -104,7 +103,7 @@ def map_pair(
         rows = wanted.rows
         if wanted.area:
             pair = replace(pair, within=wanted.area.mask)
-        work, before = _begun(folder, out, pair, rows, pixels, options)
+        work, before = begun(folder, out, pair, rows, pixels, options)
         shutil.rmtree(work.ready, ignore_errors=True)
         work.ready.mkdir()
         counts: Counter[int] = Counter()
@@ -162,75 +161,6 @@ def _same(pre: Path, post: Path) -> list[str]:
     if not pre.samefile(post):
         return []
     return [f"{pre} and {post} are one file, in which nothing can have changed"]
-
-
-def _finished(out: Path, pixels: dict[str, Any], options: MapOptions) -> dict[str, Any] | None:
-    """The summary of this very map with these buildings, if every file of it is there."""
-    if (out / UNFINISHED).exists():
-        return None
-    content = identity.finished(out, pixels)
-    if not content or content.get("made_with") != identity.of_buildings(options):
-        return None
-    return content if identity.intact(out, content) else None
-
-
-@contextlib.contextmanager
-def _working(out: Path) -> Iterator[Path]:
-    """The folder of unfinished work, this process's alone; gone if nothing came of it."""
-    new = not out.exists()
-    folder = out / UNFINISHED
-    out.mkdir(parents=True, exist_ok=True)
-    with alone_in(folder, patience=0.0) as alone:
-        if not alone:
-            raise ConfigError(
-                f"{out}: another process is writing a map there; let it finish, end it, or "
-                "choose another folder"
-            )
-        try:
-            yield folder
-        finally:
-            if not unfinished.is_kept(folder):
-                shutil.rmtree(folder, ignore_errors=True)
-                if new:
-                    with contextlib.suppress(OSError):  # there are maps in it
-                        out.rmdir()
-
-
-def _begun(
-    folder: Path,
-    out: Path,
-    pair: ScenePair,
-    rows: WindowRows,
-    pixels: dict[str, Any],
-    options: MapOptions,
-) -> tuple[Unfinished, dict[str, Any]]:
-    """The work to go on with, or new work; the summary of finished maps that it took over.
-
-    Raises ConfigError for unfinished work that would be lost or is of something else.
-    """
-    size, maps = (pair.height, pair.width), maps_of(pair.georeference)
-    journal = None if options.restart else unfinished.begun(folder)
-    if journal is None:
-        done = identity.finished(out, pixels) if options.resume else None
-        work = Unfinished.begin(folder, size, maps, pixels)
-        names = {name: file_of(name, pair.georeference) for name in maps}
-        if not done or not identity.intact(out, done, names.values()):
-            return work, {}
-        cli.note("every pixel is there from before; the buildings are made anew")
-        work.fill(rows.rows, {n: reader(out / f) for n, f in names.items()})
-        return work, done
-    if not options.resume:
-        raise ConfigError(
-            f"{folder}: an unfinished map, {len(journal.heights)} of {len(rows)} rows of windows "
-            "are done; --resume goes on with it, --restart throws it away"
-        )
-    if other := [key for key in pixels if journal.identity.get(key) != pixels[key]]:
-        raise ConfigError(
-            f"{folder}: an unfinished map with another {', '.join(other)}; "
-            "--restart throws it away and begins anew"
-        )
-    cli.note(f"{len(journal.heights)} of {len(rows)} rows of windows are done, going on")
-    return Unfinished(folder, size, maps, journal), {}
 
 
 def _counted(made: Iterator[Strip], counts: Counter[int]) -> Iterator[Strip]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -20,6 +20,8 @@ from runtime.source.pair import ScenePair
 NOT_COMPUTED = 0
 """In the maps of probabilities, where damage is NODATA. The confidence of what was computed is that
 of the most likely of two or more classes, which is never near 0."""
+
+_EMPTY = {"damage": NODATA, "confidence": NOT_COMPUTED, "building": NOT_COMPUTED}
 
 GIVING_UP = 3
 """Windows in a row at which the engine fails before the run ends."""
@@ -55,11 +57,16 @@ def _read(pair: ScenePair, window: Window, size: tuple[int, int]) -> Read | Imag
 
 
 def infer_rows(
-    engine: Engine, rows: Iterable[Span], tiles: Iterable[Tile], width: int
+    engine: Engine,
+    rows: Iterable[Span],
+    tiles: Iterable[Tile],
+    width: int,
+    maps: Sequence[str],
 ) -> Iterator[tuple[Strip, tuple[FailedTile, ...]]]:
     """A strip of `width` pixels for each of the rows of windows, and its tiles that failed.
 
     The tiles come row by row. What no tile keeps is not computed.
+    maps: those that are asked for, by their names in `Strip`.
 
     Raises BackendError when the engine fails `GIVING_UP` times in a row or has not worked once;
     EngineError at once.
@@ -70,15 +77,13 @@ def infer_rows(
     following = None
     for span in rows:
         shape = (span.end - span.begin, width)
-        damage = np.full(shape, NODATA, np.uint8)
-        confidence, building = (np.full(shape, NOT_COMPUTED, np.uint8) for _ in range(2))
-        strip = Strip(span.begin, damage, confidence, building)
+        strip = Strip(span.begin, **{name: np.full(shape, _EMPTY[name], np.uint8) for name in maps})
         failed = []
         following = following or next(by_row, None)
         here = following is not None and following[0] == span
         for tile in following[1] if following and here else ():
             try:
-                if _infer(engine, tile, strip):
+                if _infer(engine, tile, strip, maps):
                     in_a_row, worked = 0, True
             except BackendError as error:
                 in_a_row, last = in_a_row + 1, error
@@ -93,7 +98,7 @@ def infer_rows(
         raise last
 
 
-def _infer(engine: Engine, tile: Tile, strip: Strip) -> bool:
+def _infer(engine: Engine, tile: Tile, strip: Strip, maps: Sequence[str]) -> bool:
     """Fill the tile's part of the strip, where it is known; was there anything to fill?"""
     if isinstance(tile.pixels, ImageError):
         raise tile.pixels
@@ -108,7 +113,7 @@ def _infer(engine: Engine, tile: Tile, strip: Strip) -> bool:
         return False
     result = engine.predict(pre, post)
     there = (slice(None), slice(column.begin, column.end))
-    for name in ("damage", "confidence", "building"):
+    for name in maps:
         np.copyto(getattr(strip, name)[there], getattr(result, name)[kept], where=wanted)
     return True
 

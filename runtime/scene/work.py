@@ -38,7 +38,9 @@ def strips(
         # However this ends, no thread reads from the images when they are closed.
         with (
             closing(ahead(read_tiles(pair, rows.windows(todo), size), TILES_AHEAD)) as tiles,
-            closing(ahead(infer_rows(engine, spans, tiles, pair.width), STRIPS_AHEAD)) as inferred,
+            closing(
+                ahead(infer_rows(engine, spans, tiles, pair.width, work.maps), STRIPS_AHEAD)
+            ) as inferred,
         ):
             for strip, failed in inferred:
                 work.add(strip, failed)
