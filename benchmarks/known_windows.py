@@ -1,4 +1,4 @@
-"""Time a scene whose buildings are known beforehand, by the share of windows that they touch.
+"""Time a scene whose buildings are known, by the share of windows that they touch.
 
 The command runtime.predict with --footprints, and with --whole-scene too, take turns. The
 footprints lie in windows that are drawn by chance, some in each. Peak memory is that of the command

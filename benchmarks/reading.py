@@ -1,6 +1,7 @@
-"""Time reading windows of wide scenes, with GDAL's block cache by the width and as it is at least.
+"""Time reading the windows of wide scenes, by what is kept of what was decoded.
 
-Both take turns over the same rows of windows of a pair, and each begins with nothing decoded.
+GDAL's block cache by the width of the scene, and as it is at least, take turns over the same rows
+of windows of a pair, and each begins with nothing decoded.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--window", type=int, default=256, metavar="S", help="side, pixels (default: 256)"
     )
-    p.add_argument("--compress", default="deflate", help="of the files (default: deflate)")
+    p.add_argument(
+        "--compress", default="deflate", metavar="NAME", help="of the files (default: deflate)"
+    )
     p.add_argument("--scratch", type=Path, metavar="DIR", help="folder for the files")
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p

@@ -40,6 +40,15 @@ def _only(options: MapOptions) -> dict[str, Any]:
     return {name: _with_parts(path) for name, path in given.items() if path}
 
 
+def files_in(pixels: Mapping[str, Any]) -> list[list[list[Any]]]:
+    """The files in what `of_pixels` gave, each with its parts."""
+    options = pixels["options"]
+    return [
+        *pixels["images"],
+        *(options[name] for name in ("footprints", "aoi") if name in options),
+    ]
+
+
 def of_images(pre: Path, post: Path) -> list[list[list[Any]]]:
     """The files of a pair as they are now: another one under the same name is another pair."""
     return [_with_parts(path) for path in (pre, post)]

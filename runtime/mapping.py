@@ -173,8 +173,8 @@ def _counted(made: Iterator[Strip], counts: Counter[int]) -> Iterator[Strip]:
 
 
 def _check_unchanged(before: Mapping[str, Any], after: Mapping[str, Any], work: Unfinished) -> None:
-    """Raises ImageError where an image is another one than when the work began."""
-    for was, now in zip(before["images"], after["images"], strict=True):
+    """Raises ImageError where a file that pixels depend on is another one than at the beginning."""
+    for was, now in zip(*map(identity.files_in, (before, after)), strict=True):
         if was != now:
             unfinished.discard(work.folder)
             raise ImageError(

@@ -1,6 +1,7 @@
 """Maps of the ground alone that footprints or an area ask for."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -297,6 +298,21 @@ def test_known_windows_without_one_known_pixel_are_no_map(scene, write_raster, e
     options = MapOptions(footprints=save(tmp_path / "a.gpkg", HOUSES[:2]))
     with pytest.raises(ImageError, match="no pixel is known in both; expected images of this gro"):
         map_pair(engine, pre, post, tmp_path / "out", options)
+
+
+@pytest.mark.parametrize("name", ["footprints", "aoi"])
+def test_a_file_that_changes_meanwhile_makes_no_map(name, scene, engine, tmp_path, monkeypatch):
+    pre, post, *_ = scene(HEIGHT, WIDTH)
+    file, predict = save(tmp_path / "a.gpkg", HOUSES), Engine.predict
+
+    def changes(self: Engine, *images: np.ndarray) -> object:
+        os.utime(file)
+        return predict(self, *images)
+
+    monkeypatch.setattr(Engine, "predict", changes)
+    with pytest.raises(ImageError, match="a.gpkg: changed while it was mapped, that map was"):
+        map_pair(engine, pre, post, tmp_path / "out", MapOptions(**{name: file}))
+    assert not (tmp_path / "out").exists()
 
 
 def test_whole_scene_alone_is_one_line():
