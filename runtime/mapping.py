@@ -232,8 +232,9 @@ def _write_buildings(
 
     for _ in made:
         pass
-    damage, confidence = (np.asarray(work.whole(name)) for name in ("damage", "confidence"))
-    graded = grade(footprints, damage, confidence, place, wanted.area)
+    graded = grade(
+        footprints, lambda: (work.whole("damage"), work.whole("confidence")), place, wanted.area
+    )
     return write_buildings(graded, work.ready, place, footprints.attributes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import nan
 from typing import Any
@@ -25,6 +25,13 @@ BATCH = 2_000
 
 CHUNK_PIXELS = 1 << 20
 """Looked up at a time; of a footprint as large as a town, a part."""
+
+CHUNK_ROWS = 2_000
+"""Of footprints, looked up with maps that were opened once. Until they are closed, the system counts
+up to 64 KiB of each map for a row as memory of this process."""
+
+OpenMaps = Callable[[], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
+"""Damage and confidence of a scene, uint8 [H,W]; from files, mapped into memory."""
 
 _COLUMN = np.full(NODATA + 1, len(CLASS_NAMES), np.intp)
 _COLUMN[: len(CLASS_NAMES)] = range(len(CLASS_NAMES))
@@ -107,26 +114,24 @@ def parts_of(
 
 def grade(
     file: FootprintFile,
-    damage: NDArray[np.uint8],
-    confidence: NDArray[np.uint8],
+    open_maps: OpenMaps,
     georeference: Georeference,
     area: Spans | None = None,
 ) -> Iterator[GradedFootprint]:
     """Grade the footprints that have a pixel in a scene, and in `area`, in their file's order.
 
-    damage, confidence: uint8 [H,W], the scene's maps; they may lie in files.
     area: merged spans of one polygon; None: all of the scene.
     Raises ConfigError for footprints that cannot be read.
     """
-    height, width = damage.shape
+    height, width = open_maps()[0].shape
     for part in parts_of(file, height, width, georeference):
         counts = np.zeros((len(part.fids), len(CLASS_NAMES) + 1), np.int64)
         votes = np.zeros((len(part.fids), len(DAMAGE_CLASSES)), np.int64)
         wanted = np.zeros(len(part.fids), bool)
         for spans in part.spans(height, width):
             wanted[(spans.within(area) if area else spans).owner] = True
-            for chunk in spans.chunks(CHUNK_PIXELS):
-                _count(chunk, damage, confidence, counts, votes)
+            for chunk in spans.chunks(CHUNK_PIXELS, CHUNK_ROWS):
+                _count(chunk, *open_maps(), counts, votes)
         for index in np.flatnonzero(wanted).tolist():
             yield _graded(
                 int(part.fids[index]),

@@ -62,13 +62,14 @@ class Spans:
             np.minimum(self.end[which], other.end[met]),
         )
 
-    def chunks(self, pixels: int) -> Iterator[Spans]:
-        """The same, with at most so many pixels at a time, or one span."""
+    def chunks(self, pixels: int, spans: int) -> Iterator[Spans]:
+        """The same, with at most so many pixels and spans at a time, or one span."""
         last = np.cumsum(self.end - self.begin)
         first = 0
         while first < len(last):
             done = last[first - 1] if first else 0
             after = max(first + 1, int(np.searchsorted(last, done + pixels, side="right")))
+            after = min(after, first + spans)
             yield self[first:after]
             first = after
 

@@ -143,7 +143,9 @@ def read_footprints(content: bytes, folder: Path) -> None:
     path.write_bytes(content)
     file = open_footprints(path, 100, 100, PLACE)
     nothing = np.zeros((100, 100), np.uint8)
-    write_buildings(grade(file, nothing, nothing, PLACE), folder / "out", PLACE, file.attributes)
+    write_buildings(
+        grade(file, lambda: (nothing, nothing), PLACE), folder / "out", PLACE, file.attributes
+    )
     read_area(path, 100, 100, PLACE)
     for _ in file.read(PLACE):
         pass

@@ -37,7 +37,7 @@ def maps():
 
 
 def graded_by(path, maps, place=PLACE):
-    return list(grade(open_footprints(path, HEIGHT, WIDTH, place), *maps, place))
+    return list(grade(open_footprints(path, HEIGHT, WIDTH, place), lambda: maps, place))
 
 
 def on_scene(shapes, maps):
@@ -254,7 +254,7 @@ def test_attributes_of_footprints_are_kept_beside_ours(maps, tmp_path):
     path = tmp_path / "a.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
     file = open_footprints(path, HEIGHT, WIDTH, PLACE)
-    write_buildings(grade(file, *maps, PLACE), tmp_path / "out", PLACE, file.attributes)
+    write_buildings(grade(file, lambda: maps, PLACE), tmp_path / "out", PLACE, file.attributes)
     meta, _, _, fields = read(tmp_path / "out" / "buildings.gpkg", layer="buildings")
     columns = dict(zip(meta["fields"], fields, strict=True))
     kinds = dict(zip(meta["fields"], meta["dtypes"], strict=True))

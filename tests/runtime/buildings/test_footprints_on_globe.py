@@ -82,7 +82,7 @@ def test_footprints_across_the_antimeridian(tmp_path, name, written):
     wanted.append(box(-0.01, LATITUDE - 0.1, 0.01, LATITUDE + 0.1))
     path = save(tmp_path / "a.gpkg", wanted)
     opened = open_footprints(path, HEIGHT, WIDTH, place)
-    graded = list(grade(opened, *MAPS, place))
+    graded = list(grade(opened, lambda: MAPS, place))
     for each, pixels in zip(graded, SHAPES, strict=True):
         x, y = np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5)
         inside = int(shapely.contains_xy(pixels, x, y).sum())
@@ -145,6 +145,6 @@ def test_one_point_that_is_no_place_costs_its_footprint_alone(tmp_path):
     shapes = [in_degrees(SHAPES[0], place, False), bad, in_degrees(SHAPES[2], place, False)]
     path = save(tmp_path / "a.gpkg", shapes)
     opened = open_footprints(path, HEIGHT, WIDTH, place)
-    first, third = grade(opened, *MAPS, place)
+    first, third = grade(opened, lambda: MAPS, place)
     assert (first.source_fid, third.source_fid) == (1, 3)
     assert min(first.area_px, third.area_px) > 300

@@ -108,9 +108,10 @@ def test_merged_and_cut_they_are_the_same_pixels_each_once(first, second, most):
     within = spans.within(spans_of(np.array([area], object), HEIGHT, WIDTH).merged())
     for found, expected in ((spans, before), (within, before & inside)):
         counted = np.zeros(before.shape, int)
-        for chunk in found.chunks(most):
+        for chunk in found.chunks(most, 9):
             owner, row, column = chunk.pixels()
             assert len(owner) <= max(most, WIDTH)
+            assert len(chunk.row) <= 9
             np.add.at(counted, (owner, row, column), 1)
         assert (counted == expected).all()
 
