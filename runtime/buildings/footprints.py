@@ -27,8 +27,8 @@ CHUNK_PIXELS = 1 << 20
 """Looked up at a time; of a footprint as large as a town, a part."""
 
 CHUNK_ROWS = 2_000
-"""Of footprints, looked up with maps that were opened once. Until they are closed, the system counts
-up to 64 KiB of each map for a row as memory of this process."""
+"""Of footprints, looked up with maps that were opened once. Until they are closed, up to 64 KiB of
+each map counts for a row as memory of this process."""
 
 OpenMaps = Callable[[], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 """Damage and confidence of a scene, uint8 [H,W]; from files, mapped into memory."""

@@ -15,7 +15,7 @@ MADE = 1
 
 WRITTEN = 5 / 3
 """The same when it is written, at most: with its overviews, a third, and these once more while
-GDAL makes them. What a map shows is mostly even: it takes a tenth of that or less."""
+GDAL makes them: noise, which Deflate cannot press, takes 1.57. A map of a town takes an eighth."""
 
 
 def checked(folder: Path, size: tuple[int, int], maps: Sequence[str]) -> list[str]:
