@@ -126,14 +126,20 @@ def engine_seconds(engine: Engine) -> list[float]:
     return times[CALLS // 10 :]
 
 
-def run_command(engine: Path, folder: Path, size: int) -> dict[str, Any]:
-    """Seconds and peak memory of the whole command, and what its summary says."""
+def run_command(engine: Path, folder: Path, size: int, *more: str) -> dict[str, Any]:
+    """Seconds and peak memory of the whole command, and what its summary says.
+
+    more: options of the command.
+    """
     images = [str(folder / f"{name}-{size}.tif") for name in ("pre", "post")]
     out = folder / f"map-{size}"
     line = [sys.executable, "-m", "runtime.predict", "--engine", str(engine), *images]
     start = time.perf_counter()
     process = subprocess.Popen(
-        [*line, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [*line, "--out", str(out), *more],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stderr
     errors = process.stderr.read()
@@ -146,7 +152,9 @@ def run_command(engine: Path, folder: Path, size: int) -> dict[str, Any]:
     return {
         "size": size,
         "seconds": seconds,
+        "processor_seconds": usage.ru_utime + usage.ru_stime,
         "windows": summary["windows"],
+        "windows_computed": summary["windows_computed"],
         "buildings": summary["buildings"],
         "peak_bytes": usage.ru_maxrss * 1024,
     }

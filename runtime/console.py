@@ -55,6 +55,8 @@ GROUPS = {
         "scene": "benchmarks.scene",
         "planted-faults": "benchmarks.planted_faults",
         "seams": "benchmarks.seams",
+        "known-windows": "benchmarks.known_windows",
+        "reading": "benchmarks.reading",
         "overhead": "benchmarks.overhead",
         "loading": "benchmarks.loading",
         "start-up": "benchmarks.start_up",

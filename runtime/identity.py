@@ -28,8 +28,25 @@ def of_pixels(
             "nodata": list(options.nodata),
             "halo": halo,
             "label": stamp(options.label) if options.label else None,
+            **_only(options),
         },
     }
+
+
+def _only(options: MapOptions) -> dict[str, Any]:
+    """The files that say which pixels are computed; none where all are."""
+    of_footprints = options.footprints and not options.whole_scene
+    given = {"footprints": options.footprints if of_footprints else None, "aoi": options.aoi}
+    return {name: _with_parts(path) for name, path in given.items() if path}
+
+
+def files_in(pixels: Mapping[str, Any]) -> list[list[list[Any]]]:
+    """The files in what `of_pixels` gave, each with its parts."""
+    options = pixels["options"]
+    return [
+        *pixels["images"],
+        *(options[name] for name in ("footprints", "aoi") if name in options),
+    ]
 
 
 def of_images(pre: Path, post: Path) -> list[list[list[Any]]]:

@@ -6,14 +6,13 @@ stored, the maps are written.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,27 +21,27 @@ import numpy as np
 
 from runtime import cli, files, identity, resolution
 from runtime.buildings.components import buildings
+from runtime.buildings.wanted import Wanted, wanted_of
 from runtime.damage import NODATA
 from runtime.errors import ConfigError, ImageError
-from runtime.locks import alone_in
-from runtime.options import RASTER_EXTRA, SUMMARY, UNFINISHED, MapOptions
+from runtime.going_on import begun, finished, working
+from runtime.options import RASTER_EXTRA, SUMMARY, MapOptions
 from runtime.output import geojson, summary
-from runtime.output.maps import OUTPUTS, file_of, maps_of, reader, write_maps
+from runtime.output.maps import OUTPUTS, maps_of, write_maps
 from runtime.output.quicklook import write_overlay
 from runtime.output.totals import BuildingTotals
-from runtime.scene import unfinished
+from runtime.scene import space, unfinished
 from runtime.scene.strip import Strip
 from runtime.scene.unfinished import Unfinished
-from runtime.scene.windows import WindowRows, window_rows
+from runtime.scene.windows import window_rows
 from runtime.scene.work import halo_of, strips
 from runtime.source.explain import why_unknown
-from runtime.source.pair import ScenePair, open_pair
+from runtime.source.pair import ScenePair, cached, open_pair
 
 _OF_READING = ("clipped", "notes")
 """Of a summary: what reading the images told. Maps that are taken over keep theirs."""
 
 if TYPE_CHECKING:
-    from runtime.buildings.footprint_file import FootprintFile
     from runtime.engine import Engine
 
 
@@ -72,11 +71,16 @@ def map_pair(
     """
     if options.need_raster and not find_spec("rasterio"):
         raise ConfigError(f"{pre}: mapping a raster needs rasterio; {RASTER_EXTRA}")
-    _check_out(out, [pre, post, options.label, options.footprints])
+    _check_out(out, [pre, post, options.label, options.footprints, options.aoi])
     halo = halo_of(engine, options.halo)
     pixels = identity.of_pixels(engine, pre, post, options, halo)
-    if options.resume and (done := _finished(out, pixels, options)):
-        return done
+    if options.resume:
+        whole = replace(options, whole_scene=bool(options.footprints))
+        pixels_of_whole = identity.of_pixels(engine, pre, post, whole, halo)
+        if identity.finished(out, pixels_of_whole):  # which has every pixel that is asked for
+            options, pixels = whole, pixels_of_whole
+        if done := finished(out, pixels, options):
+            return done
     with (
         open_pair(
             pre,
@@ -87,20 +91,29 @@ def map_pair(
             nodata=options.nodata,
             label=options.label,
         ) as pair,
-        _working(out) as folder,
+        working(out) as folder,
     ):
-        footprints = _footprints(pair, options)  # before the work, not after it
+        # What would end in nothing does so before the work, not after it.
         size = resolution.pixel_m(pair)
-        notes = _told([*_same(pre, post), *pair.notes, *resolution.note(size, engine.manifest)])
-        rows = window_rows((pair.height, pair.width), (engine.height, engine.width), halo)
-        work, before = _begun(folder, out, pair, rows, pixels, options)
+        notes = [*_same(pre, post), *pair.notes, *resolution.note(size, engine.manifest)]
+        notes += space.checked(folder, (pair.height, pair.width), maps_of(pair.georeference))
+        all_rows = window_rows((pair.height, pair.width), (engine.height, engine.width), halo)
+        wanted = wanted_of(pair, options, all_rows)
+        notes = _told([*notes, *wanted.notes(options)])
+        rows = wanted.rows
+        if wanted.area:
+            pair = replace(pair, within=wanted.area.mask)
+        work, before = begun(folder, out, pair, rows, pixels, options)
         shutil.rmtree(work.ready, ignore_errors=True)
         work.ready.mkdir()
         counts: Counter[int] = Counter()
-        with closing(strips(engine, pair, rows, work)) as made:
+        with (
+            cached(pair, engine.height),
+            closing(strips(engine, pair, rows, work)) as made,
+        ):
             counted = _counted(made, counts)
-            totals = _write_buildings(counted, work, pair, footprints, options.min_area)
-        _check_known(work, counts, pair)
+            totals = _write_buildings(counted, work, pair, wanted, options.min_area)
+        _check_known(work, counts, pair, wanted)
         _check_unchanged(pixels, identity.of_pixels(engine, pre, post, options, halo), work)
         with ThreadPoolExecutor(1) as pool:  # while the maps are compressed
             drawn = pool.submit(write_overlay, pair.post, work, work.ready / "overlay.png")
@@ -112,11 +125,13 @@ def map_pair(
             "height": pair.height,
             "width": pair.width,
             "windows": rows.count,
+            **wanted.counts,
             "failed_tiles": [asdict(each) for each in work.journal.failed],
             **summary.by_class(totals),
             "pixels": summary.by_value(counts),
             "min_area_px": options.min_area,
             "footprints": str(options.footprints) if options.footprints else None,
+            "aoi": str(options.aoi) if options.aoi else None,
             "nodata_px": counts[NODATA],
             "clipped": [each.seen.clipped(each.scale) for each in (pair.pre, pair.post)],
             "pixel_m": list(size) if size else None,
@@ -148,87 +163,6 @@ def _same(pre: Path, post: Path) -> list[str]:
     return [f"{pre} and {post} are one file, in which nothing can have changed"]
 
 
-def _finished(out: Path, pixels: dict[str, Any], options: MapOptions) -> dict[str, Any] | None:
-    """The summary of this very map with these buildings, if every file of it is there."""
-    if (out / UNFINISHED).exists():
-        return None
-    content = identity.finished(out, pixels)
-    if not content or content.get("made_with") != identity.of_buildings(options):
-        return None
-    return content if identity.intact(out, content) else None
-
-
-@contextlib.contextmanager
-def _working(out: Path) -> Iterator[Path]:
-    """The folder of unfinished work, this process's alone; gone if nothing came of it."""
-    new = not out.exists()
-    folder = out / UNFINISHED
-    out.mkdir(parents=True, exist_ok=True)
-    with alone_in(folder, patience=0.0) as alone:
-        if not alone:
-            raise ConfigError(
-                f"{out}: another process is writing a map there; let it finish, end it, or "
-                "choose another folder"
-            )
-        try:
-            yield folder
-        finally:
-            if not unfinished.is_kept(folder):
-                shutil.rmtree(folder, ignore_errors=True)
-                if new:
-                    with contextlib.suppress(OSError):  # there are maps in it
-                        out.rmdir()
-
-
-def _begun(
-    folder: Path,
-    out: Path,
-    pair: ScenePair,
-    rows: WindowRows,
-    pixels: dict[str, Any],
-    options: MapOptions,
-) -> tuple[Unfinished, dict[str, Any]]:
-    """The work to go on with, or new work; the summary of finished maps that it took over.
-
-    Raises ConfigError for unfinished work that would be lost or is of something else.
-    """
-    size, maps = (pair.height, pair.width), maps_of(pair.georeference)
-    journal = None if options.restart else unfinished.begun(folder)
-    if journal is None:
-        done = identity.finished(out, pixels) if options.resume else None
-        work = Unfinished.begin(folder, size, maps, pixels)
-        names = {name: file_of(name, pair.georeference) for name in maps}
-        if not done or not identity.intact(out, done, names.values()):
-            return work, {}
-        cli.note("every pixel is there from before; the buildings are made anew")
-        work.fill(rows.rows, {n: reader(out / f) for n, f in names.items()})
-        return work, done
-    if not options.resume:
-        raise ConfigError(
-            f"{folder}: an unfinished map, {len(journal.heights)} of {len(rows)} rows of windows "
-            "are done; --resume goes on with it, --restart throws it away"
-        )
-    if other := [key for key in pixels if journal.identity.get(key) != pixels[key]]:
-        raise ConfigError(
-            f"{folder}: an unfinished map with another {', '.join(other)}; "
-            "--restart throws it away and begins anew"
-        )
-    cli.note(f"{len(journal.heights)} of {len(rows)} rows of windows are done, going on")
-    return Unfinished(folder, size, maps, journal), {}
-
-
-def _footprints(pair: ScenePair, options: MapOptions) -> FootprintFile | None:
-    if not options.footprints:
-        return None
-    if pair.georeference is None:
-        from runtime.source.place import without_place
-
-        raise ImageError(without_place(pair.pre.path, "no CRS"))
-    from runtime.buildings.footprint_file import open_footprints
-
-    return open_footprints(options.footprints, pair.height, pair.width, pair.georeference)
-
-
 def _counted(made: Iterator[Strip], counts: Counter[int]) -> Iterator[Strip]:
     """Pixels by the value of damage, added as the strips pass."""
     for strip in made:
@@ -239,8 +173,8 @@ def _counted(made: Iterator[Strip], counts: Counter[int]) -> Iterator[Strip]:
 
 
 def _check_unchanged(before: Mapping[str, Any], after: Mapping[str, Any], work: Unfinished) -> None:
-    """Raises ImageError where an image is another one than when the work began."""
-    for was, now in zip(before["images"], after["images"], strict=True):
+    """Raises ImageError where a file that pixels depend on is another one than at the beginning."""
+    for was, now in zip(*map(identity.files_in, (before, after)), strict=True):
         if was != now:
             unfinished.discard(work.folder)
             raise ImageError(
@@ -249,7 +183,7 @@ def _check_unchanged(before: Mapping[str, Any], after: Mapping[str, Any], work: 
             )
 
 
-def _check_known(work: Unfinished, counts: Counter[int], pair: ScenePair) -> None:
+def _check_known(work: Unfinished, counts: Counter[int], pair: ScenePair, wanted: Wanted) -> None:
     """Raises ImageError for a map without one pixel: it would say nothing, and look like a map."""
     if counts.keys() - {NODATA}:
         return
@@ -257,6 +191,11 @@ def _check_known(work: Unfinished, counts: Counter[int], pair: ScenePair) -> Non
     unfinished.discard(work.folder)
     if failed:
         raise ImageError(f"no window could be mapped; the first: {failed[0].reason}")
+    if wanted.rows.wanted is not None:
+        raise ImageError(
+            f"{pair.post.path} and {pair.pre.path}: where --footprints or --aoi ask for a map no "
+            "pixel is known in both; expected images of this ground"
+        )
     raise ImageError(why_unknown(pair))
 
 
@@ -277,7 +216,7 @@ def _write_buildings(
     made: Iterable[Strip],
     work: Unfinished,
     pair: ScenePair,
-    footprints: FootprintFile | None,
+    wanted: Wanted,
     min_area: int,
 ) -> BuildingTotals:
     """Buildings as the strips come; known footprints once all have, for they come in any order."""
@@ -286,13 +225,17 @@ def _write_buildings(
         return geojson.write_in_pixels(buildings(made, min_area), work.ready / "buildings.geojson")
     from runtime.output.vectors import write_buildings
 
+    footprints = wanted.footprints
     if not footprints:
         return write_buildings(buildings(made, min_area), work.ready, place)
     from runtime.buildings.footprints import grade
 
     for _ in made:
         pass
-    return write_buildings(grade(footprints, work.read, *work.size, place), work.ready, place)
+    graded = grade(
+        footprints, lambda: (work.whole("damage"), work.whole("confidence")), place, wanted.area
+    )
+    return write_buildings(graded, work.ready, place, footprints.attributes)
 
 
 def _publish(work: Unfinished, out: Path, content: dict[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,10 @@ class MapOptions:
             and at most a quarter of the engine's size.
         resume: go on with the unfinished map in the output folder.
         restart: throw it away.
-        footprints: a vector file of buildings to grade, in place of those that are found.
+        footprints: a vector file of buildings to grade, in place of those that are found. Only
+            windows that they touch are computed.
+        whole_scene: with `footprints`, compute all of the scene, or of the area of `aoi`.
+        aoi: a vector file of polygons; the ground outside of them is not computed.
         label: an xBD label that says where both images lie.
     """
 
@@ -56,6 +59,8 @@ class MapOptions:
     resume: bool = False
     restart: bool = False
     footprints: Path | None = None
+    whole_scene: bool = False
+    aoi: Path | None = None
     label: Path | None = None
 
     def __post_init__(self) -> None:
@@ -73,11 +78,15 @@ class MapOptions:
             raise ConfigError(f"--bands {numbers}: expected three bands, counted from 1")
         if len(self.nodata) > 2:
             raise ConfigError("--nodata: expected one value for both images, or one for each")
+        if self.whole_scene and not self.footprints:
+            raise ConfigError(
+                "--whole-scene: expected with --footprints, without which nothing is left out"
+            )
 
     @property
     def need_raster(self) -> bool:
         """Is anything asked for that only a raster can have?"""
-        return bool(self.align or self.footprints or self.label)
+        return bool(self.align or self.footprints or self.aoi or self.label)
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,16 @@ def add_options(groups: Groups, threads: str = "physical cores") -> None:
     )  # fmt: skip
     groups.maps.add_argument(
         "--footprints", type=Path, metavar="FILE",
-        help="grade these buildings (GeoPackage, GeoJSON, Shapefile), do not look for others",
+        help="grade these buildings (GeoPackage, GeoJSON, Shapefile), do not look for others, nor "
+        "where there are none",
+    )  # fmt: skip
+    groups.maps.add_argument(
+        "--whole-scene", action="store_true",
+        help="with --footprints: map the ground where there are none, too",
+    )  # fmt: skip
+    groups.maps.add_argument(
+        "--aoi", type=Path, metavar="FILE",
+        help="map the ground within these polygons alone (files as for --footprints)",
     )  # fmt: skip
     add_reading(groups.rasters, groups.quality)
     groups.quality.add_argument(
@@ -150,7 +168,7 @@ def add_reading(
 
 
 def map_options(args: argparse.Namespace) -> MapOptions:
-    """The footprints' path is absolute: other processes have other working folders."""
+    """Paths are absolute: other processes have other working folders."""
     if args.threads is not None:
         check_threads(args.threads)
     options = replace(
@@ -158,12 +176,16 @@ def map_options(args: argparse.Namespace) -> MapOptions:
         min_area=args.min_area,
         halo=args.halo,
         footprints=args.footprints.absolute() if args.footprints else None,
+        whole_scene=args.whole_scene,
+        aoi=args.aoi.absolute() if args.aoi else None,
     )
     # What no pair could be mapped with is no pair's fault.
-    if options.footprints and not options.footprints.exists():
-        raise ConfigError(f"--footprints {args.footprints}: does not exist; expected a vector file")
+    for name, path in (("footprints", options.footprints), ("aoi", options.aoi)):
+        if path and not path.exists():
+            given = getattr(args, name)
+            raise ConfigError(f"--{name} {given}: does not exist; expected a vector file")
     if options.need_raster and not find_spec("rasterio"):
-        raise ConfigError(f"--align and --footprints need rasterio; {RASTER_EXTRA}")
+        raise ConfigError(f"--align, --footprints and --aoi need rasterio; {RASTER_EXTRA}")
     return options
 
 

@@ -1,4 +1,4 @@
-"""A vector file of building footprints, read chunk by chunk onto a scene's pixels."""
+"""A vector file of polygons, footprints or areas, read chunk by chunk onto a scene's ground."""
 
 from __future__ import annotations
 
@@ -13,33 +13,56 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.buildings.vector_format import EXPECTED, checked
+from runtime.buildings.whereabouts import Bounds, bounds_of, elsewhere, is_over
 from runtime.errors import ConfigError, reason
 from runtime.libraries import library
 from runtime.source.georeference import FARTHEST, Georeference, reproject, short
-from runtime.source.globe import beside, continuous, period_of
+from runtime.source.globe import continuous, period_of
 
 CHUNK = 50_000
-"""Footprints read at a time. GeoJSON is parsed anew for each chunk, so it is not small."""
+"""Polygons read at a time. GeoJSON is parsed anew for each chunk, so it is not small."""
 
 _POLYGONAL = ("Polygon", "MultiPolygon", "CurvePolygon", "MultiSurface")
 _MIXED = ("Unknown", "GeometryCollection")
+
+_INDEXED = ("GPKG", "FlatGeobuf")
+_INDEXED_APART = ("ESRI Shapefile",)
+"""Its index is a file beside it, which may be of a Shapefile that was there before."""
+
+_FASTER_IN_ORDER = 4
+"""Times the features of the scene: a file with less is read whole sooner than one by one."""
+
+MOST_ATTRIBUTES = 1_000
+"""Columns of a layer. A GeoPackage holds twice as many, but not a few more of ours, either."""
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A column that a layer has of its own. kind: NumPy's name of its values; "object": text."""
+
+    name: str
+    kind: str
 
 
 @dataclass(frozen=True)
 class FootprintFile:
     """The one polygon layer of a vector file.
 
-    opened: what GDAL opens. count: features. bounds: left, bottom, right, top in the layer's CRS.
+    opened: what GDAL opens, with that driver. count: features. bounds: in the layer's CRS.
     period: how far in x it is once round the world, where x goes round it.
+    attributes: numbers, truth values, text and, as text, dates and times. Lists and binary data
+        are not among them.
     """
 
     path: Path
     opened: str
+    driver: str
     layer: str
     crs: str
     count: int
-    bounds: tuple[float, float, float, float]
+    bounds: Bounds
     period: float | None
+    attributes: tuple[Attribute, ...]
 
     def read(self, georeference: Georeference) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """Feature numbers int64 [N], and object [N] shapely geometries in the scene's CRS.
@@ -58,21 +81,75 @@ class FootprintFile:
 
         ConfigError for a field that is there twice.
         """
-        raw, shapely = library("pyogrio.raw"), library("shapely")
         columns = self._columns(names) if names else []
-        for skip in range(0, self.count, CHUNK):
+        for fids, geometry, fields in self._chunks(columns, None):
+            lower = {name.lower(): values for name, values in fields.items()}
+            yield fids, _placed(geometry, self, georeference), lower
+
+    def read_over(
+        self, height: int, width: int, georeference: Georeference
+    ) -> Iterator[tuple[NDArray[Any], NDArray[Any], list[NDArray[Any]]]]:
+        """The same, of what may lie on a scene of height x width pixels, and no more than a few
+        others; with the values of each of the `attributes`, [N], None or NaN for none.
+        """
+        bounds = bounds_of(self, height, width, georeference)
+        columns = [each.name for each in self.attributes]
+        for fids, geometry, fields in self._chunks(columns, bounds):
+            if len(fids):
+                placed = _placed(geometry, self, georeference)
+                yield fids, placed, [fields[name] for name in columns]
+
+    def _chunks(
+        self, columns: Sequence[str], bounds: Bounds | None
+    ) -> Iterator[tuple[NDArray[Any], NDArray[Any], dict[str, NDArray[Any]]]]:
+        """Feature numbers, geometry as it is in the file, and values by the column's name.
+
+        bounds: features that do not meet them are left out.
+        """
+        raw, shapely = library("pyogrio.raw"), library("shapely")
+        for request in self._requests(bounds):
             try:
                 with _quietly():
                     meta, fids, encoded, values = raw.read(
                         self.opened, layer=self.layer, columns=columns, force_2d=True,
-                        return_fids=True, skip_features=skip, max_features=CHUNK,
+                        return_fids=True, datetime_as_string=True, **request,
                     )  # fmt: skip
                 geometry = shapely.from_wkb(encoded)
             except (*_errors(), shapely.errors.GEOSException) as error:
                 raise _unreadable(self.path, error) from error
-            _check_polygons(self.path, fids, geometry)
-            fields = dict(zip((str(each).lower() for each in meta["fields"]), values, strict=True))
-            yield fids, _placed(geometry, self, georeference), fields
+            here = slice(None) if bounds is None else _meeting(geometry, bounds)
+            _check_polygons(self.path, fids[here], geometry[here])
+            named = zip(map(str, meta["fields"]), values, strict=True)
+            yield fids[here], geometry[here], {name: each[here] for name, each in named}
+            if "bbox" in request and len(fids) < CHUNK:
+                return
+
+    def _requests(self, bounds: Bounds | None) -> Iterator[dict[str, Any]]:
+        """What GDAL is asked for, one part of the file after the other, in its order."""
+        parts: list[dict[str, Any]] = [
+            {"skip_features": skip, "max_features": CHUNK} for skip in range(0, self.count, CHUNK)
+        ]
+        if bounds and self.driver in _INDEXED:  # the index has an order of its own
+            found = self._found_by_index(bounds)
+            if len(found) * _FASTER_IN_ORDER < self.count:
+                parts = [
+                    {"fids": found[begin : begin + CHUNK]} for begin in range(0, len(found), CHUNK)
+                ]
+        elif bounds and self.driver not in _INDEXED_APART:
+            parts = [{**part, "bbox": bounds} for part in parts]
+        yield from parts
+
+    def _found_by_index(self, bounds: Bounds) -> NDArray[np.int64]:
+        """Feature numbers, ascending."""
+        try:
+            with _quietly():
+                found = library("pyogrio.raw").read(
+                    self.opened, layer=self.layer, columns=[], read_geometry=False,
+                    return_fids=True, bbox=bounds,
+                )  # fmt: skip
+        except _errors() as error:
+            raise _unreadable(self.path, error) from error
+        return np.sort(found[1])
 
     def _columns(self, names: Sequence[str]) -> list[str]:
         """The layer's own spelling of those of `names` that it has."""
@@ -90,6 +167,12 @@ class FootprintFile:
         return found
 
 
+def _meeting(geometry: NDArray[Any], bounds: Bounds) -> NDArray[np.intp]:
+    left, bottom, right, top = library("shapely").bounds(geometry).T
+    here = (left <= bounds[2]) & (right >= bounds[0]) & (bottom <= bounds[3]) & (top >= bounds[1])
+    return np.flatnonzero(here)
+
+
 def _placed(geometry: NDArray[Any], file: FootprintFile, place: Georeference) -> NDArray[Any]:
     """In the scene's CRS and on its side of the globe; None for what has no place there."""
     shapely = library("shapely")
@@ -105,7 +188,7 @@ def _placed(geometry: NDArray[Any], file: FootprintFile, place: Georeference) ->
 def open_footprints(
     path: Path, height: int, width: int, georeference: Georeference
 ) -> FootprintFile:
-    """Find the footprints and see that they can lie on a scene of height x width pixels.
+    """Find the polygons and see that they can lie on a scene of height x width pixels.
 
     Raises ConfigError: unreadable, not one polygon layer, no CRS, no feature, elsewhere.
     """
@@ -124,18 +207,18 @@ def open_footprints(
         raise ConfigError(f"{path}: GDAL takes it for {info['driver']}, it is {driver}; {EXPECTED}")
     if not info["crs"]:
         raise ConfigError(
-            f"{path}: no CRS, so the footprints' place is unknown; assign it with "
+            f"{path}: no CRS, so the place of its polygons is unknown; assign it with "
             f"ogr2ogr -a_srs EPSG:CODE {path.stem}-placed.gpkg {path}"
         )
-    if not info["features"] or info["total_bounds"] is None:
-        raise ConfigError(f"{path}: layer {layer} is empty; expected building footprints")
+    if not info["features"] or info["total_bounds"] is None or np.isnan(info["total_bounds"]).all():
+        raise ConfigError(f"{path}: layer {layer} is empty; expected polygons")
     bounds = np.clip(info["total_bounds"], -FARTHEST, FARTHEST).tolist()
     try:
         found = FootprintFile(
-            path, opened, layer, info["crs"], int(info["features"]), tuple(bounds),
-            period_of(info["crs"]),
+            path, opened, driver, layer, info["crs"], int(info["features"]), tuple(bounds),
+            period_of(info["crs"]), _attributes(path, info),
         )  # fmt: skip
-        there = _over(found, found.bounds, height, width, georeference)
+        there = is_over(found, found.bounds, height, width, georeference)
     except ConfigError as error:
         raise ConfigError(
             f"{path}: its CRS {short(info['crs'])} cannot be used with the scene's "
@@ -145,6 +228,23 @@ def open_footprints(
     if not there:
         raise elsewhere(found, height, width, georeference)
     return found
+
+
+def _attributes(path: Path, info: dict[str, Any]) -> tuple[Attribute, ...]:
+    found = []
+    kinds = list(info["dtypes"])
+    types = info.get("ogr_types", kinds)  # older releases of pyogrio tell less
+    for name, kind, known in zip(map(str, info["fields"]), map(str, kinds), types, strict=True):
+        if kind.startswith("list") or known == "OFTBinary":
+            continue
+        plain = kind.startswith(("bool", "int", "uint", "float"))
+        found.append(Attribute(name, kind if plain else "object"))
+    if len(found) > MOST_ATTRIBUTES:
+        raise ConfigError(
+            f"{path}: {len(found)} columns, expected at most {MOST_ATTRIBUTES}; copy those that "
+            f"you need with ogr2ogr -select COLUMN,... {path.stem}-few.gpkg {path}"
+        )
+    return tuple(found)
 
 
 @contextlib.contextmanager
@@ -162,7 +262,7 @@ def _errors() -> tuple[type[Exception], ...]:
 
 
 def _unreadable(path: Path, error: Exception) -> ConfigError:
-    return ConfigError(f"{path}: cannot be read as footprints ({reason(error)}); {EXPECTED}")
+    return ConfigError(f"{path}: cannot be read as polygons ({reason(error)}); {EXPECTED}")
 
 
 def _check_polygons(path: Path, fids: NDArray[Any], geometry: NDArray[Any]) -> None:
@@ -173,8 +273,7 @@ def _check_polygons(path: Path, fids: NDArray[Any], geometry: NDArray[Any]) -> N
     if not fine.all():
         first = int(fine.argmin())
         raise ConfigError(
-            f"{path}: feature {fids[first]} is a {geometry[first].geom_type}; "
-            "footprints are polygons"
+            f"{path}: feature {fids[first]} is a {geometry[first].geom_type}; expected polygons"
         )
 
 
@@ -194,69 +293,3 @@ def _polygon_layer(path: Path, layers: list[tuple[str, str | None]]) -> str:
             f"copy it out with ogr2ogr footprints.gpkg {path} LAYER"
         )
     return polygonal[0]
-
-
-def _over(
-    found: FootprintFile,
-    bounds: tuple[float, float, float, float],
-    height: int,
-    width: int,
-    georeference: Georeference,
-) -> bool:
-    """Whether `bounds`, in the footprints' CRS, hold a part of the scene."""
-    left, bottom, right, top = bounds
-    scene = _scene_in(found, height, width, georeference)
-    if not len(scene):
-        return False
-    x, y = scene.T
-    if found.period:
-        middle = x.mean()
-        x = x + (beside(middle, (left + right) / 2, found.period) - middle)
-    turns = (0.0,) if not found.period else (-found.period, 0.0, found.period)
-    return bool(
-        y.max() > bottom
-        and y.min() < top
-        and any(x.max() + each > left and x.min() + each < right for each in turns)
-    )
-
-
-def _scene_in(
-    found: FootprintFile, height: int, width: int, georeference: Georeference
-) -> NDArray[np.float64]:
-    """[N,2] points all over the scene, in the footprints' CRS, on one side of the globe."""
-    # A straight line in one CRS is a curve in another: more points than the corners.
-    x, y = np.meshgrid(np.linspace(0, width, 21), np.linspace(0, height, 21))
-    here = georeference.to_map(np.column_stack([x.ravel(), y.ravel()]))
-    points = reproject(here, georeference.crs_wkt, found.crs)
-    points = points[np.isfinite(points).all(axis=1)]
-    if found.period and len(points):
-        points = np.column_stack([beside(points[:, 0], points[0, 0], found.period), points[:, 1]])
-    return points
-
-
-def elsewhere(
-    found: FootprintFile, height: int, width: int, georeference: Georeference
-) -> ConfigError:
-    theirs = found.bounds
-    begin = (
-        f"{found.path}: none of its {found.count} footprints lies on the scene: they reach from "
-        f"{theirs[0]:.6g}, {theirs[1]:.6g} to {theirs[2]:.6g}, {theirs[3]:.6g}"
-    )
-    scene = _scene_in(found, height, width, georeference)
-    if not len(scene):
-        return ConfigError(
-            f"{begin}, the scene lies outside of their CRS {short(found.crs)}; expected footprints "
-            "of this place, in the CRS that their file names"
-        )
-    (left, bottom), (right, top) = scene.min(axis=0), scene.max(axis=0)
-    swapped = (theirs[1], theirs[0], theirs[3], theirs[2])
-    advice = "expected footprints of this place, in the CRS that their file names"
-    if _over(found, swapped, height, width, georeference):
-        advice = (
-            "their x and y look swapped, x or longitude is expected first; write the file again "
-            'with them the other way round (in QGIS: "Swap X and Y coordinates")'
-        )
-    return ConfigError(
-        f"{begin}, the scene from {left:.6g}, {bottom:.6g} to {right:.6g}, {top:.6g} in their CRS; "
-        f"{advice}"
-    )

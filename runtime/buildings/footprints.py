@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from math import nan
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.buildings.footprint_file import FootprintFile, elsewhere
-from runtime.buildings.spans import Spans, spans_by_shape
-from runtime.buildings.votes import building_pixels, count_votes, judge
+from runtime.buildings.footprint_file import FootprintFile
+from runtime.buildings.spans import Spans, edges_of
+from runtime.buildings.votes import judge
 from runtime.damage import BACKGROUND, CLASS_NAMES, DAMAGE_CLASSES, NODATA, NODATA_NAME
 from runtime.libraries import library
 from runtime.source.georeference import Georeference
@@ -24,11 +23,19 @@ UNKNOWN = "unknown"
 BATCH = 2_000
 """Footprints whose pixels are found at a time."""
 
-BAND_PIXELS = 1 << 22
-"""Read at a time of a footprint as large as a town."""
+CHUNK_PIXELS = 1 << 20
+"""Looked up at a time; of a footprint as large as a town, a part."""
 
-ReadWindow = Callable[[int, int, int, int], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
-"""First row, first column, height and width -> damage and confidence, uint8 [height,width]."""
+CHUNK_ROWS = 2_000
+"""Of footprints, looked up with maps that were opened once. Until they are closed, up to 64 KiB of
+each map counts for a row as memory of this process."""
+
+OpenMaps = Callable[[], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
+"""Damage and confidence of a scene, uint8 [H,W]; from files, mapped into memory."""
+
+_COLUMN = np.full(NODATA + 1, len(CLASS_NAMES), np.intp)
+_COLUMN[: len(CLASS_NAMES)] = range(len(CLASS_NAMES))
+"""Where a value of damage is counted: the classes, then what was not computed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,15 +43,16 @@ class GradedFootprint:
     """A footprint and the damage that the network saw in it.
 
     source_fid: the feature's number in its file.
-    geometry: shapely (multi)polygon in the scene's CRS; None if it has no place there.
+    geometry: shapely (multi)polygon in the scene's CRS.
     damage_class: as of a `buildings.Building`, by the votes of its pixels of damage 1..4;
         NODATA if there are none: then `damage` is UNKNOWN, or NODATA_NAME if no pixel of it was
-        computed or lies in the scene.
+        computed.
     confidence: NaN where the class is NODATA.
     area_px: its pixels in the scene: those with their centre in it, or, if there are none, the
         one under its centroid.
     shares: part of its computed pixels per class name, background among them; else NaN.
     share_not_computed: part of its pixels that are NODATA.
+    attributes: its own, in the order of `FootprintFile.attributes`; None or NaN for none.
     """
 
     source_fid: int
@@ -55,86 +63,122 @@ class GradedFootprint:
     area_px: int
     shares: Mapping[str, float]
     share_not_computed: float
+    attributes: tuple[Any, ...] = ()
 
 
-def grade(
-    footprints: FootprintFile,
-    read_window: ReadWindow,
-    height: int,
-    width: int,
-    georeference: Georeference,
-) -> Iterator[GradedFootprint]:
-    """Grade every footprint of a vector file, in its order, by a scene of height x width pixels.
+@dataclass(frozen=True, eq=False)
+class Footprints:
+    """Some of a file, [N] each, that may have pixels in the scene.
 
-    Raises ConfigError for footprints that cannot be read, and at the end if none of them lies
-    on the scene.
+    flat: `geometry` in pixel coordinates.
+    """
+
+    fids: NDArray[np.int64]
+    geometry: NDArray[Any]
+    attributes: list[NDArray[Any]]
+    flat: NDArray[Any]
+
+    def spans(self, height: int, width: int) -> Iterator[Spans]:
+        """Their pixels, each once; an owner is the number in this part of the file."""
+        found = np.zeros(len(self.flat), bool)
+        for band in edges_of(self.flat, height, width).bands():
+            merged = band.merged()
+            found[merged.owner] = True
+            yield merged
+        shapely = library("shapely")
+        centroids = shapely.centroid(self.flat)
+        columns, rows = shapely.get_x(centroids), shapely.get_y(centroids)
+        inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+        alone = np.flatnonzero(inside & ~found)
+        row, column = rows[alone].astype(np.int64), columns[alone].astype(np.int64)
+        yield Spans(alone, row, column, column + 1)
+
+
+def parts_of(
+    file: FootprintFile, height: int, width: int, georeference: Georeference
+) -> Iterator[Footprints]:
+    """The footprints of a file that may have pixels in a scene of height x width, in its order.
+
+    Raises ConfigError for footprints that cannot be read.
     """
     shapely = library("shapely")
-    on_scene = 0
-    for fids, geometry in footprints.read(georeference):
+    for fids, geometry, attributes in file.read_over(height, width, georeference):
         points = georeference.to_pixels(shapely.get_coordinates(geometry))
         flat = shapely.set_coordinates(geometry.copy(), points)
         for begin in range(0, len(flat), BATCH):
-            batch = slice(begin, begin + BATCH)
-            pixels = _pixels(flat[batch], height, width)
-            for fid, original, spans in zip(
-                fids[batch].tolist(), geometry[batch], pixels, strict=True
-            ):
-                counts, votes = _counted(spans, read_window)
-                on_scene += bool(counts.any())
-                yield _graded(fid, original, counts, votes)
-    if not on_scene:
-        raise elsewhere(footprints, height, width, georeference)
+            some = slice(begin, begin + BATCH)
+            yield Footprints(
+                fids[some], geometry[some], [each[some] for each in attributes], flat[some]
+            )
 
 
-def _pixels(shapes: NDArray[Any], height: int, width: int) -> Iterator[Iterable[Spans]]:
-    """Each footprint's pixels, band by band; `shapes` are in pixel coordinates."""
-    shapely = library("shapely")
-    centroids = shapely.centroid(shapes)
-    columns, rows = shapely.get_x(centroids), shapely.get_y(centroids)
-    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    for index, bands in enumerate(spans_by_shape(shapes, height, width)):
-        first = next((band for band in bands if len(band.row)), None)
-        if first is not None:
-            yield chain([first], bands)
-        elif inside[index]:
-            row, column = (np.array([int(each[index])]) for each in (rows, columns))
-            yield [Spans(np.array([index]), row, column, column + 1)]
-        else:
-            yield []
+def grade(
+    file: FootprintFile,
+    open_maps: OpenMaps,
+    georeference: Georeference,
+    area: Spans | None = None,
+) -> Iterator[GradedFootprint]:
+    """Grade the footprints that have a pixel in a scene, and in `area`, in their file's order.
+
+    area: merged spans of one polygon; None: all of the scene.
+    Raises ConfigError for footprints that cannot be read.
+    """
+    height, width = open_maps()[0].shape
+    for part in parts_of(file, height, width, georeference):
+        counts = np.zeros((len(part.fids), len(CLASS_NAMES) + 1), np.int64)
+        votes = np.zeros((len(part.fids), len(DAMAGE_CLASSES)), np.int64)
+        wanted = np.zeros(len(part.fids), bool)
+        for spans in part.spans(height, width):
+            wanted[(spans.within(area) if area else spans).owner] = True
+            for chunk in spans.chunks(CHUNK_PIXELS, CHUNK_ROWS):
+                _count(chunk, *open_maps(), counts, votes)
+        for index in np.flatnonzero(wanted).tolist():
+            yield _graded(
+                int(part.fids[index]),
+                part.geometry[index],
+                counts[index].tolist(),
+                votes[index].tolist(),
+                tuple(each[index] for each in part.attributes),
+            )
 
 
-def _counted(
-    bands: Iterable[Spans], read_window: ReadWindow
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """int64 [256], pixels by the value of damage, and int64 [4], votes by damage class."""
-    counts = np.zeros(NODATA + 1, np.int64)
-    votes = np.zeros(len(DAMAGE_CLASSES), np.int64)
-    for spans in bands:
-        if not len(spans.row):
-            continue
-        left, right = int(spans.begin.min()), int(spans.end.max())
-        bottom = int(spans.row[-1]) + 1
-        height = max(1, BAND_PIXELS // (right - left))
-        for top in range(int(spans.row[0]), bottom, height):
-            inside = spans.mask(top, min(top + height, bottom), left, right)
-            damage, confidence = read_window(top, left, *inside.shape)
-            votes += count_votes(inside * building_pixels(damage), 2, damage, confidence)[1][1]
-            counts += np.bincount(damage[inside > 0], minlength=NODATA + 1)
-    return counts, votes
+def _count(
+    spans: Spans,
+    damage: NDArray[np.uint8],
+    confidence: NDArray[np.uint8],
+    counts: NDArray[np.int64],
+    votes: NDArray[np.int64],
+) -> None:
+    """Add to [N,6], pixels by the value of damage, and to [N,4], votes by damage class."""
+    owner, row, column = spans.pixels()
+    kind = _COLUMN[damage[row, column]]
+    counts += _binned(owner, kind, counts.shape)
+    seen = np.flatnonzero((kind > BACKGROUND) & (kind <= DAMAGE_CLASSES[-1]))
+    weights = confidence[row[seen], column[seen]]
+    # float64 sums of whole numbers below 2**53 are exact.
+    votes += _binned(owner[seen], kind[seen] - DAMAGE_CLASSES[0], votes.shape, weights)
+
+
+def _binned(
+    rows: NDArray[np.int64],
+    columns: NDArray[np.intp],
+    shape: tuple[int, ...],
+    weights: NDArray[np.uint8] | None = None,
+) -> NDArray[np.int64]:
+    cells = rows * shape[1] + columns
+    return np.bincount(cells, weights, shape[0] * shape[1]).astype(np.int64).reshape(shape)
 
 
 def _graded(
-    fid: int, geometry: Any, counts: NDArray[np.int64], votes: NDArray[np.int64]
+    fid: int, geometry: Any, counts: list[int], votes: list[int], attributes: tuple[Any, ...]
 ) -> GradedFootprint:
-    """counts: int64 [256], pixels by the value of damage; votes: int64 [4]."""
-    area = int(counts.sum())
-    scale = counts[: len(CLASS_NAMES)]
-    computed = int(scale.sum())
-    buildings = computed - int(scale[BACKGROUND])
+    """counts: pixels by class, then of what was not computed; votes: by damage class."""
+    area, scale = sum(counts), counts[: len(CLASS_NAMES)]
+    computed = sum(scale)
+    buildings = computed - scale[BACKGROUND]
     damage_class, confidence = NODATA, nan
     if buildings:
-        damage_class, confidence = judge(scale[DAMAGE_CLASSES[0] :].tolist(), votes.tolist())
+        damage_class, confidence = judge(scale[DAMAGE_CLASSES[0] :], votes)
     return GradedFootprint(
         source_fid=fid,
         geometry=geometry,
@@ -143,8 +187,9 @@ def _graded(
         confidence=confidence,
         area_px=area,
         shares={
-            name: int(number) / computed if computed else nan
+            name: number / computed if computed else nan
             for name, number in zip(CLASS_NAMES, scale, strict=True)
         },
         share_not_computed=1 - computed / area if area else 1.0,
+        attributes=attributes,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ MOST_CROSSINGS = 1 << 20
 class Spans:
     """int64 [N] each, ascending by polygon and row: the columns begin..end-1 of a row.
 
-    Spans of one polygon may lie over each other where its parts do.
+    Spans of one polygon may lie over each other where its parts do, until they are `merged`.
     """
 
     owner: NDArray[np.int64]
@@ -31,17 +30,66 @@ class Spans:
     def __getitem__(self, which: slice) -> Spans:
         return Spans(self.owner[which], self.row[which], self.begin[which], self.end[which])
 
-    def mask(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.int32]:
-        """1 in the spans of one polygon, else 0: [bottom-top,right-left] pixels.
+    def merged(self) -> Spans:
+        """Each pixel of a polygon once: without what its parts have in common."""
+        order = np.lexsort((self.begin, self.row, self.owner))
+        owner, row, begin, end = (
+            each[order] for each in (self.owner, self.row, self.begin, self.end)
+        )
+        fresh = np.ones(len(order), np.int64)
+        fresh[1:] = (np.diff(owner) != 0) | (np.diff(row) != 0)
+        # So far apart that one row's spans reach none of the next.
+        line = np.cumsum(fresh) * (end.max(initial=0) + 1)
+        reach = np.maximum.accumulate(line + end)
+        begin = np.maximum(begin, np.concatenate([[0], reach[:-1]]) - line)
+        some = end > begin
+        return Spans(owner[some], row[some], begin[some], end[some])
 
-        left and right must be as far out as any of its spans.
-        """
-        first, last = np.searchsorted(self.row, (top, bottom))
+    def within(self, other: Spans) -> Spans:
+        """What of them lies in `other`, spans of one polygon that are merged."""
+        side = max(self.end.max(initial=0), other.end.max(initial=0)) + 1
+        first = np.searchsorted(
+            other.row * side + other.end, self.row * side + self.begin, side="right"
+        )
+        last = np.searchsorted(other.row * side + other.begin, self.row * side + self.end)
+        times = last - first
+        which = np.repeat(np.arange(len(times)), times)
+        met = _ranges(first, times)
+        return Spans(
+            self.owner[which],
+            self.row[which],
+            np.maximum(self.begin[which], other.begin[met]),
+            np.minimum(self.end[which], other.end[met]),
+        )
+
+    def chunks(self, pixels: int, spans: int) -> Iterator[Spans]:
+        """The same, with at most so many pixels and spans at a time, or one span."""
+        last = np.cumsum(self.end - self.begin)
+        first = 0
+        while first < len(last):
+            done = last[first - 1] if first else 0
+            after = max(first + 1, int(np.searchsorted(last, done + pixels, side="right")))
+            after = min(after, first + spans)
+            yield self[first:after]
+            first = after
+
+    def pixels(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Owner, row and column of each pixel, int64 [P]."""
+        length = self.end - self.begin
+        return (
+            np.repeat(self.owner, length),
+            np.repeat(self.row, length),
+            _ranges(self.begin, length),
+        )
+
+    def mask(self, top: int, left: int, height: int, width: int) -> NDArray[np.bool_]:
+        """Where the spans of one polygon are, bool [height,width] of the scene."""
+        first, last = np.searchsorted(self.row, (top, top + height))
         here = self[first:last]
-        change = np.zeros((bottom - top, right - left + 1), np.int32)
-        np.add.at(change, (here.row - top, here.begin - left), 1)
-        np.subtract.at(change, (here.row - top, here.end - left), 1)
-        return (change.cumsum(axis=1)[:, :-1] > 0).astype(np.int32)
+        change = np.zeros((height, width + 1), np.int32)
+        for column, step in ((here.begin, 1), (here.end, -1)):
+            np.add.at(change, (here.row - top, np.clip(column - left, 0, width)), step)
+        return np.asarray(change.cumsum(axis=1)[:, :-1] > 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +143,7 @@ class Edges:
         first, last = np.maximum(here.first, top), np.minimum(here.last, bottom)
         times = last - first
         which = np.repeat(np.arange(len(first)), times)
-        row = first[which] + np.arange(len(which)) - (np.cumsum(times) - times)[which]
+        row = _ranges(first, times)
         low, high = here.low[which], here.high[which]
         along = (row + 0.5 - low[:, 1]) / (high[:, 1] - low[:, 1])
         x = low[:, 0] + along * (high[:, 0] - low[:, 0])
@@ -138,28 +186,10 @@ def spans_of(shapes: NDArray[Any], height: int, width: int) -> Spans:
     return edges_of(shapes, height, width).between(0, height)
 
 
-def spans_by_shape(shapes: NDArray[Any], height: int, width: int) -> Iterator[Iterator[Spans]]:
-    """The same of one polygon after the other, each in bands from the top.
-
-    What it takes grows with the polygons' corners, not with how often they cross a row: zigzags
-    of 2,000 corners cross a scene's rows millions of times. Use each before the next.
-    """
-    edges = edges_of(shapes, height, width)
-    total = np.cumsum(edges.crossings(len(shapes)))
-    bounds = np.searchsorted(edges.owner, np.arange(len(shapes) + 1))
-    begin = 0
-    while begin < len(shapes):
-        done = total[begin - 1] if begin else 0
-        end = int(np.searchsorted(total, done + MOST_CROSSINGS, side="right"))
-        if end <= begin + 1:  # large alone, or the last
-            yield edges[bounds[begin] : bounds[begin + 1]].bands()
-            begin += 1
-            continue
-        together = edges[bounds[begin] : bounds[end]].between(0, height)
-        cuts = np.searchsorted(together.owner, np.arange(begin, end + 1)).tolist()
-        for first, last in pairwise(cuts):
-            yield iter([together[first:last]])
-        begin = end
+def _ranges(first: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers from each of `first` on, as many as its `length`, one after the other."""
+    before = np.cumsum(length) - length
+    return np.asarray(np.arange(int(length.sum())) + np.repeat(first - before, length))
 
 
 def _first_centre(position: NDArray[np.float64], limit: int) -> NDArray[np.int64]:

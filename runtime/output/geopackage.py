@@ -57,14 +57,14 @@ class Layer:
             "dataset_options": {"VERSION": VERSION},
             "layer_options": {"GEOMETRY_NAME": GEOMETRY_COLUMN},
         }  # fmt: skip
+        data = [_joined([each[name] for each in self._columns]) for name in names]
         try:
             raw.write(
                 str(self.path),
                 geometry=np.concatenate(self._wkb),
                 geometry_type=self._geometry_type,
-                field_data=[
-                    np.concatenate([columns[name] for columns in self._columns]) for name in names
-                ],
+                field_data=[each.data for each in data],
+                field_mask=[each.mask if each.mask.any() else None for each in data],
                 fields=np.array(names, object),
                 layer=LAYER,
                 driver="GPKG",
@@ -78,3 +78,10 @@ class Layer:
         self._written = True
         self._wkb.clear()
         self._columns.clear()
+
+
+def _joined(columns: list[NDArray[Any]]) -> np.ma.MaskedArray[Any, Any]:
+    return np.ma.MaskedArray(
+        np.concatenate([np.ma.getdata(each) for each in columns]),
+        np.concatenate([np.ma.getmaskarray(each) for each in columns]),
+    )

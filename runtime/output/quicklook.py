@@ -28,14 +28,15 @@ def write_overlay(post: Source, work: Unfinished, path: Path) -> None:
     shape = [-(-side // factor) for side in work.size]
     picture, damage = np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint8)
     step = max(1, PART // factor) * factor
-    whole = work.whole("damage")
     for top, left, height, width in _parts(work.size, step):
         small = -(-height // factor), -(-width // factor)
         there = (
             slice(top // factor, top // factor + small[0]),
             slice(left // factor, left // factor + small[1]),
         )
-        damage[there] = worst(whole[top : top + height, left : left + width], factor)
+        # Mapped anew for each part, or all of it would count as memory in the end.
+        here = work.whole("damage")[top : top + height, left : left + width]
+        damage[there] = worst(np.asarray(here), factor)
         try:
             picture[there] = post.reduced(top, left, height, width, small)
         except ImageError:  # told already, where the window was to be mapped

@@ -71,6 +71,8 @@ def table(summary: Mapping[str, Any], out: Path) -> str:
         lines.append(f"{'not graded':<14}{unknown:>10}")
     if failed := len(summary.get("failed_tiles", ())):
         lines.append(f"{failed} of {summary['windows']} windows failed, see {out / SUMMARY}")
+    if skipped := sum(summary.get("windows_skipped", {}).values()):
+        lines.append(f"{skipped} of {summary['windows']} windows were not asked for")
     if summary["nodata_px"]:
         lines.append(f"{NODATA_NAME:<14}{'':>10}{summary['nodata_px']:>12}")
     lines.append(

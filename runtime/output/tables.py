@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.buildings.footprint_file import Attribute
 from runtime.buildings.footprints import GradedFootprint
 from runtime.buildings.votes import Building
 from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES
@@ -19,10 +20,16 @@ Rows: TypeAlias = Sequence[Building | GradedFootprint]
 """All of one kind."""
 
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
-"""[N] each, by the field's name; NaN stands for null."""
+"""[N] each, by the field's name; NaN stands for null, and so does None, and what is masked."""
 
 SHARES = {f"share_{name.replace('-', '_')}": name for name in CLASS_NAMES}
 """The class whose share a field holds."""
+
+_TAKEN = {
+    "fid", "geom", "damage", "damage_class", "confidence", "area_m2", "area_px", "shares",
+    "share_not_computed", "source_fid", *SHARES,
+}  # fmt: skip
+"""Names that the layers have, in lower case."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +61,13 @@ def turned(geometry: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(library("shapely").orient_polygons(geometry, exterior_cw=False), object)
 
 
-def columns_of(rows: Rows, area: NDArray[np.float64]) -> Columns:
-    """area: square metres [N], NaN where not known. Without a row, the columns of buildings."""
+def columns_of(
+    rows: Rows, area: NDArray[np.float64], attributes: Sequence[Attribute] = ()
+) -> Columns:
+    """area: square metres [N], NaN where not known. Without a row, the columns of buildings.
+
+    attributes: the footprints' own. They follow ours, under the names of `own_names`.
+    """
     graded = [each for each in rows if isinstance(each, GradedFootprint)]
     classes = range(len(CLASS_NAMES)) if graded else DAMAGE_CLASSES
     names = [CLASS_NAMES[each] for each in classes]
@@ -72,7 +84,38 @@ def columns_of(rows: Rows, area: NDArray[np.float64]) -> Columns:
     if graded:
         columns["share_not_computed"] = _rounded([each.share_not_computed for each in graded], 4)
         columns["source_fid"] = np.array([each.source_fid for each in graded], np.int64)
+        for index, name in enumerate(own_names(attributes)):
+            values = [each.attributes[index] for each in graded]
+            columns[name] = _own(values, attributes[index].kind)
     return columns
+
+
+def own_names(attributes: Sequence[Attribute]) -> list[str]:
+    """What the footprints' own columns are called: as they were, with "source_" before those that
+    the layer has already, in whatever case, and then a number."""
+    taken, found = set(_TAKEN), []
+    for attribute in attributes:
+        name = attribute.name
+        if name.lower() in taken or not name.strip():
+            name = f"source_{name}"
+        free, number = name, 1
+        while free.lower() in taken:
+            number += 1
+            free = f"{name}_{number}"
+        taken.add(free.lower())
+        found.append(free)
+    return found
+
+
+def _own(values: list[Any], kind: str) -> NDArray[Any]:
+    """Text, None for none; or numbers, masked where there is none."""
+    if kind == "object":
+        found = np.empty(len(values), object)
+        found[:] = [each if isinstance(each, str) else None for each in values]
+        return found
+    missing = [each is None or each != each for each in values]
+    filled = [0 if gone else each for each, gone in zip(values, missing, strict=True)]
+    return np.ma.MaskedArray(np.array(filled).astype(kind), missing)
 
 
 def _rounded(values: Sequence[float] | NDArray[np.float64], decimals: int) -> NDArray[Any]:

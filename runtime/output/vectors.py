@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from runtime import files
 from runtime.buildings.area import POLAR, grid_unit, on_ellipsoid
+from runtime.buildings.footprint_file import Attribute
 from runtime.buildings.footprints import GradedFootprint
 from runtime.buildings.votes import Building
 from runtime.libraries import library
@@ -41,8 +42,11 @@ def write_buildings(
     buildings: Iterable[Building] | Iterable[GradedFootprint],
     folder: Path,
     georeference: Georeference,
+    attributes: Sequence[Attribute] = (),
 ) -> BuildingTotals:
     """buildings.gpkg, in the scene's CRS, and buildings.geojson, in WGS 84, into `folder`.
+
+    attributes: of footprints, see `tables.columns_of`.
 
     Both appear when all buildings are in them, and neither if that fails.
 
@@ -68,7 +72,7 @@ def write_buildings(
         for chunk in _chunks(chain(first, rows)):
             geometry = geometry_of(chunk, georeference)
             degrees = _degrees(geometry, georeference)
-            columns = columns_of(chunk, _square_metres(geometry, degrees, unit))
+            columns = columns_of(chunk, _square_metres(geometry, degrees, unit), attributes)
             layer.add(Table(geometry, columns))
             # An axis may have been turned round.
             for text in _features(turned(cut(degrees, DECIMALS)), columns):
@@ -131,7 +135,7 @@ def _features(geometry: NDArray[Any], columns: Columns) -> Iterator[str]:
 def _or_none(column: NDArray[Any]) -> list[Any]:
     values: list[Any] = column.tolist()
     if column.dtype.kind == "f":
-        for index in np.flatnonzero(np.isnan(column)).tolist():
+        for index in np.flatnonzero(~np.isfinite(column)).tolist():
             values[index] = None
     return values
 

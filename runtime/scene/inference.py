@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -13,13 +13,15 @@ from runtime.engine import Engine
 from runtime.errors import BackendError, ImageError, ToolkitError
 from runtime.scene.strip import Strip
 from runtime.scene.unfinished import FailedTile
-from runtime.scene.windows import Window
+from runtime.scene.windows import Span, Window
 from runtime.source.contract import Known, Pixels
 from runtime.source.pair import ScenePair
 
 NOT_COMPUTED = 0
 """In the maps of probabilities, where damage is NODATA. The confidence of what was computed is that
 of the most likely of two or more classes, which is never near 0."""
+
+_EMPTY = {"damage": NODATA, "confidence": NOT_COMPUTED, "building": NOT_COMPUTED}
 
 GIVING_UP = 3
 """Windows in a row at which the engine fails before the run ends."""
@@ -55,26 +57,33 @@ def _read(pair: ScenePair, window: Window, size: tuple[int, int]) -> Read | Imag
 
 
 def infer_rows(
-    engine: Engine, tiles: Iterable[Tile], width: int
+    engine: Engine,
+    rows: Iterable[Span],
+    tiles: Iterable[Tile],
+    width: int,
+    maps: Sequence[str],
 ) -> Iterator[tuple[Strip, tuple[FailedTile, ...]]]:
-    """A strip of `width` pixels for each row of tiles, and its tiles that failed.
+    """A strip of `width` pixels for each of the rows of windows, and its tiles that failed.
 
-    The tiles come row by row.
+    The tiles come row by row. What no tile keeps is not computed.
+    maps: those that are asked for, by their names in `Strip`.
 
     Raises BackendError when the engine fails `GIVING_UP` times in a row or has not worked once;
     EngineError at once.
     """
     in_a_row, worked = 0, False
     last: BackendError | None = None
-    for span, row in groupby(tiles, lambda tile: tile.window.row):
+    by_row = groupby(tiles, lambda tile: tile.window.row)
+    following = None
+    for span in rows:
         shape = (span.end - span.begin, width)
-        damage = np.full(shape, NODATA, np.uint8)
-        confidence, building = (np.full(shape, NOT_COMPUTED, np.uint8) for _ in range(2))
-        strip = Strip(span.begin, damage, confidence, building)
+        strip = Strip(span.begin, **{name: np.full(shape, _EMPTY[name], np.uint8) for name in maps})
         failed = []
-        for tile in row:
+        following = following or next(by_row, None)
+        here = following is not None and following[0] == span
+        for tile in following[1] if following and here else ():
             try:
-                if _infer(engine, tile, strip):
+                if _infer(engine, tile, strip, maps):
                     in_a_row, worked = 0, True
             except BackendError as error:
                 in_a_row, last = in_a_row + 1, error
@@ -83,12 +92,13 @@ def infer_rows(
                 failed.append(_failure(tile.window, error))
             except ImageError as error:
                 failed.append(_failure(tile.window, error))
+        following = None if here else following
         yield strip, tuple(failed)
     if last and not worked:
         raise last
 
 
-def _infer(engine: Engine, tile: Tile, strip: Strip) -> bool:
+def _infer(engine: Engine, tile: Tile, strip: Strip, maps: Sequence[str]) -> bool:
     """Fill the tile's part of the strip, where it is known; was there anything to fill?"""
     if isinstance(tile.pixels, ImageError):
         raise tile.pixels
@@ -103,7 +113,7 @@ def _infer(engine: Engine, tile: Tile, strip: Strip) -> bool:
         return False
     result = engine.predict(pre, post)
     there = (slice(None), slice(column.begin, column.end))
-    for name in ("damage", "confidence", "building"):
+    for name in maps:
         np.copyto(getattr(strip, name)[there], getattr(result, name)[kept], where=wanted)
     return True
 

@@ -7,7 +7,6 @@ rows of windows they hold. A row is in the journal only once its pixels are sync
 from __future__ import annotations
 
 import dataclasses
-import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,15 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime import files, records
-from runtime.errors import ConfigError, ImageError
+from runtime.errors import ConfigError
 from runtime.locks import LOCK
 from runtime.scene.strip import Strip
 from runtime.scene.windows import Span
 
 _JOURNAL = "journal.json"
-
-COPIES = 2
-"""Of a map, one byte a pixel, on the disk at a time: as it is made, and as it is written."""
 
 Read = Callable[[int, int], NDArray[np.uint8]]
 """First row and number of rows -> uint8 [rows,W] of a map."""
@@ -76,13 +72,8 @@ class Unfinished:
     def begin(
         cls, folder: Path, size: tuple[int, int], maps: Sequence[str], identity: Mapping[str, Any]
     ) -> Unfinished:
-        """Anew, in place of what is in the folder.
-
-        Raises OSError (ENOSPC) where the disk cannot hold it, ImageError where none of its size
-        could: hours of work would end in that.
-        """
+        """Anew, in place of what is in the folder."""
         discard(folder)
-        _check_space(folder, size, len(maps))
         for name in maps:
             with files.naming(folder / name), (folder / name).open("wb") as file:
                 file.truncate(size[0] * size[1])
@@ -150,27 +141,6 @@ class Unfinished:
 
     def _write(self) -> None:
         files.write_json(self.folder / _JOURNAL, dataclasses.asdict(self.journal))
-
-
-def _check_space(folder: Path, size: tuple[int, int], maps: int) -> None:
-    """The files begin as holes, which take no space, so that they alone would not tell."""
-    needed = COPIES * maps * size[0] * size[1]
-    disk = shutil.disk_usage(folder)
-    if needed <= disk.free:
-        return
-    message = (
-        f"maps of {size[0]}x{size[1]} pixels need up to {_gib(needed)} here while they are made, "
-        f"{_gib(disk.free)} of {_gib(disk.total)} are free"
-    )
-    if needed > disk.total:
-        raise ImageError(
-            f"{folder}: {message}; map a part of the scene, cut with gdal_translate -srcwin"
-        )
-    raise OSError(errno.ENOSPC, f"{message}; free some, or choose another folder", str(folder))
-
-
-def _gib(count: int) -> str:
-    return f"{count / (1 << 30):.1f} GiB"
 
 
 def begun(folder: Path) -> Journal | None:

@@ -11,6 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True)
 class Span:
@@ -64,6 +67,10 @@ class Spans(Sequence[Span]):
         if last >= 0:
             yield self[last]
 
+    def keeping(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The number of the window that keeps each of some pixels of this dimension."""
+        return np.clip((pixels - self.halo) // self._step, 0, len(self) - 1)
+
     @property
     def _step(self) -> int:
         return self.window - 2 * self.halo
@@ -75,10 +82,13 @@ class WindowRows:
 
     A few bytes of a header can declare a scene of 10^12 pixels, so what this takes does not
     grow with the scene.
+
+    wanted: bool [rows,columns], the windows that are asked for; None: all.
     """
 
     rows: Spans
     columns: Spans
+    wanted: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -95,8 +105,15 @@ class WindowRows:
         return len(self.rows) * len(self.columns)
 
     def windows(self, rows: Sequence[int]) -> Iterator[Window]:
-        """Of the rows with these numbers, one after the other."""
-        return (window for index in rows for window in self._row(index))
+        """Those that are asked for of the rows with these numbers, one after the other."""
+        if self.wanted is None:
+            return (window for index in rows for window in self._row(index))
+        wanted = self.wanted
+        return (
+            Window(self.rows[index], self.columns[column])
+            for index in rows
+            for column in wanted[index].nonzero()[0].tolist()
+        )
 
     def _row(self, index: int) -> Iterator[Window]:
         row = self.rows[index]
@@ -113,4 +130,5 @@ def window_rows(size: tuple[int, int], engine: tuple[int, int], halo: int) -> Wi
     Returns:
         The kept parts cover each pixel of the scene once.
     """
-    return WindowRows(*(Spans(size[i], engine[i], halo) for i in (0, 1)))
+    rows, columns = (Spans(size[i], engine[i], halo) for i in (0, 1))
+    return WindowRows(rows, columns)

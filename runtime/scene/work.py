@@ -34,10 +34,13 @@ def strips(
 
     def infer(todo: Sequence[int]) -> Iterator[Strip]:
         size = engine.height, engine.width
+        spans = (rows.rows[index] for index in todo)
         # However this ends, no thread reads from the images when they are closed.
         with (
             closing(ahead(read_tiles(pair, rows.windows(todo), size), TILES_AHEAD)) as tiles,
-            closing(ahead(infer_rows(engine, tiles, pair.width), STRIPS_AHEAD)) as inferred,
+            closing(
+                ahead(infer_rows(engine, spans, tiles, pair.width, work.maps), STRIPS_AHEAD)
+            ) as inferred,
         ):
             for strip, failed in inferred:
                 work.add(strip, failed)

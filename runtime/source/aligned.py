@@ -112,6 +112,9 @@ class Aligned:
     ) -> Pixels:
         return shrunk(self.read(top, left, height, width)[0], shape)
 
+    def decoded_bytes(self, height: int) -> int:
+        return self.image.decoded_bytes(height)
+
     def close(self) -> None:
         """The image is closed by who opened it."""
 

@@ -92,4 +92,8 @@ class Source(Protocol):
     ) -> Pixels:
         """The window at a smaller size, to be looked at; ImageError as for `read`."""
 
+    def decoded_bytes(self, height: int) -> int:
+        """Of the blocks that lie under a row of windows of this height, at most; 0: there are none,
+        for all is decoded."""
+
     def close(self) -> None: ...

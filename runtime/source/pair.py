@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from runtime.errors import ConfigError, ImageError
 from runtime.options import RASTER_EXTRA
@@ -28,6 +29,8 @@ class ScenePair:
 
     georeference: None where the place is not known.
     notes: of the place, for a person to read.
+    within: where the ground that is asked for is, of a window; what lies beyond counts as not
+        known. None: all of it.
     """
 
     pre: Source
@@ -36,6 +39,7 @@ class ScenePair:
     width: int
     georeference: Georeference | None
     notes: tuple[str, ...] = ()
+    within: Callable[[int, int, int, int], Known] | None = None
 
     def read(
         self, top: int, left: int, height: int, width: int
@@ -43,9 +47,12 @@ class ScenePair:
         """pre and post [height,width,3], and where both are known; None: everywhere."""
         pre, first = self.pre.read(top, left, height, width)
         post, second = self.post.read(top, left, height, width)
-        if first is None or second is None:
-            return pre, post, second if first is None else first
-        return pre, post, first & second
+        asked = self.within(top, left, height, width) if self.within else None
+        known: Known | None = None
+        for each in (first, second, asked):
+            if each is not None:
+                known = each if known is None else known & each
+        return pre, post, known
 
 
 @contextmanager
@@ -94,6 +101,18 @@ def open_pair(
             notes = check_one_place(pre, post)
         _check_size(pre, post)
         yield ScenePair(pre, post, pre.height, pre.width, place, notes)
+
+
+def cached(pair: ScenePair, height: int) -> AbstractContextManager[Any]:
+    """While windows of this height are read from left to right, row by row: what is decoded for
+    one row serves the next, as far as that takes no more memory than is bearable.
+    """
+    needed = sum(source.decoded_bytes(height) for source in (pair.pre, pair.post))
+    if not needed:
+        return nullcontext()
+    from runtime.source.raster import gdal_settings
+
+    return gdal_settings(needed)
 
 
 def _opened(stack: ExitStack, images: Iterable[tuple[Path, Asked]]) -> list[Source]:

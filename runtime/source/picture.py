@@ -71,6 +71,9 @@ class Picture:
     ) -> Pixels:
         return shrunk(self.read(top, left, height, width)[0], shape)
 
+    def decoded_bytes(self, height: int) -> int:
+        return 0
+
     def close(self) -> None:
         """There is nothing to close."""
 

@@ -27,8 +27,9 @@ from runtime.source.known import check_nodata, every
 from runtime.source.place import place_of
 from runtime.source.seen import Seen
 
-BLOCK_CACHE_BYTES = 64 << 20
-"""GDAL's, of decoded blocks. Its default is a share of the machine's memory."""
+BLOCK_CACHE_BYTES = (64 << 20, 512 << 20)
+"""GDAL's, of decoded blocks, at least and at most. Its default is a share of the machine's memory.
+The most holds a row of windows of two 8-bit images of 80,000 columns in blocks of 512x512."""
 
 PINNED = {
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",  # no file is an address
@@ -114,6 +115,13 @@ class Raster:
             raise self._unreadable(window, error) from error
         return self.as_pixels(stored)
 
+    def decoded_bytes(self, height: int) -> int:
+        tall, wide = self.dataset.block_shapes[self.bands[0] - 1]
+        rows = (-(-(height - 1) // tall) + 1) * tall
+        columns = -(-self.width // wide) * wide
+        each = sum(np.dtype(kind).itemsize for kind in self.dataset.dtypes)
+        return int(min(rows, self.height + tall) * columns * each)
+
     def close(self) -> None:
         self.blocks.close()
         self.dataset.close()
@@ -142,9 +150,15 @@ class Raster:
         )
 
 
-def gdal_settings() -> AbstractContextManager[Any]:
-    """For all that is read and written while a scene is mapped, whatever the environment says."""
-    return rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE_BYTES, **PINNED)  # type: ignore[no-any-return]
+def gdal_settings(decoded: int = 0) -> AbstractContextManager[Any]:
+    """For all that is read and written while a scene is mapped, whatever the environment says.
+
+    decoded: bytes of blocks that will be asked for again. More than can be kept are not kept: of
+        a row that does not fit whole, each block would be gone before its turn.
+    """
+    least, most = BLOCK_CACHE_BYTES
+    kept = decoded if least < decoded <= most else least
+    return rasterio.Env(GDAL_CACHEMAX=kept, **PINNED)  # type: ignore[no-any-return]
 
 
 def open_raster(path: Path, asked: Asked) -> Raster:

@@ -82,7 +82,7 @@ class Seen:
             return 0.0, 0.0
         first = self._values[0]
         grey = self._known & (self._values == first).all(axis=0)
-        nothing = ~self._known
+        nothing = self._seen & ~self._known
         beside = cv2.dilate(nothing.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         beside[[0, -1]] = beside[:, [0, -1]] = True
         values, counts = np.unique(first[grey & beside], return_counts=True)

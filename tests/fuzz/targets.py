@@ -22,6 +22,8 @@ import shapely
 from rasterio.crs import CRS
 
 from runtime.buildings.footprint_file import open_footprints
+from runtime.buildings.footprints import grade
+from runtime.buildings.interest import read_area
 from runtime.damage import CLASS_NAMES
 from runtime.manifest import (
     FILE_NAME,
@@ -35,6 +37,7 @@ from runtime.manifest import (
     Target,
 )  # fmt: skip
 from runtime.many.pairs import find_pairs
+from runtime.output.vectors import write_buildings
 from runtime.source import grid, raster, trusted  # noqa: F401 (imported where it is instrumented)
 from runtime.source.georeference import Georeference
 from runtime.source.pair import open_pair
@@ -138,7 +141,13 @@ def rasters(folder: Path) -> Iterator[bytes]:
 def read_footprints(content: bytes, folder: Path) -> None:
     path = folder / "footprints.geojson"
     path.write_bytes(content)
-    for _ in open_footprints(path, 100, 100, PLACE).read(PLACE):
+    file = open_footprints(path, 100, 100, PLACE)
+    nothing = np.zeros((100, 100), np.uint8)
+    write_buildings(
+        grade(file, lambda: (nothing, nothing), PLACE), folder / "out", PLACE, file.attributes
+    )
+    read_area(path, 100, 100, PLACE)
+    for _ in file.read(PLACE):
         pass
 
 
@@ -146,8 +155,8 @@ def footprints(folder: Path) -> Iterator[bytes]:
     for driver, name in (("GeoJSON", "a.geojson"), ("GPKG", "a.gpkg"), ("FlatGeobuf", "a.fgb")):
         path = folder / name
         pyogrio.raw.write(
-            path, shapely.to_wkb(np.array([SQUARE])), [], [], geometry_type="Polygon",
-            crs="EPSG:4326", driver=driver,
+            path, shapely.to_wkb(np.array([SQUARE])), [np.array([7])], ["damage"],
+            geometry_type="Polygon", crs="EPSG:4326", driver=driver,
         )  # fmt: skip
         yield path.read_bytes()
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,9 +121,18 @@ def test_unfinished_work_is_not_thrown_away_without_a_word(scene, engine, tmp_pa
     assert names(out) == OUTPUTS
 
 
-def _begin(engine: Engine, pre: Path, post: Path, out: Path, monkeypatch) -> str:
-    """A run that ends in its third row; its journal."""
-    predict, left = Engine.predict, [8]
+def _begin(
+    engine: Engine,
+    pre: Path,
+    post: Path,
+    out: Path,
+    monkeypatch,
+    options: MapOptions = MapOptions(),  # noqa: B008 (frozen)
+    windows: int = 8,
+) -> str:
+    """A run that ends after so many windows, in the third row if it is the whole scene's; its
+    journal."""
+    predict, left = Engine.predict, [windows]
 
     def ends(self, *images):
         left[0] -= 1
@@ -133,7 +143,7 @@ def _begin(engine: Engine, pre: Path, post: Path, out: Path, monkeypatch) -> str
     with monkeypatch.context() as patch:
         patch.setattr(Engine, "predict", ends)
         with pytest.raises(BackendError):
-            map_pair(engine, pre, post, out, MapOptions())
+            map_pair(engine, pre, post, out, options)
     return (out / ".unfinished" / "journal.json").read_text()
 
 
@@ -204,18 +214,54 @@ def test_footprints_that_changed_are_graded_again(scene, engine, tmp_path, monke
     pre, post, *_ = scene()
     out, footprints = tmp_path / "out", tmp_path / "footprints.geojson"
     _squares(footprints, 2)
-    assert map_pair(engine, pre, post, out, MapOptions(footprints=footprints))["buildings"] == 2
+    options = MapOptions(footprints=footprints, whole_scene=True)
+    assert map_pair(engine, pre, post, out, options)["buildings"] == 2
     _squares(footprints, 3)
     seen = _counting(monkeypatch)
-    again = MapOptions(footprints=footprints, resume=True)
+    again = MapOptions(footprints=footprints, resume=True)  # of the whole scene that is there
     assert map_pair(engine, pre, post, out, again)["buildings"] == 3
+    before = contents(out)
+    assert map_pair(engine, pre, post, out, again)["windows_skipped"]["no_footprint"] == 0
+    assert contents(out) == before
     found = map_pair(engine, pre, post, out, MapOptions(resume=True))
     assert found["footprints"] is None
     assert found["buildings"] > 3
     assert not seen
 
 
-def _squares(path: Path, count: int) -> None:
+def test_windows_of_other_footprints_are_computed(scene, engine, tmp_path, monkeypatch):
+    pre, post, *_ = scene()
+    out, footprints = tmp_path / "out", tmp_path / "footprints.geojson"
+    _squares(footprints, 2)
+    again = MapOptions(footprints=footprints, resume=True)
+    map_pair(engine, pre, post, out, again)
+    seen = _counting(monkeypatch)
+    map_pair(engine, pre, post, out, again)
+    assert not seen
+    _squares(footprints, 3)
+    found = map_pair(engine, pre, post, out, again)
+    assert len(seen) == found["windows_computed"] < found["windows"]
+    map_pair(engine, pre, post, tmp_path / "whole", replace(again, resume=False))
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_known_windows_are_gone_on_with(scene, engine, tmp_path, monkeypatch):
+    pre, post, *_ = scene(300, 200)
+    footprints = tmp_path / "footprints.geojson"
+    _squares(footprints, 4, down=35)
+    options = MapOptions(footprints=footprints)
+    whole = map_pair(engine, pre, post, tmp_path / "whole", options)
+    _begin(engine, pre, post, tmp_path / "out", monkeypatch, options, 6)
+    seen = _counting(monkeypatch)
+    map_pair(engine, pre, post, tmp_path / "out", replace(options, resume=True))
+    assert 0 < len(seen) < whole["windows_computed"]
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    _begin(engine, pre, post, tmp_path / "new", monkeypatch, options, 6)
+    with pytest.raises(ConfigError, match="unfinished map with another options; --restart"):
+        map_pair(engine, pre, post, tmp_path / "new", MapOptions(resume=True))
+
+
+def _squares(path: Path, count: int, down: int = 0) -> None:
     def ring(x: float, y: float) -> list:
         return [[x, y], [x + 9, y], [x + 9, y - 9], [x, y - 9], [x, y]]
 
@@ -223,7 +269,10 @@ def _squares(path: Path, count: int) -> None:
         {
             "type": "Feature",
             "properties": {},
-            "geometry": {"type": "Polygon", "coordinates": [ring(500_005 + 20 * i, 3_299_990)]},
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [ring(500_005 + 20 * i, 3_299_990 - down * i)],
+            },
         }
         for i in range(count)
     ]

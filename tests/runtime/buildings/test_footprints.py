@@ -9,17 +9,22 @@ from rasterio.crs import CRS
 from rasterio.warp import transform
 from shapely.geometry import MultiPolygon, Point, Polygon, box, shape
 
-from runtime.buildings import footprint_file, footprints
+from runtime.buildings import footprint_file, footprints, spans
 from runtime.buildings.footprint_file import open_footprints
 from runtime.buildings.footprints import grade
+from runtime.buildings.wanted import wanted_of
 from runtime.damage import CLASS_NAMES, NODATA
 from runtime.errors import ConfigError
+from runtime.options import MapOptions
 from runtime.output.vectors import write_buildings
+from runtime.scene.windows import window_rows
 from runtime.source.georeference import Georeference
+from runtime.source.pair import ScenePair
 
 HEIGHT, WIDTH = 90, 120
 LEFT, TOP, PIXEL = 400_000.0, 5_200_000.0, 0.5
 PLACE = Georeference(CRS.from_epsg(32633).to_wkt(), (PIXEL, 0, LEFT, 0, -PIXEL, TOP))
+PAIR = ScenePair(None, None, HEIGHT, WIDTH, PLACE)
 
 
 @pytest.fixture(scope="module")
@@ -31,23 +36,13 @@ def maps():
     return damage, rng.integers(0, 256, damage.shape, dtype=np.uint8)
 
 
-@pytest.fixture
-def window(maps):
-    """Read a window of the maps, which must lie in the scene."""
-
-    def read_window(row, column, height, width):
-        assert row >= 0
-        assert column >= 0
-        assert min(height, width) > 0
-        assert row + height <= HEIGHT
-        assert column + width <= WIDTH
-        return tuple(each[row : row + height, column : column + width] for each in maps)
-
-    return read_window
+def graded_by(path, maps, place=PLACE):
+    return list(grade(open_footprints(path, HEIGHT, WIDTH, place), lambda: maps, place))
 
 
-def graded_by(path, window, height, width, place):
-    return grade(open_footprints(path, height, width, place), window, height, width, place)
+def on_scene(shapes, maps):
+    """Their numbers in a file, from 1, of those that have a pixel of the scene."""
+    return [fid for fid, shape in enumerate(shapes, 1) if expected(shape, *maps)[2]]
 
 
 def ground(*corners):
@@ -59,13 +54,13 @@ def on_ground(geometry):
     return shapely.transform(geometry, lambda points: np.array(ground(*points)))
 
 
-def save(path, geometries, crs="EPSG:32633", kind="Polygon", layer=None, append=False):
+def save(path, geometries, crs="EPSG:32633", kind="Polygon", layer=None, append=False, **options):
     geometry = np.empty(len(geometries), object)
     geometry[:] = geometries
     write(
         str(path), geometry=shapely.to_wkb(geometry), geometry_type=kind, crs=crs, layer=layer,
         fields=["name"], field_data=[np.array([str(i) for i in range(len(geometry))], object)],
-        append=append,
+        append=append, **options,
     )  # fmt: skip
     return path
 
@@ -128,11 +123,13 @@ def check(graded, polygon, maps):
         assert graded.share_not_computed == 1
 
 
-def test_every_footprint_is_graded_by_its_pixels(shapes, maps, window, tmp_path):
+def test_every_footprint_is_graded_by_its_pixels(shapes, maps, tmp_path):
     path = save(tmp_path / "a.gpkg", [on_ground(each) for each in shapes], kind="Unknown")
-    graded = list(graded_by(path, window, HEIGHT, WIDTH, PLACE))
-    assert [each.source_fid for each in graded] == list(range(1, len(shapes) + 1))
-    for each, polygon in zip(graded, shapes, strict=True):
+    graded = graded_by(path, maps)
+    assert [each.source_fid for each in graded] == on_scene(shapes, maps)
+    assert 150 < len(graded) < len(shapes)
+    for each in graded:
+        polygon = shapes[each.source_fid - 1]
         check(each, polygon, maps)
         assert each.geometry.equals(on_ground(polygon))
     kinds = {each.damage for each in graded}
@@ -140,53 +137,53 @@ def test_every_footprint_is_graded_by_its_pixels(shapes, maps, window, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.geojson", "a.shp", "a.gpkg"])
-def test_formats_and_crs_do_not_matter(shapes, maps, window, tmp_path, name):
+def test_formats_and_crs_do_not_matter(shapes, maps, tmp_path, name):
     def degrees(points):
         return np.column_stack(transform("EPSG:32633", "EPSG:4326", *points.T))
 
     placed = [shapely.transform(on_ground(each), degrees) for each in shapes[:60]]
     path = save(tmp_path / name, placed, crs="EPSG:4326")
-    graded = list(graded_by(path, window, HEIGHT, WIDTH, PLACE))
-    for each, polygon in zip(graded, shapes, strict=False):
-        check(each, polygon, maps)
-    assert len(graded) == 60
+    graded = graded_by(path, maps)
+    first = 1 if name == "a.gpkg" else 0
+    for each in graded:
+        check(each, shapes[each.source_fid - first], maps)
+    assert len(graded) == len(on_scene(shapes[:60], maps)) > 50
 
 
 @pytest.mark.parametrize("affine", [(0.4, 0.3, LEFT, 0.3, -0.4, TOP), (1, 0, LEFT, 0, 1, TOP)])
-def test_turned_scenes(shapes, maps, window, tmp_path, affine):
+def test_turned_scenes(shapes, maps, tmp_path, affine):
     place = Georeference(PLACE.crs_wkt, affine)
     placed = [shapely.transform(each, place.to_map) for each in shapes[:60]]
-    graded = graded_by(save(tmp_path / "a.gpkg", placed), window, HEIGHT, WIDTH, place)
-    for each, polygon in zip(graded, shapes, strict=False):
-        check(each, polygon, maps)
+    graded = graded_by(save(tmp_path / "a.gpkg", placed), maps, place)
+    assert len(graded) == len(on_scene(shapes[:60], maps)) > 50
+    for each in graded:
+        check(each, shapes[each.source_fid - 1], maps)
 
 
-def test_chunks_and_bands_change_nothing(shapes, window, tmp_path, monkeypatch):
+@pytest.mark.parametrize("chunk", [7, 234])
+def test_chunks_and_bands_change_nothing(shapes, maps, tmp_path, monkeypatch, chunk):
     path = save(tmp_path / "a.gpkg", [on_ground(each) for each in shapes], kind="Unknown")
 
     def content():
         return [
             (each.source_fid, each.damage, repr(each.confidence), repr(each.shares), each.area_px)
-            for each in graded_by(path, window, HEIGHT, WIDTH, PLACE)
+            for each in graded_by(path, maps)
         ]
 
     whole = content()
-    monkeypatch.setattr(footprint_file, "CHUNK", 7)
-    monkeypatch.setattr(footprints, "BAND_PIXELS", 100)
+    monkeypatch.setattr(footprint_file, "CHUNK", chunk)
+    monkeypatch.setattr(footprints, "CHUNK_PIXELS", 100)
+    monkeypatch.setattr(footprints, "BATCH", 11)
+    monkeypatch.setattr(spans, "MOST_CROSSINGS", 50)
     assert content() == whole
 
 
-def test_nothing_that_was_not_computed_is_no_damage(window, tmp_path):
+def test_nothing_that_was_not_computed_is_no_damage(tmp_path):
     nothing = np.zeros((HEIGHT, WIDTH), np.uint8)
 
     def graded(damage):
         path = save(tmp_path / "a.gpkg", [on_ground(box(10, 10, 20, 20))])
-
-        def read_window(row, column, height, width):
-            rows, columns = slice(row, row + height), slice(column, column + width)
-            return damage[rows, columns], nothing[rows, columns]
-
-        (found,) = graded_by(path, read_window, HEIGHT, WIDTH, PLACE)
+        (found,) = graded_by(path, (damage, nothing))
         return found
 
     missing = graded(np.full_like(nothing, NODATA))
@@ -204,18 +201,84 @@ def test_nothing_that_was_not_computed_is_no_damage(window, tmp_path):
     assert seen.shares["background"] == pytest.approx(0.8)
 
 
-def test_features_without_geometry_stay(window, tmp_path):
+def test_features_without_geometry_lie_nowhere(maps, tmp_path):
     path = save(tmp_path / "a.gpkg", [None, on_ground(box(3, 3, 9, 9)), Polygon()])
-    first, second, third = graded_by(path, window, HEIGHT, WIDTH, PLACE)
-    assert [first.damage, third.damage] == ["not computed"] * 2
-    assert second.area_px == 36
-    totals = write_buildings([first, second, third], tmp_path / "out", PLACE)
-    assert sum(totals.buildings.values()) == 3
+    (found,) = graded_by(path, maps)
+    assert (found.source_fid, found.area_px) == (2, 36)
 
 
-def test_graded_footprints_become_the_layer(shapes, maps, window, tmp_path):
+@pytest.mark.parametrize("kind", ["gpkg", "geojson", "fgb", "shp"])
+def test_what_lies_elsewhere_is_not_graded_and_the_rest_is_as_without_it(maps, tmp_path, kind):
+    here = [on_ground(box(x, 20, x + 9, 33)) for x in (-4, 10, 50, WIDTH - 3)]
+    away = [on_ground(box(x, y, x + 9, y + 9)) for x in (-900, 900) for y in range(900, 999)]
+
+    def graded(name, shapes):
+        found = graded_by(save(tmp_path / f"{name}.{kind}", shapes), maps)
+        rows = [(each.geometry.wkb, each.damage, each.confidence, each.area_px) for each in found]
+        return sorted(rows) if kind == "fgb" else rows  # which has an order of its own
+
+    assert graded("some", here) == graded("all", [away[0], *here[:2], *away[1:], *here[2:]])
+
+
+def test_a_shapefile_with_the_index_of_another_is_read_whole(maps, tmp_path):
+    path = tmp_path / "a.shp"
+    save(path, [on_ground(box(9 * i, 900, 9 * i + 5, 905)) for i in range(9)], SPATIAL_INDEX="YES")
+    index = path.with_suffix(".qix").read_bytes()
+    save(path, [on_ground(box(10, 10, 20, 20))] * 9)
+    path.with_suffix(".qix").write_bytes(index)
+    assert len(graded_by(path, maps)) == 9
+
+
+def test_attributes_of_footprints_are_kept_beside_ours(maps, tmp_path):
+    own = {
+        "name": ["Müller", None, "c"],
+        "storeys": [3, None, 5],
+        "height": [1.5, None, 2.25],
+        "listed": [True, None, False],
+        "built": ["1999-12-31", None, "2001-01-01"],
+        "damage": ["none", "mine", None],
+        "Fid": [7, 8, 9],
+        "shares": ["a", "b", "c"],
+        "source_damage": ["x", "y", "z"],
+        "floors": [[1, 2], [3], None],
+    }
+    features = [
+        {
+            "type": "Feature",
+            "properties": {name: values[index] for name, values in own.items()},
+            "geometry": shapely.geometry.mapping(on_ground(box(x, 10, x + 9, 19))),
+        }
+        for index, x in enumerate((10, 30, 900))
+    ]
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
+    file = open_footprints(path, HEIGHT, WIDTH, PLACE)
+    write_buildings(grade(file, lambda: maps, PLACE), tmp_path / "out", PLACE, file.attributes)
+    meta, _, _, fields = read(tmp_path / "out" / "buildings.gpkg", layer="buildings")
+    columns = dict(zip(meta["fields"], fields, strict=True))
+    kinds = dict(zip(meta["fields"], meta["dtypes"], strict=True))
+    content = json.loads((tmp_path / "out" / "buildings.geojson").read_text())
+    places = [each["properties"] for each in content["features"]]
+    renamed = {
+        "damage": "source_damage", "Fid": "source_Fid_2", "shares": "source_shares",
+        "source_damage": "source_source_damage",
+    }  # fmt: skip
+    for name, (first, second, _) in own.items():
+        now = renamed.get(name, name)
+        if name == "floors":
+            assert now not in columns
+            continue
+        assert [each[now] for each in places] == [first, second]
+        assert columns[now][0] == first
+        assert second is not None or columns[now][1] is None or isnan(columns[now][1])
+    assert columns["damage"].tolist() == [each["damage"] for each in places]
+    assert (kinds["storeys"], kinds["listed"], kinds["height"]) == ("int32", "bool", "float64")
+
+
+def test_graded_footprints_become_the_layer(shapes, maps, tmp_path):
     path = save(tmp_path / "a.gpkg", [on_ground(each) for each in shapes], kind="Unknown")
-    graded = list(graded_by(path, window, HEIGHT, WIDTH, PLACE))
+    graded = graded_by(path, maps)
     totals = write_buildings(iter(graded), tmp_path / "out", PLACE)
     meta, _, geometry, fields = read(tmp_path / "out" / "buildings.gpkg", layer="buildings")
     columns = dict(zip(meta["fields"], fields, strict=True))
@@ -228,6 +291,7 @@ def test_graded_footprints_become_the_layer(shapes, maps, window, tmp_path):
     assert columns["source_fid"].tolist() == [each.source_fid for each in graded]
     assert columns["damage"].tolist() == [each.damage for each in graded]
     polygons = shapely.from_wkb(geometry)
+    shapes = [shapes[each.source_fid - 1] for each in graded]
     for each, polygon in zip(shapes, polygons, strict=True):
         assert polygon.equals(on_ground(each))
     assert columns["area_m2"] == pytest.approx([each.area / 4 for each in shapes], abs=0.01)
@@ -241,16 +305,16 @@ def test_graded_footprints_become_the_layer(shapes, maps, window, tmp_path):
         assert shape(feature["geometry"]).geom_type in ("Polygon", "MultiPolygon")
 
 
-def test_footprints_over_each_other_all_count(maps, window, tmp_path):
+def test_footprints_over_each_other_all_count(maps, tmp_path):
     same = [on_ground(box(3, 3, 40, 40))] * 3
-    graded = list(graded_by(save(tmp_path / "a.gpkg", same), window, HEIGHT, WIDTH, PLACE))
+    graded = graded_by(save(tmp_path / "a.gpkg", same), maps)
     assert len({each.area_px for each in graded}) == 1
     assert graded[0].area_px == 37 * 37
 
 
 def refused(path):
     with pytest.raises(ConfigError) as error:
-        list(graded_by(path, lambda *_: pytest.fail("nothing to read"), HEIGHT, WIDTH, PLACE))
+        wanted_of(PAIR, MapOptions(footprints=path), window_rows((HEIGHT, WIDTH), (32, 48), 8))
     assert "\n" not in str(error.value)
     assert path.name in str(error.value)
     return str(error.value)
@@ -279,12 +343,12 @@ def test_two_layers_of_polygons_are_refused(tmp_path):
 
 def test_footprints_elsewhere_are_refused(tmp_path):
     path = save(tmp_path / "a.gpkg", [on_ground(box(900, 3, 909, 9))])
-    assert "none of its 1 footprints lies on the scene" in refused(path)
+    assert "none of its 1 polygons lies on the scene" in refused(path)
     around = [on_ground(box(-99, -99, -90, -90)), on_ground(box(900, 900, 909, 909))]
     path = save(tmp_path / "b.gpkg", around)
-    assert "none of its 2 footprints lies on the scene" in refused(path)
+    assert "none of its 2 polygons lies on the scene" in refused(path)
     path = save(tmp_path / "c.gpkg", [box(3, 3, 9, 9)], crs="EPSG:4326")
-    assert "none of its 1 footprints" in refused(path)
+    assert "none of its 1 polygons" in refused(path)
 
 
 def test_files_that_are_none_are_refused(tmp_path):
@@ -292,17 +356,16 @@ def test_files_that_are_none_are_refused(tmp_path):
     (tmp_path / "text.geojson").write_text("nothing")
     assert "expected a GeoPackage, GeoJSON" in refused(tmp_path / "text.geojson")
     (tmp_path / "text.geojson").write_text('{"type": "FeatureCollection", "features": [')
-    assert "cannot be read as footprints" in refused(tmp_path / "text.geojson")
+    assert "cannot be read as polygons" in refused(tmp_path / "text.geojson")
     assert "is empty" in refused(save(tmp_path / "empty.gpkg", []))
 
 
 @pytest.mark.parametrize("far", [1e200, 1e300, 1.7e308])
-def test_a_footprint_with_a_corner_in_the_void_is_not_computed(tmp_path, window, far):
+def test_a_footprint_with_a_corner_in_the_void_lies_nowhere(tmp_path, maps, far):
     corners = ground((5, 5), (9, 5), (9, 9))
     path = save(
         tmp_path / "a.gpkg",
         [Polygon([*corners, (-far, far)]), box(*ground((5, 9))[0], *ground((9, 5))[0])],
     )
-    found = list(graded_by(path, window, HEIGHT, WIDTH, PLACE))
-    assert (found[0].damage, found[0].area_px) == ("not computed", 0)
-    assert found[1].area_px == 16
+    (found,) = graded_by(path, maps)
+    assert (found.source_fid, found.area_px) == (2, 16)

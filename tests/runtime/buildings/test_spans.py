@@ -10,7 +10,7 @@ from rasterio.features import rasterize
 from shapely.geometry import MultiPolygon, Polygon, box
 
 from runtime.buildings import spans as module
-from runtime.buildings.spans import spans_by_shape, spans_of
+from runtime.buildings.spans import edges_of, spans_of
 
 HEIGHT, WIDTH = 30, 40
 
@@ -21,7 +21,7 @@ def masks(shapes):
     array[:] = shapes
     spans = spans_of(array, HEIGHT, WIDTH)
     bounds = pairwise(np.searchsorted(spans.owner, np.arange(len(shapes) + 1)))
-    return np.array([spans[a:b].mask(0, HEIGHT, 0, WIDTH) > 0 for a, b in bounds])
+    return np.array([spans[a:b].mask(0, 0, HEIGHT, WIDTH) for a, b in bounds])
 
 
 # No centre of a pixel lies on such a coordinate's edges, where every rasteriser has its own rule.
@@ -85,13 +85,43 @@ def test_in_bands_the_spans_are_the_same(rings, crossings):
     expected = spans_of(shapes, HEIGHT, WIDTH)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "MOST_CROSSINGS", crossings)
-        found = [list(bands) for bands in spans_by_shape(shapes, HEIGHT, WIDTH)]
-    assert len(found) == len(shapes)
-    for index, bands in enumerate(found):
+        bands = list(edges_of(shapes, HEIGHT, WIDTH).bands())
+    for index in range(len(shapes)):
+        parts = [band[slice(*np.searchsorted(band.owner, (index, index + 1)))] for band in bands]
         here = expected[slice(*np.searchsorted(expected.owner, (index, index + 1)))]
         for name in ("owner", "row", "begin", "end"):
-            parts = [getattr(band, name) for band in bands]
-            assert np.concatenate([*parts, []]).tolist() == getattr(here, name).tolist()
+            found = [getattr(part, name) for part in parts]
+            assert np.concatenate([*found, []]).tolist() == getattr(here, name).tolist()
+
+
+rings = st.lists(st.lists(st.tuples(odd, odd), min_size=3, max_size=7), min_size=1, max_size=4)
+
+
+@settings(max_examples=200, deadline=None)
+@given(rings, rings, st.integers(1, 50))
+def test_merged_and_cut_they_are_the_same_pixels_each_once(first, second, most):
+    shapes = np.empty(3, object)
+    shapes[:] = [MultiPolygon([Polygon(ring) for ring in each]) for each in (first, second, first)]
+    area = MultiPolygon([Polygon(ring) for ring in second])
+    before, inside = masks(shapes), masks([area])[0]
+    spans = spans_of(shapes, HEIGHT, WIDTH).merged()
+    within = spans.within(spans_of(np.array([area], object), HEIGHT, WIDTH).merged())
+    for found, expected in ((spans, before), (within, before & inside)):
+        counted = np.zeros(before.shape, int)
+        for chunk in found.chunks(most, 9):
+            owner, row, column = chunk.pixels()
+            assert len(owner) <= max(most, WIDTH)
+            assert len(chunk.row) <= 9
+            np.add.at(counted, (owner, row, column), 1)
+        assert (counted == expected).all()
+
+
+def test_the_mask_of_a_part_of_the_scene_is_that_part_of_the_mask():
+    spans = spans_of(np.array([Polygon([(-9, 2), (35, 5.2), (20, 28)])]), HEIGHT, WIDTH)
+    whole = spans.mask(0, 0, HEIGHT, WIDTH)
+    for top, left, height, width in ((0, 0, 7, 9), (3, 11, 20, 20), (25, 30, 5, 10)):
+        part = spans.mask(top, left, height, width)
+        assert (part == whole[top : top + height, left : left + width]).all()
 
 
 def test_a_zigzag_takes_memory_by_its_corners_not_by_the_rows_it_crosses():
@@ -99,7 +129,7 @@ def test_a_zigzag_takes_memory_by_its_corners_not_by_the_rows_it_crosses():
     y = np.where(np.arange(2_000) % 2, 9_999.0, 1.0)
     zigzag = np.array([Polygon([*zip(x, y, strict=True), (9_990.1, 9_999.5), (10.1, 9_999.5)])])
     tracemalloc.start()
-    (bands,) = spans_by_shape(zigzag, 10_000, 10_000)
+    bands = edges_of(zigzag, 10_000, 10_000).bands()
     area = sum(int((band.end - band.begin).sum()) for band in bands)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -109,5 +139,5 @@ def test_a_zigzag_takes_memory_by_its_corners_not_by_the_rows_it_crosses():
 
 @pytest.mark.parametrize("far", [box(1e5, 1e5, 2e5, 2e5), box(-9e9, 0, -1, 9e9)])
 def test_footprints_beside_the_scene_cost_nothing(far):
-    edges = module.edges_of(np.array([far] * 100, object), 10**5, 10**5)
+    edges = edges_of(np.array([far] * 100, object), 10**5, 10**5)
     assert not len(edges.owner)

@@ -195,7 +195,7 @@ def test_names_that_are_not_utf8_are_one_line(tmp_path):
     content = collection()
     content["features"][0]["properties"] = {"NAME": 1}
     path.write_bytes(json.dumps(content).encode().replace(b"NAME", b"N\xc4ME"))
-    assert "cannot be read as footprints ('utf-8' codec" in refused(path)
+    assert "cannot be read as polygons ('utf-8' codec" in refused(path)
 
 
 def test_a_header_that_promises_more_features_than_there_are_is_one_line(tmp_path):
@@ -207,7 +207,7 @@ def test_a_header_that_promises_more_features_than_there_are_is_one_line(tmp_pat
     content = path.read_bytes()
     (place,) = [at for at in range(200) if content[at : at + 8] == (3).to_bytes(8, "little")]
     path.write_bytes(content[:place] + (100_000).to_bytes(8, "little") + content[place + 8 :])
-    assert "cannot be read as footprints" in refused(path)
+    assert "cannot be read as polygons" in refused(path)
 
 
 def test_measured_polygons_are_read_without_a_word(tmp_path, recwarn):

@@ -1,4 +1,5 @@
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given, settings
@@ -54,6 +55,24 @@ def test_a_window_is_the_same_by_its_number_as_from_the_one_before(length, windo
         assert [(each.start, each.begin, each.end) for each in found] == expected
     assert len(spans) == len(expected)
     assert spans[1:-1] == list(spans)[1:-1]
+
+
+@settings(deadline=None)
+@given(SIDE, TILE, st.data())
+def test_each_pixel_tells_the_window_that_keeps_it(length, tile, data):
+    spans = Spans(length, tile, data.draw(st.integers(0, (tile - 1) // 2)))
+    found = spans.keeping(np.arange(length))
+    expected = [number for number, each in enumerate(spans) for _ in range(each.begin, each.end)]
+    assert found.tolist() == expected
+
+
+def test_windows_that_are_not_wanted_do_not_come():
+    rows = window_rows((90, 130), (32, 48), 8)
+    wanted = np.random.default_rng(0).random((len(rows.rows), len(rows.columns))) < 0.3
+    every = [window for row in rows for window in row]
+    found = list(replace(rows, wanted=wanted).windows(range(len(rows))))
+    assert found == [each for each, one in zip(every, wanted.ravel(), strict=True) if one]
+    assert list(rows.windows(range(len(rows)))) == every
 
 
 def test_windows_of_a_scene_of_10_12_pixels_take_no_memory():

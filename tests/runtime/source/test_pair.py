@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import rasterio
+from rasterio.env import getenv
 from rasterio.transform import from_origin
 
 from runtime.errors import ConfigError, ImageError
-from runtime.source.pair import open_pair
+from runtime.source.pair import cached, open_pair
 
 UTM = "EPSG:32614"
 PLACE = from_origin(500_000, 3_300_000, 0.5, 0.5)
@@ -133,3 +135,33 @@ def test_no_image_and_half_an_image_are_one_line(scene, tmp_path):
     post.write_bytes(b"II*\0" + b"\0" * 100)
     with pytest.raises(ImageError, match="post.tif: cannot be opened as a raster"):
         opened(pre, post)
+
+
+@pytest.mark.parametrize(
+    ("width", "mib"),
+    [
+        (1_000, 64),  # the least
+        (20 * 1024, 2 * 3 * 20),  # two rows of blocks of 512 for both images
+        (200 * 1024, 64),  # no row of them fits into what is bearable
+    ],
+)
+def test_what_is_decoded_for_a_row_of_windows_is_kept_for_the_next(tmp_path, width, mib):
+    paths = [tmp_path / f"{name}.tif" for name in ("pre", "post")]
+    for path in paths:
+        profile = {
+            "driver": "GTiff", "height": 600, "width": width, "count": 3, "dtype": "uint8",
+            "tiled": True, "blockxsize": 512, "blockysize": 512, "photometric": "RGB",
+            "SPARSE_OK": True, "crs": "EPSG:32614", "transform": from_origin(5e5, 3e6, 0.5, 0.5),
+        }  # fmt: skip
+        rasterio.open(path, "w", **profile).close()
+    with open_pair(*paths) as pair, cached(pair, 256):
+        assert getenv()["GDAL_CACHEMAX"] == mib << 20
+
+
+def test_pictures_need_no_cache(tmp_path, draw):
+    from PIL import Image
+
+    for name, image in zip(("pre", "post"), draw(40, 60), strict=True):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    with open_pair(tmp_path / "pre.png", tmp_path / "post.png") as pair, cached(pair, 32):
+        assert pair.pre.decoded_bytes(32) == 0

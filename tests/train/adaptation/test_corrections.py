@@ -202,7 +202,7 @@ def test_a_file_of_another_place_is_refused(edited, found) -> None:
     def change(rows: dict) -> None:
         rows["geometry"] = shapely.transform(rows["geometry"], lambda points: points + 9000)
 
-    with pytest.raises(ConfigError, match="none of its 5 footprints lies on the scene"):
+    with pytest.raises(ConfigError, match="none of its 5 polygons lies on the scene"):
         found(edited(change))
 
 
