@@ -20,26 +20,32 @@ STEP = 32
 def measured_reach(run: Runner, height: int, width: int) -> int | None:
     """Pixels from a window's edge beyond which labels are those of any other window.
 
-    Two windows of a synthetic scene overlap by three quarters. Of the pixels that are further
-    than the reach from the edge of either of them, `BOUND` have two labels at most.
+    Two windows of a synthetic scene lie a quarter of their size apart, in both directions. Of the
+    pixels of both that are further than the reach from the edge of either, `BOUND` have two labels
+    at most.
 
-    Returns: at least `runtime.scene.work.REACH`, at most a quarter of the width; None where
+    Returns: at least `runtime.scene.work.REACH`, at most a quarter of a side; None where
         windows are too small to choose, where hardly a building is predicted, or where labels
         differ at any distance, as with averages over a whole window (squeeze-excitation).
     """
     choices = range(REACH, min(height, width) // 4 + 1, STEP)
     if len(choices) < 2:
         return None
-    step = width // 4
-    scene = make_scene(SEED, 0, max(height, width + step))
-    left, right = (
-        run(*(np.ascontiguousarray(x[:height, at : at + width]) for x in (scene.pre, scene.post)))
-        for at in (0, step)
+    down, along = height // 4, width // 4
+    scene = make_scene(SEED, 0, max(height + down, width + along))
+    first, second = (
+        run(*(np.ascontiguousarray(x[y:, x0:][:height, :width]) for x in (scene.pre, scene.post)))
+        for y, x0 in ((0, 0), (down, along))
     )
-    first, second = left[0][:, step:], right[0][:, : width - step]
-    if ((first > 0) | (second > 0)).mean() < LEAST_BUILDINGS:
+    there, here = first[0][down:, along:], second[0][: height - down, : width - along]
+    if ((there > 0) | (here > 0)).mean() < LEAST_BUILDINGS:
         return None
-    column = np.arange(width - step)
-    from_edge = np.minimum(column, width - step - 1 - column)
-    differ = first != second
-    return next((d for d in choices if differ[:, from_edge >= d].mean() <= BOUND), None)
+    from_edge = np.minimum(*np.ix_(*(_from_end(size) for size in here.shape)))
+    differ = there != here
+    return next((d for d in choices if differ[from_edge >= d].mean() <= BOUND), None)
+
+
+def _from_end(size: int) -> np.ndarray:
+    """int64 [size]: pixels to the nearer end."""
+    place = np.arange(size)
+    return np.minimum(place, size - 1 - place)

@@ -28,6 +28,15 @@ def test_it_is_the_next_step_above_what_the_labels_depend_on(reach: int, expecte
     assert measured_reach(_local(reach), 512, 640) == expected
 
 
+def test_what_lies_above_and_below_counts_too() -> None:
+    def run(pre: np.ndarray, post: np.ndarray) -> Maps:
+        near = cv2.blur(post.mean(axis=2, dtype=np.float32), (1, 161), borderType=0)
+        labels = ((near * 37) % 1 < 0.5).astype(np.uint8)
+        return labels, labels, labels
+
+    assert measured_reach(run, 640, 512) == 96
+
+
 def test_averages_over_the_window_have_none() -> None:
     def run(pre: np.ndarray, post: np.ndarray) -> Maps:
         labels = (post.mean(axis=2) > post.mean()).astype(np.uint8)
