@@ -32,6 +32,10 @@ _INDEXED_APART = ("ESRI Shapefile",)
 _FASTER_IN_ORDER = 4
 """Times the features of the scene: a file with less is read whole sooner than one by one."""
 
+_EDGES = 32
+"""Parts, at least, of an edge as long as a scene: each is straight to 1/8000 of the sagitta of an
+edge across it, less than a centimetre for a scene of 100 km."""
+
 MOST_ATTRIBUTES = 1_000
 """Columns of a layer. A GeoPackage holds twice as many, but not a few more of ours, either."""
 
@@ -87,16 +91,18 @@ class FootprintFile:
             yield fids, _placed(geometry, self, georeference), lower
 
     def read_over(
-        self, height: int, width: int, georeference: Georeference
+        self, height: int, width: int, georeference: Georeference, cut: bool = False
     ) -> Iterator[tuple[NDArray[Any], NDArray[Any], list[NDArray[Any]]]]:
         """The same, of what may lie on a scene of height x width pixels, and no more than a few
         others; with the values of each of the `attributes`, [N], None or NaN for none.
+
+        cut: whether polygons may be larger than a scene, see `_near`; others keep their points.
         """
         bounds = bounds_of(self, height, width, georeference)
         columns = [each.name for each in self.attributes]
         for fids, geometry, fields in self._chunks(columns, bounds):
             if len(fids):
-                placed = _placed(geometry, self, georeference)
+                placed = _placed(geometry, self, georeference, bounds if cut else None)
                 yield fids, placed, [fields[name] for name in columns]
 
     def _chunks(
@@ -173,12 +179,48 @@ def _meeting(geometry: NDArray[Any], bounds: Bounds) -> NDArray[np.intp]:
     return np.flatnonzero(here)
 
 
-def _placed(geometry: NDArray[Any], file: FootprintFile, place: Georeference) -> NDArray[Any]:
-    """In the scene's CRS and on its side of the globe; None for what has no place there."""
+def _near(geometry: NDArray[Any], bounds: Bounds | None) -> NDArray[Any]:
+    """Large polygons cut to the scene's surroundings, with points along their long edges: what is
+    straight in one CRS is a curve in another, and what is far away may have no place there.
+
+    Polygons that are not valid stay as they are, and are told by whoever minds.
+    """
+    if bounds is None:
+        return geometry
+    shapely = library("shapely")
+    left, bottom, right, top = bounds
+    size = max(right - left, top - bottom)
+    around = shapely.box(left - size, bottom - size, right + size, top + size)
+    own = shapely.bounds(geometry)
+    longest = np.maximum(own[:, 2] - own[:, 0], own[:, 3] - own[:, 1])
+    step = min(right - left, top - bottom) / _EDGES
+    long = np.flatnonzero((longest > step) & shapely.is_valid(geometry))
+    large = long[longest[long] > 3 * size]
+    geometry = geometry.copy()
+    geometry[large] = [_polygons(each) for each in shapely.intersection(geometry[large], around)]
+    geometry[long] = shapely.segmentize(geometry[long], step)
+    return geometry
+
+
+def _polygons(geometry: Any) -> Any:
+    """Of what an intersection leaves, which may be lines and points, too."""
+    shapely = library("shapely")
+    parts = shapely.get_parts(geometry)
+    return shapely.multipolygons(parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON])
+
+
+def _placed(
+    geometry: NDArray[Any], file: FootprintFile, place: Georeference, bounds: Bounds | None = None
+) -> NDArray[Any]:
+    """In the scene's CRS and on its side of the globe; None for what has no place there.
+
+    bounds: to cut to, in the file's CRS.
+    """
     shapely = library("shapely")
     theirs, here = file.period, period_of(place.crs_wkt)
     if theirs:  # what was cut at the edge of their world is whole again
         geometry = continuous(geometry, theirs)
+    geometry = _near(geometry, bounds)
     points = reproject(shapely.get_coordinates(geometry), file.crs, place.crs_wkt)
     placed: NDArray[Any] = shapely.set_coordinates(geometry.copy(), points)
     placed[~(np.abs(shapely.bounds(placed)) < FARTHEST).all(axis=1)] = None

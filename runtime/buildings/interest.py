@@ -26,7 +26,7 @@ def read_area(path: Path, height: int, width: int, georeference: Georeference) -
     shapely = library("shapely")
     file = open_footprints(path, height, width, georeference)
     parts = []
-    for fids, geometry, _ in file.read_over(height, width, georeference):
+    for fids, geometry, _ in file.read_over(height, width, georeference, cut=True):
         _check_valid(path, fids, geometry)
         points = georeference.to_pixels(shapely.get_coordinates(geometry))
         parts.append(shapely.get_parts(shapely.set_coordinates(geometry.copy(), points)))

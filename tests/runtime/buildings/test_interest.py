@@ -1,0 +1,59 @@
+"""An area's pixels beside each pixel's own place in the area's coordinates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+from pyogrio.raw import write
+from pyproj import CRS, Transformer
+
+from runtime.buildings.interest import read_area
+from runtime.errors import ConfigError
+from runtime.source.georeference import Georeference
+
+HEIGHT, WIDTH, PIXEL = 80, 120, 500.0
+"""60 by 40 km: on it a parallel is a curve of more than a hundred metres."""
+PLACE = Georeference(CRS("EPSG:32635").to_wkt(), (PIXEL, 0, 380_000, 0, -PIXEL, 6_650_000))
+
+
+def _degrees() -> tuple[np.ndarray, np.ndarray]:
+    """Longitude and latitude of each pixel's centre, [HEIGHT,WIDTH]."""
+    x, y = np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5)
+    here = PLACE.to_map(np.column_stack([x.ravel(), y.ravel()]))
+    inverse = Transformer.from_crs("EPSG:32635", "EPSG:4326", always_xy=True)
+    longitude, latitude = inverse.transform(*here.T)
+    return longitude.reshape(x.shape), latitude.reshape(x.shape)
+
+
+def _area(path, polygon):
+    write(
+        str(path), geometry=shapely.to_wkb(np.array([polygon], object)), geometry_type="Unknown",
+        crs="EPSG:4326", fields=[], field_data=[],
+    )  # fmt: skip
+    return path
+
+
+@pytest.mark.parametrize("reach", [0.2, 5, 40])
+def test_a_long_border_lies_where_it_is_straight_in_its_own_crs(tmp_path, reach: float) -> None:
+    longitude, latitude = _degrees()
+    north = float(np.quantile(latitude, 0.6))
+    west = float(np.quantile(longitude, 0.3))
+    polygon = shapely.box(west, north - reach, west + 2 * reach, north)
+    found = read_area(_area(tmp_path / "area.gpkg", polygon), HEIGHT, WIDTH, PLACE)
+    inside = (longitude > west) & (longitude < west + 2 * reach)
+    inside &= (latitude < north) & (latitude > north - reach)
+    wrong = found.mask(0, 0, HEIGHT, WIDTH) != inside
+    assert 0.1 < inside.mean() < 0.9
+    assert not wrong.any()
+
+
+def test_an_area_of_which_a_part_has_no_place_in_the_scenes_crs(tmp_path) -> None:
+    area = _area(tmp_path / "half.gpkg", shapely.box(-60, -90, 110, 90))
+    assert read_area(area, HEIGHT, WIDTH, PLACE).mask(0, 0, HEIGHT, WIDTH).all()
+
+
+def test_a_hole_that_holds_the_scene_leaves_nothing(tmp_path) -> None:
+    ring = shapely.box(0, 40, 60, 80) - shapely.box(20, 55, 35, 65)
+    with pytest.raises(ConfigError, match="none of its 1 polygons lies on the scene"):
+        read_area(_area(tmp_path / "ring.gpkg", ring), HEIGHT, WIDTH, PLACE)
