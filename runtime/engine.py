@@ -252,7 +252,7 @@ def load_engine(
     """Check an engine folder and load it.
 
     Nothing is deserialised before the manifest and every payload file were checked, and no
-    payload is read again after that.
+    payload is read again after that, but for streams of OpenVINO (`mode`), which check it again.
 
     Args:
         folder: as written by `python -m export.build_engine`.

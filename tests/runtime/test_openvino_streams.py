@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 from pathlib import Path
 
@@ -13,13 +12,12 @@ from runtime import host, load_engine
 from runtime.backends import openvino_streams
 from runtime.backends.openvino_streams import TURNS, OpenVinoStreams, stream_count
 from runtime.errors import BackendError, ConfigError, EngineError
-from runtime.manifest import Manifest, payload_of
+from runtime.manifest import Manifest
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
 
 openvino = pytest.importorskip("openvino")
 
-EXAMPLE = Path(openvino_streams.__file__).parents[1] / "example" / "engine"
 THREADS = 2
 TURN = 2 * THREADS
 NEEDED = (1 + 2 * TURNS) * TURN
@@ -78,28 +76,12 @@ def test_each_mode_answers_in_order(folder, pairs, reference, mode, count):
             assert_right(engine.predict_many(iter(pairs[:count])), pairs[:count], reference)
 
 
-def test_a_networks_labels_are_the_same_in_each_mode(tmp_path):
-    """FP32; the packaged example's network, on its own pair."""
-    from PIL import Image
-
-    folder = tmp_path / "example"
-    folder.mkdir()
-    openvino.save_model(
-        openvino.convert_model(EXAMPLE / "model.onnx"),
-        folder / "model.xml",
-        compress_to_fp16=False,
-    )
-    manifest = Manifest.read(EXAMPLE)
-    target = dataclasses.replace(manifest.target, backend="openvino")
-    payload = payload_of(folder, ("model.xml", "model.bin"))
-    dataclasses.replace(manifest, target=target, payload=payload).write(folder)
-    images = [np.asarray(Image.open(EXAMPLE.parent / f"{name}.png")) for name in ("pre", "post")]
-    corners = [(top, left) for top in (0, 64, 128) for left in (0, 64, 128)]
-    pairs = [tuple(each[y : y + 256, x : x + 256] for each in images) for y, x in corners]
+def test_a_networks_labels_are_the_same_in_each_mode(example_engine, example_windows, tmp_path):
+    folder = example_engine(tmp_path / "example", "openvino")
     maps = {}
     for mode in ("latency", "throughput"):
         with load_engine(folder, THREADS, mode=mode) as engine:
-            maps[mode] = [each.damage for each in engine.predict_many(pairs)]
+            maps[mode] = [each.damage for each in engine.predict_many(example_windows)]
     np.testing.assert_array_equal(maps["latency"], maps["throughput"])
     assert set(np.unique(maps["latency"])) == {0, 1, 2, 3, 4}
 

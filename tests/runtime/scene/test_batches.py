@@ -132,6 +132,25 @@ def test_a_scene_in_batches_has_the_bytes_of_one_window_at_a_time(
         assert one == many
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("batch", [(8, 8, 8), (1, 4, 8)])
+def test_a_networks_labels_are_the_same_in_batches(
+    example_engine, example_windows, tmp_path, backend, batch
+):
+    """FP32. Probabilities are rounded from sums whose order a library may choose by the batch."""
+    found = []
+    for name, each in (("single", (1, 1, 1)), ("batches", batch)):
+        with load_engine(example_engine(tmp_path / name, backend, each), 1) as engine:
+            found.append([maps for _, maps in predict_each(engine, enumerate(example_windows))])
+    assert len(found[0]) == len(found[1]) == len(example_windows)
+    for one, many in zip(*found, strict=True):
+        np.testing.assert_array_equal(one.damage, many.damage)
+        for name in ("building", "confidence"):
+            difference = getattr(one, name).astype(int) - getattr(many, name)
+            assert abs(difference).max() <= 1
+    assert {int(each) for maps in found[0] for each in np.unique(maps.damage)} == {0, 1, 2, 3, 4}
+
+
 def test_a_scene_of_225_windows_takes_29_batches_of_8(make_engine, scene, tmp_path, computed):
     pre, post, *_ = scene(32 + 14 * 16, 48 + 14 * 32)
     with load_engine(make_engine(tmp_path / "e", batch=(8, 8, 8)), 1) as engine:
