@@ -75,7 +75,7 @@ def main(args: argparse.Namespace) -> int:
     options = map_options(args)
     if args.workers < 1:
         raise ConfigError(f"--workers is {args.workers}; expected 1 or more")
-    from runtime.engine import check_device
+    from runtime.engine import check_device, check_mode
     from runtime.host import physical_cores
     from runtime.manifest import Manifest
     from runtime.many.listing import name_some
@@ -91,6 +91,7 @@ def main(args: argparse.Namespace) -> int:
     manifest = Manifest.read(args.engine)
     if args.device is not None:
         check_device(manifest, args.engine, args.device)
+    check_mode(manifest, args.engine, args.mode)
     manifest.check_payload(args.engine)  # before Ray takes its seconds to start
     _check_ray()
     from runtime.many.workers import Job, check_address, map_all, payload_sha256
@@ -108,6 +109,7 @@ def main(args: argparse.Namespace) -> int:
         args.threads or cores,
         args.address,
         args.device,
+        args.mode,
         args.redo,
     )
     with holding(out):

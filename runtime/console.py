@@ -56,6 +56,7 @@ GROUPS = {
         "planted-faults": "benchmarks.planted_faults",
         "seams": "benchmarks.seams",
         "known-windows": "benchmarks.known_windows",
+        "throughput": "benchmarks.throughput",
         "reading": "benchmarks.reading",
         "overhead": "benchmarks.overhead",
         "loading": "benchmarks.loading",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.backends import Backend, Pipelined, open_backend
+from runtime.backends import Backend, Mode, Pipelined, open_backend
 from runtime.backends.contract import OUTPUTS
 from runtime.damage import DAMAGE_CLASSES
 from runtime.errors import ConfigError, EngineError, ImageError
@@ -121,12 +121,13 @@ class Engine:
                 each[...] = copies[0]
         return out
 
-    def predict_many(self, pairs: Iterable[Pair]) -> Iterator[Prediction]:
+    def predict_many(self, pairs: Iterable[Pair]) -> Generator[Prediction, None, None]:
         """The results of many pairs in order, each as from `predict`.
 
         On a GPU the next pair is copied in and the last one out while one is computed, so one
-        more pair is taken before a result is given. Other calls, of this thread or another, may
-        come between two results. An error ends it, and so does `close`, with EngineError; the
+        more pair is taken before a result is given; with streams of OpenVINO (`mode` of
+        `load_engine`) twice as many as there are streams. Other calls, of this thread or another,
+        may come between two results. An error ends it, and so does `close`, with EngineError; the
         results that were given stay.
 
         Args:
@@ -243,25 +244,32 @@ class Engine:
 
 
 def load_engine(
-    folder: Path | str, threads: int | None = None, device: int | None = None
+    folder: Path | str,
+    threads: int | None = None,
+    device: int | None = None,
+    mode: Mode = "latency",
 ) -> Engine:
     """Check an engine folder and load it.
 
     Nothing is deserialised before the manifest and every payload file were checked, and no
-    payload is read again after that.
+    payload is read again after that, but for streams of OpenVINO (`mode`), which check it again.
 
     Args:
         folder: as written by `python -m export.build_engine`.
         threads: processor threads for one inference; None takes every physical core.
         device: number of a GPU, among those that CUDA_VISIBLE_DEVICES leaves; None takes the
             first that the engine was built for.
+        mode: of `predict_many` with OpenVINO. "latency": one pair after the other, each with all
+            threads. "throughput": several at once, with a part of the threads each. "auto": what
+            is faster here, found out with the first pairs and kept for the next start. Engines of
+            other libraries have no "throughput", and take "auto" for "latency".
 
     Raises:
         EngineError: a folder that must not be loaded; its kinds say why: ManifestError,
             AlteredPayloadError, TargetMismatchError.
         BackendError: an inference library that is missing or refuses the engine.
-        ConfigError: threads that no machine has, or a device for an engine that runs on the
-            processor.
+        ConfigError: threads that no machine has, a device for an engine that runs on the
+            processor, or throughput for an engine that has none.
     """
     if threads is not None:
         check_threads(threads)
@@ -269,7 +277,8 @@ def load_engine(
     manifest = Manifest.read(folder)
     if device is not None:
         check_device(manifest, folder, device)
-    return Engine(manifest, open_backend(manifest, folder, threads, device), folder)
+    check_mode(manifest, folder, mode)
+    return Engine(manifest, open_backend(manifest, folder, threads, device, mode), folder)
 
 
 def check_device(manifest: Manifest, folder: Path, device: int) -> None:
@@ -281,6 +290,15 @@ def check_device(manifest: Manifest, folder: Path, device: int) -> None:
             f"{folder}: an {manifest.target.backend} engine runs on the processor, and --device "
             f"{device} asks for a GPU; leave it out, or build the engine with --target tensorrt or "
             "onnxruntime-cuda"
+        )
+
+
+def check_mode(manifest: Manifest, folder: Path, mode: Mode) -> None:
+    """ConfigError where throughput is asked of an engine that has none."""
+    if mode == "throughput" and manifest.target.backend != "openvino":
+        raise ConfigError(
+            f"{folder}: an {manifest.target.backend} engine has no streams, which --mode "
+            "throughput asks for; leave it out, or build the engine with --target openvino"
         )
 
 

@@ -144,6 +144,11 @@ def add_options(groups: Groups, threads: str = "physical cores") -> None:
         "--device", type=int, metavar="N",
         help="GPU of a TensorRT engine (default: the first it was built for)",
     )  # fmt: skip
+    groups.speed.add_argument(
+        "--mode", choices=("auto", "latency", "throughput"), default="auto",
+        help="windows with OpenVINO: one after the other, or several at once (default: auto, what "
+        "is faster here, which is measured once)",
+    )  # fmt: skip
 
 
 def add_reading(

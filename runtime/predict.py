@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
     from runtime.mapping import map_pair
     from runtime.output.summary import table
 
-    with load_engine(args.engine, args.threads, args.device) as engine:
+    with load_engine(args.engine, args.threads, args.device, args.mode) as engine:
         summary = map_pair(engine, args.pre, args.post, out, options)
     print(json.dumps(summary, indent=2) if args.json else table(summary, out))
     if failed := summary["failed_tiles"]:

@@ -119,7 +119,7 @@ def main(args: argparse.Namespace) -> int:
             return 0
         stack.enter_context(inbox.holding())
         health = Health(args.outbox, args.engine, args.heartbeat, warnings.warn, args.stall)
-        engine = stack.enter_context(Reopened(args.engine, args.threads, args.device))
+        engine = stack.enter_context(Reopened(args.engine, args.threads, args.device, args.mode))
         stack.enter_context(health)
         watch = Watch(
             engine, inbox, args.outbox, options, health, stop, warnings.warn, redo=args.redo

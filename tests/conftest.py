@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,10 +14,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from hypothesis import settings
 
 from benchmarks.plausible import plausible_network
+from runtime.manifest import Batch, Manifest, payload_of
 from train.checkpoint import Checkpoint, save_checkpoint
 from train.model import DualHRNet, ModelConfig
 from train.quantisation.artefact import Artefact, read_artefact
@@ -228,3 +231,39 @@ def tile_set(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return write
+
+
+@pytest.fixture(scope="session")
+def example_engine():
+    """A function that writes a folder with the packaged example's network, FP32, of any batch."""
+    source = REPOSITORY / "runtime" / "example" / "engine"
+
+    def make(folder: Path, backend: str, batch: tuple[int, int, int] = (1, 1, 1)) -> Path:
+        folder.mkdir(parents=True)
+        model = onnx.load(source / "model.onnx")
+        del model.graph.value_info[:]
+        for each in (*model.graph.input, *model.graph.output):
+            count = each.type.tensor_type.shape.dim[0]
+            count.Clear()
+            if batch[0] == batch[2]:
+                count.dim_value = batch[0]
+            else:
+                count.dim_param = "N"
+        names = ("model.onnx",)
+        onnx.save(model, folder / "model.onnx")
+        if backend == "openvino":
+            openvino = pytest.importorskip("openvino")
+            converted = openvino.convert_model(folder / "model.onnx")
+            openvino.save_model(converted, folder / "model.xml", compress_to_fp16=False)
+            (folder / "model.onnx").unlink()
+            names = ("model.xml", "model.bin")
+        manifest = Manifest.read(source)
+        dataclasses.replace(
+            manifest,
+            input=dataclasses.replace(manifest.input, batch=Batch(*batch)),
+            target=dataclasses.replace(manifest.target, backend=backend),
+            payload=payload_of(folder, names),
+        ).write(folder)
+        return folder
+
+    return make

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from runtime.manifest import BackendName, Manifest
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     Maps = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
     """damage, building, confidence."""
 
+
+Mode = Literal["latency", "throughput", "auto"]
+"""How OpenVINO computes many pairs: one after the other, several at once, or what is faster."""
 
 LOADED: dict[BackendName, tuple[str, ...]] = {
     "onnxruntime": ("model.onnx",),
@@ -56,24 +59,29 @@ class Backend(Protocol):
 
 @runtime_checkable
 class Pipelined(Backend, Protocol):
-    """A backend that copies one pair while it computes another."""
+    """A backend that has several pairs at work, or copies one while it computes another."""
 
     def infer_many(
         self, pairs: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]]
     ) -> Iterator[Maps]:
-        """Maps of their own, in order, of pairs as for `infer`; one more pair is taken first.
+        """Maps of their own, in order, of pairs as for `infer`; more pairs are taken first.
 
         Other calls may come between two of its steps. After `close` a step raises EngineError.
         """
 
 
 def open_backend(
-    manifest: Manifest, folder: Path, threads: int | None = None, device: int | None = None
+    manifest: Manifest,
+    folder: Path,
+    threads: int | None = None,
+    device: int | None = None,
+    mode: Mode = "latency",
 ) -> Backend:
     """The backend that the manifest names, with the payload loaded.
 
     threads: processor threads for one inference; None takes every physical core.
     device: number of a GPU; None takes the first that the engine was built for.
+    mode: of an OpenVINO engine's `infer_many`.
     Raises AlteredPayloadError, for whichever file of the folder, BackendError (library
     missing, or it refuses the payload) and TargetMismatchError (built for another device).
     """
@@ -89,8 +97,11 @@ def open_backend(
         return OnnxRuntimeCudaBackend(manifest, folder, device)
     if name == "openvino":
         from runtime.backends.openvino import OpenVinoBackend
+        from runtime.backends.openvino_streams import OpenVinoStreams, stream_count
 
-        return OpenVinoBackend(manifest, folder, threads)
+        if mode == "latency" or stream_count(threads) == 1:
+            return OpenVinoBackend(manifest, folder, threads)
+        return OpenVinoStreams(manifest, folder, threads, mode)
     from runtime.backends.tensorrt import open_tensorrt
 
     return open_tensorrt(manifest, folder, device)

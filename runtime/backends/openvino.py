@@ -58,13 +58,14 @@ class OpenVinoBackend:
                 f"{folder} is an OpenVINO engine, and openvino cannot be imported "
                 f"({reason(error)}); pip install openvino"
             ) from error
-        self._tensor = openvino.Tensor
+        self._openvino = openvino
         self.version: str = openvino.__version__.split("-")[0]
         path = manifest.payload_path(folder, "model.xml")
         try:
             compiled, self.cached_compile = compile_model(
                 openvino, manifest, folder, self.version, settings(threads)
             )
+            self._compiled: Any = compiled
             self._request: Any = compiled.create_infer_request()
             inputs, outputs = _described(compiled.inputs), _described(compiled.outputs)
         except RuntimeError as error:
@@ -77,7 +78,7 @@ class OpenVinoBackend:
     def infer(self, pre: NDArray[np.uint8], post: NDArray[np.uint8], maps: Maps) -> None:
         try:
             for name, array in zip(OUTPUTS, maps, strict=True):
-                self._request.set_tensor(name, self._tensor(array, shared_memory=True))
+                self._request.set_tensor(name, self._openvino.Tensor(array, shared_memory=True))
             self._request.infer(
                 dict(zip(INPUTS, (pre, post), strict=True)), share_inputs=True, share_outputs=True
             )
@@ -87,7 +88,7 @@ class OpenVinoBackend:
             ) from error
 
     def close(self) -> None:
-        self._request = None
+        self._request = self._compiled = None
 
 
 def _described(ports: Any) -> dict[str, tuple[str, tuple[int | None, ...]]]:

@@ -1,4 +1,4 @@
-"""Compiled OpenVINO models kept on disk, for a faster next start.
+"""Compiled OpenVINO models kept on disk, for a faster next start, and how they are faster.
 
 OpenVINO compiles a graph for the processor each time it is loaded. What comes of it can be
 exported, and imported in a quarter of the time.
@@ -29,6 +29,8 @@ _FLOATS = ("f16", "f32", "f64")
 _CHECKED = "constants are finite"
 """Of a kept model. Part of its name, so that none is taken of which that was not known."""
 
+_CHOICE = "streams are faster"
+
 _DIGEST = 32  # bytes of the sha256 ahead of the content
 
 
@@ -44,9 +46,7 @@ def compile_model(
     parts = [manifest.payload_file(folder, name) for name in LOADED[KIND]]
     if parts[1].size > LARGEST:
         return core.compile_model(_model(openvino, core, manifest, folder), "CPU", settings), False
-    digests = [part.sha256 for part in parts]
-    identity = json.dumps([_CHECKED, *digests, version, host.processor(), settings])
-    name = f"{hashlib.sha256(identity.encode()).hexdigest()}.bin"
+    name = f"{_identity(_CHECKED, manifest, folder, version, settings)}.bin"
     content = _read(name)
     if content is not None:
         manifest.check_payload(folder)  # what was compiled is what the folder still holds
@@ -54,8 +54,33 @@ def compile_model(
             return core.import_model(content, "CPU", settings), True
     compiled = core.compile_model(_model(openvino, core, manifest, folder), "CPU", settings)
     with contextlib.suppress(RuntimeError):
-        _write(name, compiled.export_model())
+        exported = compiled.export_model()
+        _write(name, exported.getvalue() if hasattr(exported, "getvalue") else bytes(exported))
     return compiled, False
+
+
+def kept_choice(
+    manifest: Manifest, folder: Path, version: str, settings: Mapping[str, Any]
+) -> bool | None:
+    """Is a model with these settings faster than without? None where it was not measured here."""
+    content = _read(f"{_identity(_CHOICE, manifest, folder, version, settings)}.json")
+    return {b"true": True, b"false": False}.get(content or b"")
+
+
+def keep_choice(
+    faster: bool, manifest: Manifest, folder: Path, version: str, settings: Mapping[str, Any]
+) -> None:
+    """For `kept_choice`, where files can be kept."""
+    name = f"{_identity(_CHOICE, manifest, folder, version, settings)}.json"
+    _write(name, json.dumps(faster).encode())
+
+
+def _identity(
+    what: str, manifest: Manifest, folder: Path, version: str, settings: Mapping[str, Any]
+) -> str:
+    digests = [manifest.payload_file(folder, name).sha256 for name in LOADED[KIND]]
+    identity = json.dumps([what, *digests, version, host.processor(), settings])
+    return hashlib.sha256(identity.encode()).hexdigest()
 
 
 def _model(openvino: Any, core: Any, manifest: Manifest, folder: Path) -> Any:
@@ -91,6 +116,5 @@ def _read(name: str) -> bytes | None:
     return content if hashlib.sha256(content).digest() == digest else None
 
 
-def _write(name: str, exported: Any) -> None:
-    content = exported.getvalue() if hasattr(exported, "getvalue") else bytes(exported)
+def _write(name: str, content: bytes) -> None:
     cache.write(KIND, name, hashlib.sha256(content).digest() + content)

@@ -7,14 +7,21 @@ import select
 import signal
 from pathlib import Path
 
+from runtime.backends import Mode
 from runtime.engine import Engine, load_engine
 
 
 class Reopened:
     """An engine that is loaded again after it failed: a GPU that came back needs a new one."""
 
-    def __init__(self, folder: Path, threads: int | None, device: int | None = None) -> None:
-        self._folder, self._threads, self._device = folder, threads, device
+    def __init__(
+        self,
+        folder: Path,
+        threads: int | None,
+        device: int | None = None,
+        mode: Mode = "latency",
+    ) -> None:
+        self._given = folder, threads, device, mode
         self._engine: Engine | None = None
 
     def __enter__(self) -> Reopened:
@@ -26,7 +33,7 @@ class Reopened:
 
     def get(self) -> Engine:
         if self._engine is None:
-            self._engine = load_engine(self._folder, self._threads, self._device)
+            self._engine = load_engine(*self._given)
         return self._engine
 
     def close(self) -> None:

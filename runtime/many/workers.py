@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime import cli
+from runtime.backends import Mode
 from runtime.errors import BackendError, ConfigError, ToolkitError, reason
 from runtime.manifest import Manifest
 from runtime.many.outbox import counted, is_done, map_once, os_reason, windows_without_result
@@ -46,7 +47,8 @@ class Job:
 
     `address`: of a Ray cluster, whose machines see the same folders; None starts Ray here.
     `device`: number of a GPU here; on a cluster, among those that Ray gives to a worker.
-    `redo`: see `outbox.map_once`. `payload`: sha256 of the files of the engine, in order.
+    `mode`: see `load_engine`. `redo`: see `outbox.map_once`.
+    `payload`: sha256 of the files of the engine, in order.
     """
 
     engine: Path
@@ -57,6 +59,7 @@ class Job:
     threads: int
     address: str | None = None
     device: int | None = None
+    mode: Mode = "latency"
     redo: bool = False
 
 
@@ -93,7 +96,7 @@ class Mapper:
                 if times > ATTEMPTS * job.workers:
                     self._refused = f"{job.engine}: the worker processes died when they loaded it"
                 else:
-                    engine = load_engine(job.engine, job.threads, job.device)
+                    engine = load_engine(job.engine, job.threads, job.device, job.mode)
                     if payload_sha256(engine.manifest) == job.payload:
                         self._engine = engine
                     else:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.damage import NODATA
-from runtime.engine import Engine
+from runtime.engine import Engine, Pair, Prediction
 from runtime.errors import BackendError, ImageError, ToolkitError
+from runtime.scene.batches import predict_each
 from runtime.scene.strip import Strip
 from runtime.scene.unfinished import FailedTile
 from runtime.scene.windows import Span, Window
@@ -73,7 +75,7 @@ def infer_rows(
     """
     in_a_row, worked = 0, False
     last: BackendError | None = None
-    by_row = groupby(tiles, lambda tile: tile.window.row)
+    by_row = groupby(predict_each(engine, _asked(tiles)), lambda each: each[0].window.row)
     following = None
     for span in rows:
         shape = (span.end - span.begin, width)
@@ -81,41 +83,60 @@ def infer_rows(
         failed = []
         following = following or next(by_row, None)
         here = following is not None and following[0] == span
-        for tile in following[1] if following and here else ():
-            try:
-                if _infer(engine, tile, strip, maps):
-                    in_a_row, worked = 0, True
-            except BackendError as error:
-                in_a_row, last = in_a_row + 1, error
+        for part, answer in following[1] if following and here else ():
+            if isinstance(answer, BackendError):
+                in_a_row, last = in_a_row + 1, answer
                 if in_a_row == GIVING_UP:
-                    raise
-                failed.append(_failure(tile.window, error))
-            except ImageError as error:
-                failed.append(_failure(tile.window, error))
+                    raise answer
+                failed.append(_failure(part.window, answer))
+            elif isinstance(part.wanted, ImageError):
+                failed.append(_failure(part.window, part.wanted))
+            elif answer:
+                _fill(strip, maps, part, answer)
+                in_a_row, worked = 0, True
         following = None if here else following
         yield strip, tuple(failed)
     if last and not worked:
         raise last
 
 
-def _infer(engine: Engine, tile: Tile, strip: Strip, maps: Sequence[str]) -> bool:
-    """Fill the tile's part of the strip, where it is known; was there anything to fill?"""
-    if isinstance(tile.pixels, ImageError):
-        raise tile.pixels
-    pre, post, known = tile.pixels
-    row, column = tile.window.row, tile.window.column
-    kept = (
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Of a window, bool [H,W] or True for all: the pixels that are kept; or why there are none."""
+
+    window: Window
+    wanted: NDArray[np.bool_] | bool | ImageError
+
+
+def _asked(tiles: Iterable[Tile]) -> Iterator[tuple[_Part, Pair | None]]:
+    """With the images, where there is anything to compute."""
+    for tile in tiles:
+        if isinstance(tile.pixels, ImageError):
+            yield _Part(tile.window, tile.pixels), None
+            continue
+        pre, post, known = tile.pixels
+        wanted = True if known is None else known[_kept(tile.window)]
+        if np.any(wanted):
+            yield _Part(tile.window, wanted), (pre, post)
+        else:
+            yield _Part(tile.window, False), None
+
+
+def _kept(window: Window) -> tuple[slice, slice]:
+    """Of the window's own pixels."""
+    row, column = window.row, window.column
+    return (
         slice(row.begin - row.start, row.end - row.start),
         slice(column.begin - column.start, column.end - column.start),
     )
-    wanted = True if known is None else known[kept]
-    if not np.any(wanted):
-        return False
-    result = engine.predict(pre, post)
-    there = (slice(None), slice(column.begin, column.end))
+
+
+def _fill(strip: Strip, maps: Sequence[str], part: _Part, result: Prediction) -> None:
+    """The window's part of the strip, where it is known."""
+    there = (slice(None), slice(part.window.column.begin, part.window.column.end))
     for name in maps:
-        np.copyto(getattr(strip, name)[there], getattr(result, name)[kept], where=wanted)
-    return True
+        kept = getattr(result, name)[_kept(part.window)]
+        np.copyto(getattr(strip, name)[there], kept, where=part.wanted)
 
 
 def _failure(window: Window, error: ToolkitError) -> FailedTile:

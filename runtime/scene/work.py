@@ -34,10 +34,11 @@ def strips(
 
     def infer(todo: Sequence[int]) -> Iterator[Strip]:
         size = engine.height, engine.width
+        tiles_ahead = max(TILES_AHEAD, engine.manifest.input.batch.opt)
         spans = (rows.rows[index] for index in todo)
         # However this ends, no thread reads from the images when they are closed.
         with (
-            closing(ahead(read_tiles(pair, rows.windows(todo), size), TILES_AHEAD)) as tiles,
+            closing(ahead(read_tiles(pair, rows.windows(todo), size), tiles_ahead)) as tiles,
             closing(
                 ahead(infer_rows(engine, spans, tiles, pair.width, work.maps), STRIPS_AHEAD)
             ) as inferred,

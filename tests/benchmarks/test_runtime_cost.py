@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import overhead, scene, seams
+from benchmarks import overhead, scene, seams, throughput
 from runtime.engine import load_engine
 from runtime.scene.windows import window_rows
 
@@ -39,6 +39,34 @@ def test_a_scene_is_compared_with_its_windows(engine_folder, monkeypatch, capsys
     assert row["windows"] > 1
     assert row["ratio"] == pytest.approx(row["seconds"] / row["windows"] / row["engine_seconds"])
     assert "150" in scene.table([row])
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_the_ways_of_computing_windows_take_turns(example_engine, tmp_path, capsys, backend):
+    pytest.importorskip("rasterio")
+    folder = example_engine(tmp_path / "e", backend, (2, 2, 2))
+    line = ["--engine", str(folder), "--size", "300", "--turns", "2", "--json"]
+    throughput.main(throughput.parser().parse_args(line))
+    rows = json.loads(capsys.readouterr().out)["ways"]
+    ways = [row["way"] for row in rows]
+    more = ["throughput", "auto"] if backend == "openvino" else []
+    assert ways == ["single", "latency", *more]
+    for row in rows:
+        assert len(row["seconds"]) == 2
+        assert row["windows"] > 1
+        assert row["windows_a_second"] == pytest.approx(row["windows"] / np.median(row["seconds"]))
+    assert rows[1]["ratio"] == 1
+    assert "latency" in throughput.table(rows)
+
+
+def test_an_engine_that_is_given_single_windows_answers_the_same(example_engine, tmp_path):
+    pair = np.random.default_rng(0).integers(0, 256, (2, 256, 256, 3), np.uint8)
+    batch = [np.stack([each, each]) for each in pair]
+    with load_engine(example_engine(tmp_path / "e", "onnxruntime", (1, 2, 2)), 1) as engine:
+        for given in (batch, pair):
+            (one,) = engine.predict_many([given])
+            (other,) = throughput.Single(engine).predict_many([given])
+            np.testing.assert_array_equal(one.damage, other.damage)
 
 
 def test_a_raster_is_a_mosaic_of_towns(tmp_path):

@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from runtime import host
 from runtime.damage import CLASS_NAMES
@@ -141,6 +142,15 @@ def make_engine(make_manifest):
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def example_windows():
+    """Nine pairs of 256x256 of the packaged example, with buildings of every class."""
+    folder = REPOSITORY / "runtime" / "example"
+    images = [np.asarray(Image.open(folder / f"{name}.png")) for name in ("pre", "post")]
+    corners = [(top, left) for top in (0, 64, 128) for left in (0, 64, 128)]
+    return [tuple(each[y : y + 256, x : x + 256] for each in images) for y, x in corners]
 
 
 @pytest.fixture(scope="session")

@@ -102,7 +102,7 @@ def test_a_cache_that_others_can_write_answers_nothing(
     answer(folder, pair)
     (path,) = kept()
     compiled = openvino.Core().compile_model(other / "model.xml", "CPU", {})
-    openvino_cache._write(path.name, compiled.export_model())
+    openvino_cache._write(path.name, compiled.export_model().getvalue())
     assert not answer(folder, pair).damage.any()  # so far the user's own doing
     (host.cache_folder() / "openvino").chmod(0o777)
     np.testing.assert_array_equal(answer(folder, pair).damage, reference(*pair)[0])
