@@ -34,7 +34,10 @@ def parser() -> argparse.ArgumentParser:
         "--window", type=int, default=256, metavar="S", help="side, pixels (default: 256)"
     )
     p.add_argument(
-        "--compress", default="deflate", metavar="NAME", help="of the files (default: deflate)"
+        "--compress",
+        choices=("none", "deflate", "lzw", "zstd"),
+        default="deflate",
+        help="of the files (default: deflate)",
     )
     p.add_argument("--scratch", type=Path, metavar="DIR", help="folder for the files")
     p.add_argument("--json", action="store_true", help="print the figures as JSON")

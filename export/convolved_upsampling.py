@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MODULE = "upsample"
+MODULE = "logits_upsampling"
 """What the deploy graph calls it; its convolution is in floating point in every engine."""
 
 

@@ -91,7 +91,7 @@ class DeployGraph(nn.Module):
         self.threshold = options.threshold
         self.views = views_of(options.tta)
         convolved = options.convolved_upsampling
-        self.upsample = ConvolvedUpsampling(4) if convolved else _resized
+        self.logits_upsampling = ConvolvedUpsampling(4) if convolved else _resized
         mean, std = torch.tensor(network.config.mean), torch.tensor(network.config.std)
         self.register_buffer("gain", (1 / (255.0 * std)).view(1, 3, 1, 1))
         self.register_buffer("offset", (-mean / std).view(1, 3, 1, 1))
@@ -99,7 +99,7 @@ class DeployGraph(nn.Module):
     def forward(self, pre: Tensor, post: Tensor) -> tuple[Tensor, ...]:
         images = self._normalise(pre), self._normalise(post)
         logits = transformed(self._logits, self.views, *images)
-        building, *damage = self.upsample(logits)
+        building, *damage = self.logits_upsampling(logits)
         return decode_planes(building, damage, self.threshold)
 
     def _logits(self, pre: Tensor, post: Tensor) -> Tensor:

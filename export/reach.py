@@ -24,9 +24,10 @@ def measured_reach(run: Runner, height: int, width: int) -> int | None:
     pixels of both that are further than the reach from the edge of either, `BOUND` have two labels
     at most.
 
-    Returns: at least `runtime.scene.work.REACH`, at most a quarter of a side; None where
-        windows are too small to choose, where hardly a building is predicted, or where labels
-        differ at any distance, as with averages over a whole window (squeeze-excitation).
+    Returns: at least `runtime.scene.work.REACH`, at most a quarter of a side, also where more is
+        needed. An eighth where a quarter helps no further: averages over a whole window
+        (squeeze-excitation) differ at any distance. None where windows are too small to choose,
+        or hardly a building is predicted.
     """
     choices = range(REACH, min(height, width) // 4 + 1, STEP)
     if len(choices) < 2:
@@ -42,7 +43,11 @@ def measured_reach(run: Runner, height: int, width: int) -> int | None:
         return None
     from_edge = np.minimum(*np.ix_(*(_from_end(size) for size in here.shape)))
     differ = there != here
-    return next((d for d in choices if differ[from_edge >= d].mean() <= BOUND), None)
+    shares = {distance: differ[from_edge >= distance].mean() for distance in choices}
+    if enough := [distance for distance, share in shares.items() if share <= BOUND]:
+        return enough[0]
+    eighth = min(choices, key=lambda distance: abs(distance - min(height, width) // 8))
+    return choices[-1] if shares[choices[-1]] < shares[eighth] / 2 else eighth
 
 
 def _from_end(size: int) -> np.ndarray:

@@ -79,10 +79,27 @@ def begun(
             f"{folder}: an unfinished map, {len(journal.heights)} of {len(rows)} rows of windows "
             "are done; --resume goes on with it, --restart throws it away"
         )
-    if other := [key for key in pixels if journal.identity.get(key) != pixels[key]]:
+    if other := _others(journal.identity, pixels):
         raise ConfigError(
             f"{folder}: an unfinished map with another {', '.join(other)}; "
             "--restart throws it away and begins anew"
         )
     cli.note(f"{len(journal.heights)} of {len(rows)} rows of windows are done, going on")
     return Unfinished(folder, size, maps, journal), {}
+
+
+def is_of(folder: Path, pixels: dict[str, Any]) -> bool:
+    """Is there unfinished work in `folder`, of just these pixels?"""
+    journal = unfinished.begun(folder)
+    return journal is not None and not _others(journal.identity, pixels)
+
+
+def _others(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What of an identity is another one now; of options those that are."""
+    other = [key for key in now if before.get(key) != now[key]]
+    if "options" not in other:
+        return other
+    was, here = (each.get("options") or {} for each in (before, now))
+    names = sorted(key for key in {*was, *here} if was.get(key) != here.get(key))
+    options = [f"--{name.replace('_', '-')}" for name in names]
+    return [key for key in other if key != "options"] + options

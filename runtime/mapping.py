@@ -24,8 +24,8 @@ from runtime.buildings.components import buildings
 from runtime.buildings.wanted import Wanted, wanted_of
 from runtime.damage import NODATA
 from runtime.errors import ConfigError, ImageError
-from runtime.going_on import begun, finished, working
-from runtime.options import RASTER_EXTRA, SUMMARY, MapOptions
+from runtime.going_on import begun, finished, is_of, working
+from runtime.options import RASTER_EXTRA, SUMMARY, UNFINISHED, MapOptions
 from runtime.output import geojson, summary
 from runtime.output.maps import OUTPUTS, maps_of, write_maps
 from runtime.output.quicklook import write_overlay
@@ -77,7 +77,8 @@ def map_pair(
     if options.resume:
         whole = replace(options, whole_scene=bool(options.footprints))
         pixels_of_whole = identity.of_pixels(engine, pre, post, whole, halo)
-        if identity.finished(out, pixels_of_whole):  # which has every pixel that is asked for
+        # A whole map has every pixel that is asked for; but work on fewer goes on.
+        if identity.finished(out, pixels_of_whole) and not is_of(out / UNFINISHED, pixels):
             options, pixels = whole, pixels_of_whole
         if done := finished(out, pixels, options):
             return done

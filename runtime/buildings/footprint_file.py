@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.buildings.vector_format import EXPECTED, checked
-from runtime.buildings.whereabouts import Bounds, bounds_of, elsewhere, is_over
+from runtime.buildings.whereabouts import Bounds, bounds_of, elsewhere, goes_round, is_over
 from runtime.errors import ConfigError, reason
 from runtime.libraries import library
 from runtime.source.georeference import FARTHEST, Georeference, reproject, short
@@ -102,6 +102,7 @@ class FootprintFile:
         columns = [each.name for each in self.attributes]
         for fids, geometry, fields in self._chunks(columns, bounds):
             if len(fids):
+                _check_whole_numbers(self.path, self.attributes, fields)
                 placed = _placed(geometry, self, georeference, bounds if cut else None)
                 yield fids, placed, [fields[name] for name in columns]
 
@@ -113,6 +114,8 @@ class FootprintFile:
         bounds: features that do not meet them are left out.
         """
         raw, shapely = library("pyogrio.raw"), library("shapely")
+        if bounds and goes_round(self):
+            bounds = (self.bounds[0], bounds[1], self.bounds[2], bounds[3])
         for request in self._requests(bounds):
             try:
                 with _quietly():
@@ -171,6 +174,22 @@ class FootprintFile:
                 "one of them"
             )
         return found
+
+
+def _check_whole_numbers(
+    path: Path, attributes: Sequence[Attribute], fields: dict[str, NDArray[Any]]
+) -> None:
+    """Raises ConfigError for those that GDAL's reader gives as floating point, as it does where
+    some are missing, and that floating point cannot tell from their neighbours."""
+    for each in attributes:
+        values = fields[each.name]
+        whole = each.kind.startswith(("int", "uint"))
+        if whole and values.dtype.kind == "f" and (np.abs(values) >= 2.0**53).any():
+            raise ConfigError(
+                f"{path}: column {each.name} has whole numbers beyond {2**53} and rows without "
+                "one, which cannot be read exactly; give every row a number, or turn the column "
+                "into text"
+            )
 
 
 def _meeting(geometry: NDArray[Any], bounds: Bounds) -> NDArray[np.intp]:

@@ -37,6 +37,12 @@ class Layer(Protocol):
     def period(self) -> float | None: ...
 
 
+def goes_round(found: Layer) -> bool:
+    """Whether a polygon of the layer may lie on either side of where its world begins: written
+    with points on both, its bounds are all that it does not cover."""
+    return bool(found.period and found.bounds[2] - found.bounds[0] > found.period / 2)
+
+
 def is_over(
     found: Layer,
     bounds: Bounds,
@@ -53,12 +59,12 @@ def is_over(
     if found.period:
         middle = x.mean()
         x = x + (beside(middle, (left + right) / 2, found.period) - middle)
+    if y.max() <= bottom or y.min() >= top:
+        return False
+    if found.period and right - left > found.period / 2:  # it may be the other side that they hold
+        return True
     turns = (0.0,) if not found.period else (-found.period, 0.0, found.period)
-    return bool(
-        y.max() > bottom
-        and y.min() < top
-        and any(x.max() + each > left and x.min() + each < right for each in turns)
-    )
+    return any(x.max() + each > left and x.min() + each < right for each in turns)
 
 
 def bounds_of(found: Layer, height: int, width: int, georeference: Georeference) -> Bounds | None:

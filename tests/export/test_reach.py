@@ -37,13 +37,21 @@ def test_what_lies_above_and_below_counts_too() -> None:
     assert measured_reach(run, 640, 512) == 96
 
 
-def test_averages_over_the_window_have_none() -> None:
+def test_where_more_than_a_quarter_is_needed_it_is_a_quarter() -> None:
+    def run(pre: np.ndarray, post: np.ndarray) -> Maps:
+        near = cv2.blur(post.mean(axis=2, dtype=np.float32), (301, 301), borderType=0)
+        labels = (near > 90).astype(np.uint8)  # the nearer to the edge, the more is black
+        return labels, labels, labels
+
+    assert measured_reach(run, 512, 512) == 128
+
+
+def test_averages_over_the_window_need_no_more_than_an_eighth() -> None:
     def run(pre: np.ndarray, post: np.ndarray) -> Maps:
         labels = (post.mean(axis=2) > post.mean()).astype(np.uint8)
         return labels, labels, labels
 
-    assert measured_reach(run, 512, 512) is None
-    assert measured_reach(_local(200), 512, 512) is None
+    assert measured_reach(run, 1024, 1024) == 128
 
 
 def test_without_buildings_nothing_is_measured() -> None:

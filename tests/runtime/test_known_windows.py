@@ -371,3 +371,24 @@ def test_each_command_takes_the_options(kind, scene, engine_folder, tmp_path, py
     summary = json.loads((out / "summary.json").read_text())
     assert summary["buildings"] == 1
     assert summary["windows_computed"] < 5
+
+
+def test_whole_numbers_that_cannot_be_read_exactly_are_refused(scene, engine, tmp_path) -> None:
+    """GDAL's reader gives a column of them with a null as floating point."""
+    pre, post, *_ = scene(HEIGHT, WIDTH)
+    path = tmp_path / "ids.gpkg"
+    ids = np.array([2**53 + 1, 2**53 + 2], np.int64)
+    placed = [shapely.transform(each, lambda p: CORNER + p * (0.5, -0.5)) for each in HOUSES[:2]]
+    given = {
+        "geometry": shapely.to_wkb(np.array(placed, object)), "geometry_type": "Polygon",
+        "crs": "EPSG:32614", "fields": ["id"], "field_data": [ids],
+    }  # fmt: skip
+    write(str(path), **given)
+    map_pair(engine, pre, post, tmp_path / "out", MapOptions(footprints=path))
+    found = read_vectors(tmp_path / "out" / "buildings.gpkg", layer="buildings")
+    columns = dict(zip(found[0]["fields"], found[3], strict=True))
+    assert columns["id"].tolist() == ids.tolist()
+    path.unlink()
+    write(str(path), **given, field_mask=[np.array([False, True])])
+    with pytest.raises(ConfigError, match="column id has whole numbers beyond 9007199254740992"):
+        map_pair(engine, pre, post, tmp_path / "out2", MapOptions(footprints=path))

@@ -98,7 +98,7 @@ def test_another_unfinished_map_is_not_gone_on_with(scene, engine, tmp_path, mon
     pre, post, *_ = scene()
     out = tmp_path / "out"
     _begin(engine, pre, post, out, monkeypatch)
-    with pytest.raises(ConfigError, match="unfinished map with another options; --restart"):
+    with pytest.raises(ConfigError, match="unfinished map with another --halo; --restart"):
         map_pair(engine, pre, post, out, MapOptions(resume=True, halo=3))
     os.utime(post)
     with pytest.raises(ConfigError, match="unfinished map with another images; --restart"):
@@ -257,8 +257,14 @@ def test_known_windows_are_gone_on_with(scene, engine, tmp_path, monkeypatch):
     assert 0 < len(seen) < whole["windows_computed"]
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     _begin(engine, pre, post, tmp_path / "new", monkeypatch, options, 6)
-    with pytest.raises(ConfigError, match="unfinished map with another options; --restart"):
+    with pytest.raises(ConfigError, match="unfinished map with another --footprints; --restart"):
         map_pair(engine, pre, post, tmp_path / "new", MapOptions(resume=True))
+    # A finished map of the whole scene beside it changes nothing.
+    both = tmp_path / "both"
+    map_pair(engine, pre, post, both, MapOptions())
+    _begin(engine, pre, post, both, monkeypatch, replace(options, restart=True), 6)
+    map_pair(engine, pre, post, both, replace(options, resume=True))
+    assert contents(both) == contents(tmp_path / "whole")
 
 
 def _squares(path: Path, count: int, down: int = 0) -> None:

@@ -57,3 +57,21 @@ def test_a_hole_that_holds_the_scene_leaves_nothing(tmp_path) -> None:
     ring = shapely.box(0, 40, 60, 80) - shapely.box(20, 55, 35, 65)
     with pytest.raises(ConfigError, match="none of its 1 polygons lies on the scene"):
         read_area(_area(tmp_path / "ring.gpkg", ring), HEIGHT, WIDTH, PLACE)
+
+
+BEYOND = Georeference(CRS("EPSG:4326").to_wkt(), (0.01, 0, 178.0, 0, -0.01, 10.0))
+"""From 178 degrees east to 179.2, 10 north to 9.2."""
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_polygon_across_the_antimeridian_with_points_on_both_sides(tmp_path, other) -> None:
+    across = shapely.Polygon([(178.6, 11), (-179, 11), (-179, 9), (178.6, 9)])
+    far = shapely.box(-100, 0, -99, 1)
+    path = tmp_path / "across.gpkg"
+    write(
+        str(path), geometry=shapely.to_wkb(np.array([across, far][: 1 + other], object)),
+        geometry_type="Unknown", crs="EPSG:4326", fields=[], field_data=[],
+    )  # fmt: skip
+    found = read_area(path, HEIGHT, WIDTH, BEYOND).mask(0, 0, HEIGHT, WIDTH)
+    assert not found[:, :60].any()
+    assert found[:, 60:].all()
