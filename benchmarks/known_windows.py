@@ -47,6 +47,8 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     if not all(0 < each <= 1 for each in args.share):
         raise ConfigError(f"--share {min(args.share)}: expected above 0, at most 1")
+    if min(args.size) < 1:
+        raise ConfigError(f"--size {min(args.size)}: expected 1 pixel or more")
     from benchmarks.machine import describe_machine
     from benchmarks.scene import make_pair
 

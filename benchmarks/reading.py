@@ -45,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
+    if args.window < 1:
+        raise ConfigError(f"--window {args.window}: expected 1 pixel or more")
     if min(args.width) < args.window:
         raise ConfigError(f"--width {min(args.width)}: expected a window's {args.window} or more")
     with tempfile.TemporaryDirectory(dir=args.scratch) as folder:
