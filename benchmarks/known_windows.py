@@ -101,9 +101,10 @@ def make_footprints(path: Path, engine: Path, size: int, share: float) -> Path:
     from runtime.scene.windows import window_rows
     from runtime.scene.work import default_halo
 
-    sides = Manifest.read(engine).input
+    manifest = Manifest.read(engine)
+    sides = manifest.input
     shape = sides.height, sides.width
-    rows = window_rows((size, size), shape, default_halo(min(shape)))
+    rows = window_rows((size, size), shape, default_halo(min(shape), manifest.model.reach_px))
     windows = [each for row in rows for each in row]
     rng = np.random.default_rng(0)
     drawn = rng.choice(len(windows), max(1, round(share * len(windows))), replace=False)

@@ -240,8 +240,11 @@ def _placed(
     if theirs:  # what was cut at the edge of their world is whole again
         geometry = continuous(geometry, theirs)
     geometry = _near(geometry, bounds)
-    points = reproject(shapely.get_coordinates(geometry), file.crs, place.crs_wkt)
+    coordinates, shape_of = shapely.get_coordinates(geometry, return_index=True)
+    points = reproject(coordinates, file.crs, place.crs_wkt)
     placed: NDArray[Any] = shapely.set_coordinates(geometry.copy(), points)
+    if bounds is None:  # what is cut is looked at for being valid
+        placed[shape_of[~np.isfinite(points).all(axis=1)]] = None  # bounds do not tell of NaN
     placed[~(np.abs(shapely.bounds(placed)) < FARTHEST).all(axis=1)] = None
     return continuous(placed, here, place.transform[2]) if here else placed
 

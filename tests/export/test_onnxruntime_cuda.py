@@ -32,8 +32,8 @@ CUDA_KERNELS = {
     "Constant": 13, "Conv": 11, "Exp": 13, "Expand": 13, "Gather": 13, "Gemm": 13,
     "Greater": 13, "GreaterOrEqual": 16, "Max": 13, "Mul": 14, "Reciprocal": 13,
     "ReduceMean": 18, "ReduceSum": 13, "Relu": 14, "Reshape": 14, "Resize": 18, "Round": 11,
-    "Sigmoid": 13, "Slice": 13, "Softmax": 13, "Sub": 14, "Transpose": 13, "Unsqueeze": 13,
-    "Where": 16,
+    "Sigmoid": 13, "Slice": 13, "Softmax": 13, "Split": 18, "Squeeze": 13, "Sub": 14,
+    "Transpose": 13, "Unsqueeze": 13, "Where": 16,
 }  # fmt: skip
 """Operators with a kernel in FP32 and FP16, and the version of the operator that it is for, from
 ONNX Runtime's table of its CUDA provider's operators. CastLike and Constant are replaced before."""

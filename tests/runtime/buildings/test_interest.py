@@ -8,6 +8,8 @@ import shapely
 from pyogrio.raw import write
 from pyproj import CRS, Transformer
 
+from runtime.buildings.footprint_file import open_footprints
+from runtime.buildings.footprints import parts_of
 from runtime.buildings.interest import read_area
 from runtime.errors import ConfigError
 from runtime.source.georeference import Georeference
@@ -75,3 +77,21 @@ def test_a_polygon_across_the_antimeridian_with_points_on_both_sides(tmp_path, o
     found = read_area(path, HEIGHT, WIDTH, BEYOND).mask(0, 0, HEIGHT, WIDTH)
     assert not found[:, :60].any()
     assert found[:, 60:].all()
+
+
+def test_a_corner_that_is_no_number(tmp_path) -> None:
+    """An area of it is refused; a footprint has no place, and the others keep theirs."""
+    spoilt = shapely.Polygon([(178.1, 9.9), (float("nan"), 9.8), (178.2, 9.7), (178.1, 9.7)])
+    fine = shapely.box(178.3, 9.5, 178.5, 9.7)
+    path = tmp_path / "spoilt.gpkg"
+    write(
+        str(path), geometry=shapely.to_wkb(np.array([spoilt, fine], object)),
+        geometry_type="Unknown", crs="EPSG:4326", fields=[], field_data=[],
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match="feature 1 is not a valid polygon"):
+        read_area(path, HEIGHT, WIDTH, BEYOND)
+    footprints = open_footprints(path, HEIGHT, WIDTH, BEYOND)
+    (part,) = parts_of(footprints, HEIGHT, WIDTH, BEYOND)
+    spans = list(part.spans(HEIGHT, WIDTH))
+    assert {part.fids[owner] for band in spans for owner in band.owner} == {2}
+    assert sum(len(band.row) for band in spans) == 20

@@ -93,9 +93,13 @@ class Meddled:
         self._happens()
         return self._engine.predict(*arguments, **options)
 
-    def predict_many(self, *arguments, **options):
-        self._happens()
-        return self._engine.predict_many(*arguments, **options)
+    def predict_many(self, pairs):
+        def taken():
+            for pair in pairs:
+                self._happens()
+                yield pair
+
+        return self._engine.predict_many(taken())
 
 
 @pytest.fixture
