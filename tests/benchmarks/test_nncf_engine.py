@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 from collections.abc import Callable
@@ -23,6 +24,7 @@ INSTALLED = importlib.util.find_spec("nncf") is not None
 
 @pytest.fixture(scope="module")
 def fp32(small_checkpoint: Path, command: Callable, tmp_path_factory) -> Callable[[str], Path]:
+    @functools.cache
     def build(target: str) -> Path:
         pytest.importorskip(target)
         out = tmp_path_factory.mktemp("peer") / target
