@@ -192,6 +192,12 @@ def _check_blocks(content: bytes, form: _Format, tags: _Tags, header: Header) ->
                 f"that is truncated or corrupted: its block {number} unpacks to {found} bytes, "
                 f"{size} are needed"
             )
+        # The last may be as long as the others; and uncompressed ones are padded by some writers.
+        if found > max(size, sizes[0]) + (3 if method in _NONE else 0):
+            raise TiffError(
+                f"that is corrupted: its block {number} holds more than the {size} bytes that "
+                "its width and rows ask for"
+            )
 
 
 def _sizes(content: bytes, form: _Format, tags: _Tags, header: Header, listed: int) -> list[int]:
