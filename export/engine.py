@@ -106,14 +106,11 @@ def _attempt(
     built = _manifest(request, model, version, manifest.payload_of(folder, names))
     built.write(folder)
     status = _status(target)
-    if status == manifest.RAN:
-        with _loaded(folder, target) as engine:
-            verified = _verified("the engine", engine_runner(engine), request, gate, material)
-    else:
-        what = "its ONNX graph on ONNX Runtime"
-        verified = _verified(what, graph_runner(model, options), request, gate, material)
-    parity, comparison, reach = verified
-    if gate and comparison and comparison.broken(request.proof.limits):
+    with _running(status, folder, model, request) as (what, run):
+        parity, comparison = _verified(what, run, request, gate, material)
+        broken = comparison and comparison.broken(request.proof.limits)
+        reach = None if broken else measured_reach(run, options.height, options.width)
+    if gate and comparison and broken:
         return built, gate.rescue(request, comparison)
     verification = {
         "status": status,
@@ -152,21 +149,28 @@ def _gate(request: EngineRequest, material: Material, comparison: Comparison) ->
     return {**where, **comparison.as_dict()}
 
 
+@contextlib.contextmanager
+def _running(
+    status: str, folder: Path, model: onnx.ModelProto, request: EngineRequest
+) -> Iterator[tuple[str, Runner]]:
+    """What is compared, in words, and what runs it: the engine, or its graph."""
+    if status == manifest.RAN:
+        with _loaded(folder, request.target) as engine:
+            yield "the engine", engine_runner(engine)
+    else:
+        yield "its ONNX graph on ONNX Runtime", graph_runner(model, request.options)
+
+
 def _verified(
     what: str, run: Runner, request: EngineRequest, gate: Gate | None, material: Material
-) -> tuple[dict[str, Any], Comparison | None, int | None]:
-    """Parity with PyTorch, the comparison of accuracy where there is a gate, and the reach of an
-    engine that holds it."""
+) -> tuple[dict[str, Any], Comparison | None]:
+    """Parity with PyTorch, and the comparison of accuracy where there is a gate."""
     options = request.options
     cli.note(f"comparing with PyTorch on {described(material.pairs)}")
     if options.half:
         check_activations(request.source.deployed, [each.images for each in material.pairs])
     parity = prove(what, run, material.pairs, options, request.floor)
-    comparison = gate.compare(request, run) if gate else None
-    if comparison and comparison.broken(request.proof.limits):
-        return {"what": what, **parity}, comparison, None
-    reach = measured_reach(run, options.height, options.width)
-    return {"what": what, **parity}, comparison, reach
+    return {"what": what, **parity}, gate.compare(request, run) if gate else None
 
 
 def _compile(model: onnx.ModelProto, folder: Path, request: EngineRequest) -> tuple[list[str], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def prove_precision(folder: Path, model: onnx.ModelProto, request: EngineRequest
     if options.high_precision:
         allowed = allowed.union(_spared(request))
     plan = _plan(folder, model, request)
-    return check_precision(plan, options.precision, allowed, resampling=MODULE)
+    network = tuple(kernel for kernel in plan.kernels if kernel.module != MODULE)
+    return check_precision(replace(plan, kernels=network), options.precision, allowed)
 
 
 def _spared(request: EngineRequest) -> list[str]:

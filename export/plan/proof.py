@@ -15,15 +15,11 @@ SHOWN = 3
 
 
 def check_precision(
-    plan: Plan,
-    precision: Precision,
-    allowed: frozenset[str] = frozenset(),
-    resampling: str = "",
+    plan: Plan, precision: Precision, allowed: frozenset[str] = frozenset()
 ) -> dict[str, Any]:
     """Every convolution and fully connected kernel is in `precision`, or is allowed not to be.
 
     Args:
-        resampling: module whose convolution is no part of the network, and stays out of it all.
         allowed: ONNX node names, module paths, or the first parts of module paths: `heads`
             allows heads.damage.classify and not heads2.
     Returns:
@@ -32,7 +28,7 @@ def check_precision(
     Raises:
         ExportError: others that are not; or there is no convolution to prove anything on.
     """
-    convolutions = [k for k in plan.convolutions if k.module != resampling]
+    convolutions = plan.convolutions
     if not convolutions:
         raise ExportError(
             f"{precision} proof: {plan.compiler} lists no convolution among its "

@@ -83,12 +83,14 @@ class OpenVinoBackend:
                 dict(zip(INPUTS, (pre, post), strict=True)), share_inputs=True, share_outputs=True
             )
         except RuntimeError as error:
-            raise BackendError(
-                f"OpenVINO {self.version} failed to infer: {reason(error)}"
-            ) from error
+            raise failed_to_infer(self.version, error) from error
 
     def close(self) -> None:
         self._request = self._compiled = None
+
+
+def failed_to_infer(version: str, error: RuntimeError) -> BackendError:
+    return BackendError(f"OpenVINO {version} failed to infer: {reason(error)}")
 
 
 def _described(ports: Any) -> dict[str, tuple[str, tuple[int | None, ...]]]:

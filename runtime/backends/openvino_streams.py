@@ -21,7 +21,7 @@ import numpy as np
 from runtime import host
 from runtime.backends import Mode, openvino_cache
 from runtime.backends.contract import INPUTS, OUTPUTS
-from runtime.backends.openvino import OpenVinoBackend, settings
+from runtime.backends.openvino import OpenVinoBackend, failed_to_infer, settings
 from runtime.errors import BackendError, EngineError, ToolkitError, reason
 from runtime.manifest import Manifest
 
@@ -203,9 +203,7 @@ class _Work:
                 raise self._failure
             self.request.wait()
         except RuntimeError as error:
-            raise BackendError(
-                f"OpenVINO {self._version} failed to infer: {reason(error)}"
-            ) from error
+            raise failed_to_infer(self._version, error) from error
         return self._maps
 
     def end(self) -> None:

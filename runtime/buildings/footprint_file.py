@@ -114,7 +114,7 @@ class FootprintFile:
         bounds: features that do not meet them are left out.
         """
         raw, shapely = library("pyogrio.raw"), library("shapely")
-        if bounds and goes_round(self):
+        if bounds and goes_round(self.bounds, self.period):
             bounds = (self.bounds[0], bounds[1], self.bounds[2], bounds[3])
         for request in self._requests(bounds):
             try:

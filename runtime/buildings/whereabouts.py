@@ -37,10 +37,10 @@ class Layer(Protocol):
     def period(self) -> float | None: ...
 
 
-def goes_round(found: Layer) -> bool:
-    """Whether a polygon of the layer may lie on either side of where its world begins: written
-    with points on both, its bounds are all that it does not cover."""
-    return bool(found.period and found.bounds[2] - found.bounds[0] > found.period / 2)
+def goes_round(bounds: Bounds, period: float | None) -> bool:
+    """Whether a polygon within these bounds may lie on either side of where its world begins:
+    written with points on both, its bounds are all that it does not cover."""
+    return bool(period and bounds[2] - bounds[0] > period / 2)
 
 
 def is_over(
@@ -61,7 +61,7 @@ def is_over(
         x = x + (beside(middle, (left + right) / 2, found.period) - middle)
     if y.max() <= bottom or y.min() >= top:
         return False
-    if found.period and right - left > found.period / 2:  # it may be the other side that they hold
+    if goes_round(bounds, found.period):
         return True
     turns = (0.0,) if not found.period else (-found.period, 0.0, found.period)
     return any(x.max() + each > left and x.min() + each < right for each in turns)

@@ -7,6 +7,7 @@ answer is exact and NumPy can give it independently.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import subprocess
 import sys
@@ -367,3 +368,25 @@ def listener(tmp_path: Path):
     listening = Listener(tmp_path / "calls.log")
     yield listening
     listening.close()
+
+
+@pytest.fixture
+def run_on_a_pair(engine_folder: Path, tmp_path: Path) -> Callable[..., None]:
+    """predict, batch or watch, by its name, with the engine on a pair, and these options."""
+    files = {
+        "predict": ["a.png", "b.png", "--out", "out"],
+        "batch": ["--pairs", "pairs.csv", "--out", "out"],
+        "watch": ["--inbox", "in", "--outbox", "out", "--once"],
+    }
+    (tmp_path / "in").mkdir()
+    (tmp_path / "pairs.csv").write_text("pre,post\na.png,b.png\n")
+    for each in ("a.png", "b.png"):
+        Image.new("RGB", (48, 32)).save(tmp_path / each)
+
+    def run(name: str, *options: str) -> None:
+        command = importlib.import_module(f"runtime.{name}")
+        line = [each if each[0] == "-" else str(tmp_path / each) for each in files[name]]
+        arguments = ["--engine", str(engine_folder), *options, *line]
+        command.main(command.parser().parse_args(arguments))
+
+    return run

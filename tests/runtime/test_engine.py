@@ -1,7 +1,6 @@
 import contextlib
 import dataclasses
 import gc
-import importlib
 import threading
 import tracemalloc
 
@@ -11,7 +10,6 @@ import onnx.numpy_helper
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from runtime import load_engine
 from runtime.engine import Engine, Prediction
@@ -281,23 +279,9 @@ def test_a_gpu_for_an_engine_of_the_processor_is_refused(make_engine, tmp_path, 
 
 
 @pytest.mark.parametrize("name", ["predict", "batch", "watch"])
-def test_each_command_passes_the_gpu_on(engine_folder, tmp_path, name):
-    files = {
-        "predict": ["a.png", "b.png", "--out", "out"],
-        "batch": ["--pairs", "pairs.csv", "--out", "out"],
-        "watch": ["--inbox", "in", "--outbox", "out", "--once"],
-    }
-    (tmp_path / "in").mkdir()
-    (tmp_path / "pairs.csv").write_text("pre,post\na.png,b.png\n")
-    for each in ("a.png", "b.png"):
-        Image.new("RGB", (48, 32)).save(tmp_path / each)
-    command = importlib.import_module(f"runtime.{name}")
-    line = [each if each[0] == "-" else str(tmp_path / each) for each in files[name]]
-    arguments = command.parser().parse_args(
-        ["--engine", str(engine_folder), "--device", "1", *line]
-    )
+def test_each_command_passes_the_gpu_on(run_on_a_pair, name):
     with pytest.raises(ConfigError, match="runs on the processor, and --device 1 asks for a GPU"):
-        command.main(arguments)
+        run_on_a_pair(name, "--device", "1")
 
 
 def test_a_prediction_cannot_be_rebound(engine, pair):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import numpy as np
@@ -239,22 +238,6 @@ def test_throughput_of_another_library_is_refused(engine_folder):
 
 
 @pytest.mark.parametrize("name", ["predict", "batch", "watch"])
-def test_each_command_passes_the_mode_on(engine_folder, tmp_path, name):
-    from PIL import Image
-
-    files = {
-        "predict": ["a.png", "b.png", "--out", "out"],
-        "batch": ["--pairs", "pairs.csv", "--out", "out"],
-        "watch": ["--inbox", "in", "--outbox", "out", "--once"],
-    }
-    (tmp_path / "in").mkdir()
-    (tmp_path / "pairs.csv").write_text("pre,post\na.png,b.png\n")
-    for each in ("a.png", "b.png"):
-        Image.new("RGB", (48, 32)).save(tmp_path / each)
-    command = importlib.import_module(f"runtime.{name}")
-    line = [each if each[0] == "-" else str(tmp_path / each) for each in files[name]]
-    arguments = command.parser().parse_args(
-        ["--engine", str(engine_folder), "--mode", "throughput", *line]
-    )
+def test_each_command_passes_the_mode_on(run_on_a_pair, name):
     with pytest.raises(ConfigError, match="has no streams, which --mode throughput asks for"):
-        command.main(arguments)
+        run_on_a_pair(name, "--mode", "throughput")
