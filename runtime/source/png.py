@@ -75,7 +75,13 @@ def check(content: bytes) -> Header:
         elif kind == b"tRNS" and header.colours == "RGB" and length == 6:
             header = replace(header, transparent=struct.unpack(">HHH", body))
         elif kind == b"IEND":
+            if length:
+                raise PngError(f"that is corrupted: its IEND holds {length} bytes, expected none")
             break
+        elif kind == b"IHDR":
+            raise PngError(f"that is corrupted: a second IHDR lies at byte {position}")
+        elif kind[:1].isupper() and kind != b"PLTE":
+            raise PngError(f"of an unknown kind: no decoder here knows its {_name(kind)} chunk")
         position = end
     _check_stream(data, header, interlaced)
     return header

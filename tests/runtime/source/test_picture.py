@@ -187,6 +187,29 @@ def png_of(ihdr, *data):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", ihdr) + body + chunk(b"IEND", b"")
 
 
+@pytest.mark.parametrize("colour", [2, 0])
+@pytest.mark.parametrize(
+    ("extra", "complaint"),
+    [
+        (chunk(b"IHDR", header(40, 24)), "a second IHDR lies at byte 33"),
+        (chunk(b"IHDR", b""), "a second IHDR"),
+        (chunk(b"ABCD", b"x"), "no decoder here knows its ABCD chunk"),
+        (chunk(b"IEND", b"x"), "its IEND holds 1 bytes"),
+    ],
+)
+def test_a_png_with_chunks_out_of_place_is_refused_in_one_line(
+    tmp_path, capfd, colour, extra, complaint
+):
+    channels = 3 if colour == 2 else 1
+    raw = zlib.compress((b"\0" + bytes(40 * channels)) * 24)
+    whole = png_of(header(40, 24, colour=colour), raw)
+    for place in (33, len(whole) - 12):  # behind IHDR, before IEND
+        (tmp_path / "a.png").write_bytes(whole[:place] + extra + whole[place:])
+        message = refused(tmp_path / "a.png")
+        assert place != 33 or complaint in message
+    assert capfd.readouterr() == ("", "")  # libpng has not seen it
+
+
 @pytest.mark.parametrize("rows", [0, 10, 23, 25])
 def test_a_png_of_whole_chunks_with_other_rows_than_promised_is_refused(tmp_path, rows):
     raw = (b"\0" + RGB[0].tobytes()) * rows
