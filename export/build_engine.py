@@ -70,6 +70,21 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--json", action="store_true", help="print the manifest as JSON")
     _add_proof(p.add_argument_group("proof"))
+    gate = p.add_argument_group("gate, which leaves windows without a building out of a scene")
+    gate.add_argument(
+        "--gate",
+        type=Path,
+        metavar="CKPT",
+        help="checkpoint of a small network that decides which windows are computed (default: all "
+        "are); its misses are measured on the labelled tiles of --data",
+    )
+    gate.add_argument(
+        "--miss-budget",
+        type=float,
+        default=0.001,
+        metavar="SHARE",
+        help="largest share of the labelled buildings that it may miss (default: 0.001)",
+    )
     ranges = p.add_argument_group("ranges for --int8 and --best, where --calibration is not given")
     ranges.add_argument(
         "--calibration-tiles",
@@ -146,6 +161,10 @@ def main(args: argparse.Namespace) -> None:
         print((out / FILE_NAME).read_text(), end="")
     for line in report(manifest.verification):
         cli.note(line)
+    if manifest.gate:
+        from export.window_gate.build import in_words
+
+        cli.note(in_words(manifest.gate))
     cli.note(f"{out}: {manifest.precision} engine, {manifest.payload_bytes / 1e6:.1f} MB")
 
 
@@ -206,14 +225,15 @@ def _request(
     cli.note(f"target {target.name}{capability} ({target.why})")
 
     from export.engine import check_target
-    from export.request import EngineRequest
+    from export.request import EngineRequest, GateRequest
     from export.source import with_ranges
 
     check_target(target)
     ranges = _ranges(args)
     source = with_ranges(load(args.checkpoint), options.precision, ranges)
     gsd = tuple(args.gsd) if args.gsd else None
-    return EngineRequest(source, options, target, _proof(args), gsd, ranges)
+    gate = GateRequest(load(args.gate), args.miss_budget) if args.gate else None
+    return EngineRequest(source, options, target, _proof(args), gsd, ranges, gate)
 
 
 def _ranges(args: argparse.Namespace) -> Ranges:
@@ -245,7 +265,11 @@ def _check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value < lowest:
             raise ConfigError(f"--{name.replace('_', '-')} {value}: expected at least {lowest}")
-    for name in ("gate_score", "gate_f1"):
+    if args.gate is not None and args.data is None:
+        raise ConfigError(
+            f"--gate {args.gate}: needs --data DIR, labelled tiles to measure what it misses"
+        )
+    for name in ("gate_score", "gate_f1", "miss_budget"):
         value = getattr(args, name)
         if not 0 <= value <= 1:
             raise ConfigError(f"--{name.replace('_', '-')} {value}: expected between 0 and 1")

@@ -30,6 +30,7 @@ from export.reach import measured_reach
 from export.request import EngineRequest
 from export.runners import engine_runner, graph_runner
 from export.targets import Target
+from export.window_gate.build import build_gate
 from runtime import cli, manifest
 from runtime.damage import CLASS_NAMES
 from runtime.engine import Engine, load_engine
@@ -122,6 +123,10 @@ def _attempt(
     }
     model_with_reach = replace(built.model, reach_px=reach)
     complete = replace(built, model=model_with_reach, verification=verification)
+    if material.gate_tiles:
+        runs_here = status == manifest.RAN
+        made = build_gate(request, complete, folder, material.gate_tiles, _compile, runs_here)
+        complete = replace(complete, gate=made)
     complete.write(folder)
     write_card(folder, complete, source.training)
     return complete, None

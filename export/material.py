@@ -20,6 +20,7 @@ from export.parity_pairs import Candidate, ParityPair, parity_pairs, windows
 from export.parity_pairs import scenes as synthetic
 from export.request import EngineRequest
 from export.runners import fp32_runner
+from export.window_gate.build import Halves, labelled_halves
 from runtime import cli
 from runtime.errors import DataError
 from runtime.files import check_space, check_writable
@@ -36,6 +37,7 @@ _BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 class Material:
     """scenes: labelled, for the accuracy gate; none without a gate.
     tiles: to observe INT8's ranges on; none where there is nothing to observe.
+    gate_tiles: to choose and prove a window gate on; None without one.
     """
 
     request: EngineRequest
@@ -46,6 +48,7 @@ class Material:
     disasters: tuple[str, ...]
     """Of the scenes."""
     tiles: list[Tile]
+    gate_tiles: Halves | None = None
 
     @cached_property
     def network(self) -> DualHRNet:
@@ -116,7 +119,8 @@ def prepare(requests: Sequence[EngineRequest], outs: Sequence[Path]) -> Material
     scenes, disasters = _scenes(gated[0]) if gated else ([], ())
     int8 = next((each for each in requests if each.options.precision == "int8"), None)
     tiles = _tiles(int8) if int8 else []
-    return Material(int8 or first, found, scenes, disasters, tiles)
+    halves = labelled_halves(proof) if first.gate else None
+    return Material(int8 or first, found, scenes, disasters, tiles, halves)
 
 
 def least_bytes(request: EngineRequest) -> int:

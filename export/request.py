@@ -41,6 +41,14 @@ class Proof:
 
 
 @dataclass(frozen=True)
+class GateRequest:
+    """source: the gate's checkpoint. budget: largest share of buildings that it may miss."""
+
+    source: Source
+    budget: float
+
+
+@dataclass(frozen=True)
 class EngineRequest:
     source: Source
     options: DeployOptions
@@ -52,6 +60,9 @@ class EngineRequest:
 
     ranges: Ranges = field(default_factory=Ranges)
     """Where INT8's come from, if `source` has none."""
+
+    gate: GateRequest | None = None
+    """What says which windows of a scene can hold a building; None: no gate."""
 
     @property
     def floor(self) -> Floor:

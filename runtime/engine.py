@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from runtime.backends.contract import OUTPUTS
 from runtime.damage import DAMAGE_CLASSES
 from runtime.errors import ConfigError, EngineError, ImageError
 from runtime.host import check_threads
-from runtime.manifest import Manifest
+from runtime.manifest import GATE, Manifest
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Before and after."""
@@ -51,7 +52,15 @@ class Engine:
         folder: where it was loaded from.
     """
 
-    def __init__(self, manifest: Manifest, backend: Backend, folder: Path) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        backend: Backend,
+        folder: Path,
+        open_gate: Callable[[], Engine] | None = None,
+    ) -> None:
+        self._open_gate = open_gate
+        self._gate: Engine | None = None
         self.manifest = manifest
         self.folder = folder
         self._backend: Backend | None = backend
@@ -71,6 +80,19 @@ class Engine:
     def width(self) -> int:
         """Of the images it takes, in pixels."""
         return self.manifest.input.width
+
+    @property
+    def window_gate(self) -> Engine | None:
+        """Finds the windows of a scene that can hold a building, see `manifest.gate`; None for an
+        engine without. It is loaded when it is first asked for, and closed with this engine.
+
+        Raises what `load_engine` does.
+        """
+        if self._gate is None and self._open_gate is not None:
+            with self._lock:
+                self._opened()
+                self._gate = self._gate or self._open_gate()
+        return self._gate
 
     @property
     def backend_version(self) -> str:
@@ -159,6 +181,8 @@ class Engine:
         with self._lock:
             self._backend = None
             self._free()
+            if self._gate is not None:
+                self._gate.close()
 
     def __enter__(self) -> Engine:
         return self
@@ -278,7 +302,24 @@ def load_engine(
     if device is not None:
         check_device(manifest, folder, device)
     check_mode(manifest, folder, mode)
-    return Engine(manifest, open_backend(manifest, folder, threads, device, mode), folder)
+    backend = open_backend(manifest, folder, threads, device, mode)
+    return Engine(
+        manifest,
+        backend,
+        folder,
+        functools.partial(open_gate, manifest, folder, threads, device) if manifest.gate else None,
+    )
+
+
+def open_gate(
+    manifest: Manifest, folder: Path, threads: int | None = None, device: int | None = None
+) -> Engine:
+    """The window gate of an engine folder as an engine of its own; `manifest` has one.
+
+    Raises what `load_engine` does.
+    """
+    of_gate, inner = manifest.of_gate(), folder / GATE
+    return Engine(of_gate, open_backend(of_gate, inner, threads, device), inner)
 
 
 def check_device(manifest: Manifest, folder: Path, device: int) -> None:

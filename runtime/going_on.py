@@ -12,6 +12,7 @@ from runtime import cli, identity
 from runtime.errors import ConfigError
 from runtime.locks import alone_in
 from runtime.options import UNFINISHED, MapOptions
+from runtime.output.gate_record import skipped_of
 from runtime.output.maps import file_of, maps_of, reader
 from runtime.scene import unfinished
 from runtime.scene.unfinished import Unfinished
@@ -72,7 +73,8 @@ def begun(
         if not done or not identity.intact(out, done, names.values()):
             return work, {}
         cli.note("every pixel is there from before; the buildings are made anew")
-        work.fill(rows.rows, {n: reader(out / f) for n, f in names.items()})
+        skipped = skipped_of(done["gate"]) if done.get("gate") else ()
+        work.fill(rows.rows, {n: reader(out / f) for n, f in names.items()}, skipped)
         return work, done
     if not options.resume:
         raise ConfigError(

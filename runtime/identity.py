@@ -19,7 +19,7 @@ def of_pixels(
 ) -> dict[str, Any]:
     """What every pixel of the maps depends on."""
     return {
-        "engine": [entry.sha256 for entry in engine.manifest.payload],
+        "engine": [entry.sha256 for entry in engine.manifest.payload] + _of_gate(engine),
         "images": of_images(pre, post),
         "options": {
             "align": options.align,
@@ -29,8 +29,16 @@ def of_pixels(
             "halo": halo,
             "label": stamp(options.label) if options.label else None,
             **_only(options),
+            **({"no_gate": True} if engine.manifest.gate and not options.gated else {}),
         },
     }
+
+
+def _of_gate(engine: Engine) -> list[Any]:
+    gate = engine.manifest.gate
+    if gate is None:
+        return []
+    return [*(entry.sha256 for entry in gate.payload), gate.threshold, gate.margin_px]
 
 
 def _only(options: MapOptions) -> dict[str, Any]:

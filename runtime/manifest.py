@@ -26,11 +26,14 @@ from runtime.manifest_fields import Input as Input
 from runtime.manifest_fields import Model as Model
 from runtime.manifest_fields import Precision as Precision
 from runtime.manifest_fields import Target as Target
+from runtime.manifest_fields import WindowGate as WindowGate
 from runtime.payload import PayloadFile as PayloadFile
 from runtime.payload import payload_of as payload_of
 
 FORMAT = 1
 FILE_NAME = "manifest.json"
+GATE = "gate"
+"""The folder of a window gate's payload, in the engine folder."""
 
 MOST_BYTES = 1 << 24
 """They are a few thousand."""
@@ -73,6 +76,8 @@ class Manifest:
     """Every file that the engine consists of, besides this one."""
     created: str
     """When the engine was built, ISO 8601 in UTC."""
+    gate: WindowGate | None = None
+    """Which windows of a scene are computed; null, or the key is missing: all."""
 
     @classmethod
     def read(cls, folder: Path | str) -> Manifest:
@@ -109,8 +114,11 @@ class Manifest:
         try:
             content = dataclasses.asdict(self)
             for key in ("gsd_m", "scale", "reach_px"):  # earlier runtimes do not know them
-                if content["model"][key] is None:
-                    del content["model"][key]
+                for model in filter(None, (content["model"], (content["gate"] or {}).get("model"))):
+                    if model[key] is None:
+                        del model[key]
+            if content["gate"] is None:
+                del content["gate"]
             text = json.dumps(content, indent=2, allow_nan=False)
             records.parse(Manifest, json.loads(text)).check_values()
         except (TypeError, ValueError) as error:
@@ -124,11 +132,16 @@ class Manifest:
         `read_payload`, since they are to be loaded.
         """
         folder = Path(folder)
-        for entry in self.payload:
-            entry.check_size(folder, self._again(folder))
-        for entry in self.payload:
-            if entry.name not in besides:
-                entry.check(folder, self._again(folder))
+        of_gate = self.gate.payload if self.gate else ()
+        files = [
+            *((entry, folder) for entry in self.payload),
+            *((e, folder / GATE) for e in of_gate),
+        ]
+        for entry, where in files:
+            entry.check_size(where, self._again(folder))
+        for entry, where in files:
+            if where != folder or entry.name not in besides:
+                entry.check(where, self._again(folder))
 
     def read_payload(self, folder: Path | str, name: str) -> bytes:
         """The content of a payload file, which is what the manifest vouches for.
@@ -144,10 +157,21 @@ class Manifest:
         folder = Path(folder)
         self.payload_file(folder, name).read_into(buffer, folder, self._again(folder))
 
+    def of_gate(self) -> Manifest:
+        """The window gate as an engine, whose folder is `GATE`; ValueError where there is none."""
+        if self.gate is None:
+            raise ValueError("the engine has no window gate")
+        gate = self.gate
+        return dataclasses.replace(
+            self, model=gate.model, graph=gate.graph, precision=gate.precision, calibration=None,
+            verification={}, payload=gate.payload, gate=None,
+        )  # fmt: skip
+
     @property
     def payload_bytes(self) -> int:
         """Of all payload files, on disk."""
-        return sum(entry.size for entry in self.payload)
+        files = (*self.payload, *(self.gate.payload if self.gate else ()))
+        return sum(entry.size for entry in files)
 
     def payload_file(self, folder: Path | str, name: str) -> PayloadFile:
         """What is recorded of a payload file; ManifestError if it is not there."""
@@ -181,6 +205,8 @@ class Manifest:
             options.append(f"--threshold {size.threshold}")
         if self.precision == "int8":
             options.append("--calibration FILE")
+        if self.gate:
+            options.append("--gate CKPT --data DIR")
         return f"python -m export.build_engine {' '.join(options)} --out {folder}"
 
     def size_advice(self, folder: Path | str, height: int, width: int) -> str:
@@ -205,15 +231,7 @@ class Manifest:
             "input.batch",
             "must keep 1 <= min <= opt <= max",
         )
-        for key, what in (("gsd_m", "lengths in metres"), ("scale", "numbers above 0")):
-            given = getattr(self.model, key)
-            _require(
-                given is None or (len(given) == 2 and 0 < given[0] <= given[1] < math.inf),
-                f"model.{key}",
-                f"must be two {what}, the smaller first, or null",
-            )
-        reach = self.model.reach_px
-        _require(reach is None or reach > 0, "model.reach_px", "must be positive, or null")
+        _check_model(self.model, "model")
         _require(
             self.class_names == CLASS_NAMES,
             "class_names",
@@ -225,21 +243,47 @@ class Manifest:
             "target.compute_capability",
             'must look like "8.6", or be null',
         )
-        _require(bool(self.payload), "payload", "must list at least one file")
-        names = [entry.name for entry in self.payload]
-        _require(len(set(names)) == len(names), "payload", "must not name a file twice")
-        for i, entry in enumerate(self.payload):
-            _require(
-                _is_plain_name(entry.name),
-                f"payload[{i}].name",
-                f"must be a plain file name inside the folder, not {entry.name!r}",
-            )
-            _require(entry.size >= 0, f"payload[{i}].size", "must not be negative")
-            _require(
-                re.fullmatch("[0-9a-f]{64}", entry.sha256) is not None,
-                f"payload[{i}].sha256",
-                "must be 64 lower-case hexadecimal digits",
-            )
+        _check_entries(self.payload, "payload")
+        if self.gate:
+            _check_gate(self.gate)
+
+
+def _check_model(model: Model, key: str) -> None:
+    for name, what in (("gsd_m", "lengths in metres"), ("scale", "numbers above 0")):
+        given = getattr(model, name)
+        _require(
+            given is None or (len(given) == 2 and 0 < given[0] <= given[1] < math.inf),
+            f"{key}.{name}",
+            f"must be two {what}, the smaller first, or null",
+        )
+    reach = model.reach_px
+    _require(reach is None or reach > 0, f"{key}.reach_px", "must be positive, or null")
+
+
+def _check_entries(payload: tuple[PayloadFile, ...], key: str) -> None:
+    _require(bool(payload), key, "must list at least one file")
+    names = [entry.name for entry in payload]
+    _require(len(set(names)) == len(names), key, "must not name a file twice")
+    for i, entry in enumerate(payload):
+        _require(
+            _is_plain_name(entry.name),
+            f"{key}[{i}].name",
+            f"must be a plain file name inside the folder, not {entry.name!r}",
+        )
+        _require(entry.size >= 0, f"{key}[{i}].size", "must not be negative")
+        _require(
+            re.fullmatch("[0-9a-f]{64}", entry.sha256) is not None,
+            f"{key}[{i}].sha256",
+            "must be 64 lower-case hexadecimal digits",
+        )
+
+
+def _check_gate(gate: WindowGate) -> None:
+    _check_model(gate.model, "gate.model")
+    _require(gate.reduction >= 1, "gate.reduction", "must be 1 or more")
+    _require(1 <= gate.threshold <= 255, "gate.threshold", "must lie between 1 and 255")
+    _require(gate.margin_px >= 0, "gate.margin_px", "must be 0 or more")
+    _check_entries(gate.payload, "gate.payload")
 
 
 def _check_format(content: Any, path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from runtime.payload import PayloadFile
 
 Precision = Literal["fp32", "fp16", "int8"]
 BackendName = Literal["onnxruntime", "onnxruntime-cuda", "openvino", "tensorrt", "tensorrt-rtx"]
@@ -92,3 +94,27 @@ class Target:
     def on_gpu(self) -> bool:
         """Does it need an NVIDIA GPU?"""
         return self.backend in ON_GPU
+
+
+@dataclass(frozen=True)
+class WindowGate:
+    """A small network that says which windows of a scene can hold a building. Its payload lies in
+    the folder `gate` of the engine folder, and takes the same input as the engine."""
+
+    model: Model
+    """The gate's network."""
+    graph: Graph
+    """The gate's ONNX graph: `building` is its building probability, `damage` is 1 where that
+    reaches the engine's threshold."""
+    precision: Precision
+    """Of its convolutions."""
+    reduction: int
+    """Pixels of the images, in each direction, that are one pixel of its network."""
+    threshold: int
+    """A window is computed where `building` reaches this, 1 to 255."""
+    margin_px: int
+    """Pixels around the kept part of a window that are looked at, too."""
+    misses: dict[str, Any]
+    """What it misses on labelled tiles; the runtime repeats it."""
+    payload: tuple[PayloadFile, ...]
+    """Every file that it consists of, in the folder `gate`."""

@@ -27,10 +27,12 @@ from runtime.errors import ConfigError, ImageError
 from runtime.going_on import begun, finished, is_of, working
 from runtime.options import RASTER_EXTRA, SUMMARY, UNFINISHED, MapOptions
 from runtime.output import geojson, summary
+from runtime.output.gate_record import record_of, tags_of
 from runtime.output.maps import OUTPUTS, maps_of, write_maps
 from runtime.output.quicklook import write_overlay
 from runtime.output.totals import BuildingTotals
 from runtime.scene import space, unfinished
+from runtime.scene.gate import gate_of
 from runtime.scene.strip import Strip
 from runtime.scene.unfinished import Unfinished
 from runtime.scene.windows import window_rows
@@ -108,17 +110,21 @@ def map_pair(
         shutil.rmtree(work.ready, ignore_errors=True)
         work.ready.mkdir()
         counts: Counter[int] = Counter()
+        gate = gate_of(engine) if options.gated else None
         with (
             cached(pair, engine.height),
-            closing(strips(engine, pair, rows, work)) as made,
+            closing(strips(engine, pair, rows, work, gate)) as made,
         ):
             counted = _counted(made, counts)
             totals = _write_buildings(counted, work, pair, wanted, options.min_area)
         _check_known(work, counts, pair, wanted)
         _check_unchanged(pixels, identity.of_pixels(engine, pre, post, options, halo), work)
+        record = engine.manifest.gate
+        gated = record_of(record, work.journal.skipped) if record and options.gated else None
+        notes += _told(list(wanted.count_gated(gated)))
         with ThreadPoolExecutor(1) as pool:  # while the maps are compressed
             drawn = pool.submit(write_overlay, pair.post, work, work.ready / "overlay.png")
-            write_maps(work, pair.georeference)
+            write_maps(work, pair.georeference, tags_of(gated))
             drawn.result()
         content = {
             "pre": str(pre),
@@ -127,6 +133,7 @@ def map_pair(
             "width": pair.width,
             "windows": rows.count,
             **wanted.counts,
+            "gate": gated,
             "failed_tiles": [asdict(each) for each in work.journal.failed],
             **summary.by_class(totals),
             "pixels": summary.by_value(counts),

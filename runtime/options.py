@@ -48,6 +48,7 @@ class MapOptions:
         whole_scene: with `footprints`, compute all of the scene, or of the area of `aoi`.
         aoi: a vector file of polygons; the ground outside of them is not computed.
         label: an xBD label that says where both images lie.
+        gate: leave windows out that the engine's gate finds no building in, if it has one.
     """
 
     min_area: int = 1
@@ -62,6 +63,7 @@ class MapOptions:
     whole_scene: bool = False
     aoi: Path | None = None
     label: Path | None = None
+    gate: bool = True
 
     def __post_init__(self) -> None:
         if self.min_area < 1:
@@ -87,6 +89,11 @@ class MapOptions:
     def need_raster(self) -> bool:
         """Is anything asked for that only a raster can have?"""
         return bool(self.align or self.footprints or self.aoi or self.label)
+
+    @property
+    def gated(self) -> bool:
+        """May an engine's gate leave windows out? Not where footprints say what is a building."""
+        return self.gate and not self.footprints
 
 
 @dataclass(frozen=True)
@@ -145,6 +152,10 @@ def add_options(groups: Groups, threads: str = "physical cores") -> None:
         help="GPU of a TensorRT engine (default: the first it was built for)",
     )  # fmt: skip
     groups.speed.add_argument(
+        "--no-gate", dest="gate", action="store_false",
+        help="compute every window, also those that the engine's gate finds no building in",
+    )  # fmt: skip
+    groups.speed.add_argument(
         "--mode", choices=("auto", "latency", "throughput"), default="auto",
         help="windows with OpenVINO: one after the other, or several at once (default: auto, what "
         "is faster here, which is measured once)",
@@ -183,6 +194,7 @@ def map_options(args: argparse.Namespace) -> MapOptions:
         footprints=args.footprints.absolute() if args.footprints else None,
         whole_scene=args.whole_scene,
         aoi=args.aoi.absolute() if args.aoi else None,
+        gate=args.gate,
     )
     # What no pair could be mapped with is no pair's fault.
     for name, path in (("footprints", options.footprints), ("aoi", options.aoi)):

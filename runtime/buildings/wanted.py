@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -47,6 +47,21 @@ class Wanted:
             if skipped[reason]:
                 yield f"{skipped[reason]} of {self.rows.count} windows {advice}"
 
+    def count_gated(self, gate: Mapping[str, Any] | None) -> Iterator[str]:
+        """Add what a gate skipped (see `runtime.output.gate_record`); a note for a person."""
+        if gate is None:
+            return
+        skipped = gate["windows_skipped"]
+        self.counts["windows_skipped"]["gate"] = skipped
+        self.counts["windows_computed"] -= skipped
+        if skipped:
+            missed, of = gate["misses"].get("buildings_missed"), gate["misses"].get("buildings")
+            yield (
+                f"{skipped} of {self.rows.count} windows are not computed: the engine's gate finds "
+                f"no building in them (it missed {missed} of {of} labelled buildings; --no-gate "
+                "computes them)"
+            )
+
 
 def wanted_of(pair: ScenePair, options: MapOptions, rows: WindowRows) -> Wanted:
     """What the options ask for of a pair whose windows are `rows`.
@@ -54,7 +69,7 @@ def wanted_of(pair: ScenePair, options: MapOptions, rows: WindowRows) -> Wanted:
     Raises ConfigError for files that cannot be used with this scene, ImageError for a scene
     without a place.
     """
-    skipped = {"outside_area": 0, "no_footprint": 0}
+    skipped = {"outside_area": 0, "no_footprint": 0, "gate": 0}
     counts: dict[str, Any] = {"windows_computed": rows.count, "windows_skipped": skipped}
     found = Wanted(rows, counts=counts)
     if not (options.footprints or options.aoi):

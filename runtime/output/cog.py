@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -29,7 +30,9 @@ OPTIONS: dict[str, Any] = {
 GDAL's own threads (NUM_THREADS) take twice the time that two maps at once do without them."""
 
 
-def write_damage(raw: Path, out: Path, size: tuple[int, int], place: Georeference) -> None:
+def write_damage(
+    raw: Path, out: Path, size: tuple[int, int], place: Georeference, tags: Mapping[str, str]
+) -> None:
     """`raw` holds damage of [height, width]; classes keep their names and colours.
 
     GDAL writes the names into `out`.aux.xml, a TIFF has no field for them.
@@ -43,16 +46,18 @@ def write_damage(raw: Path, out: Path, size: tuple[int, int], place: Georeferenc
         f"<ColorTable>{entries}</ColorTable><CategoryNames>{names}</CategoryNames>"
         f"{_attribute_table()}"
     )
-    _translate(raw, out, size, place, about, "NEAREST")
+    _translate(raw, out, size, place, about, "NEAREST", tags)
 
 
-def write_confidence(raw: Path, out: Path, size: tuple[int, int], place: Georeference) -> None:
-    """`raw` holds confidence of [height, width]: probability x 255."""
+def write_confidence(
+    raw: Path, out: Path, size: tuple[int, int], place: Georeference, tags: Mapping[str, str]
+) -> None:
+    """`raw` holds confidence of [height, width]: probability x 255. tags: metadata."""
     about = (
         f"<NoDataValue>{NOT_COMPUTED}</NoDataValue><ColorInterp>Gray</ColorInterp>"
         f"<Scale>{1 / 255!r}</Scale>"
     )
-    _translate(raw, out, size, place, about, "AVERAGE")
+    _translate(raw, out, size, place, about, "AVERAGE", tags)
 
 
 def _attribute_table() -> str:
@@ -82,7 +87,13 @@ def _attribute_table() -> str:
 
 
 def _translate(
-    raw: Path, out: Path, size: tuple[int, int], place: Georeference, about: str, resampling: str
+    raw: Path,
+    out: Path,
+    size: tuple[int, int],
+    place: Georeference,
+    about: str,
+    resampling: str,
+    tags: Mapping[str, str],
 ) -> None:
     """GDAL reads the raw file through a description of it, block by block.
 
@@ -91,9 +102,10 @@ def _translate(
     height, width = size
     a, b, c, d, e, f = place.transform
     described = raw.with_suffix(".vrt")
+    items = "".join(f'<MDI key="{escape(k)}">{escape(v)}</MDI>' for k, v in tags.items())
     described.write_text(
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">'
-        f"<SRS>{escape(place.crs_wkt)}</SRS>"
+        f"<Metadata>{items}</Metadata><SRS>{escape(place.crs_wkt)}</SRS>"
         f"<GeoTransform>{c!r},{a!r},{b!r},{f!r},{d!r},{e!r}</GeoTransform>"
         f'<VRTRasterBand dataType="Byte" band="1" subClass="VRTRawRasterBand">{about}'
         f'<SourceFilename relativeToVRT="1">{escape(raw.name)}</SourceFilename>'

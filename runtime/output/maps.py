@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,17 +30,26 @@ def file_of(name: str, place: Georeference | None) -> str:
     return f"{name}.tif" if place else f"{name}.png"
 
 
-def write_maps(work: Unfinished, place: Georeference | None) -> None:
-    """Each into `work.ready`, at the same time: a good part of it is one thread's work."""
+def write_maps(work: Unfinished, place: Georeference | None, tags: Mapping[str, str]) -> None:
+    """Each into `work.ready`, at the same time: a good part of it is one thread's work.
+
+    tags: metadata of the confidence map.
+    """
+    written = []
     with ThreadPoolExecutor() as pool:
-        for each in [pool.submit(_write, name, work, place) for name in work.maps]:
+        for name in work.maps:
+            of_it = tags if name == "confidence" else {}
+            written.append(pool.submit(_write, name, work, place, of_it))
+        for each in written:
             each.result()
 
 
-def _write(name: str, work: Unfinished, place: Georeference | None) -> None:
+def _write(
+    name: str, work: Unfinished, place: Georeference | None, tags: Mapping[str, str]
+) -> None:
     path = work.ready / file_of(name, place)
     if place is None:
-        write_png(path, np.asarray(work.whole(name)))
+        write_png(path, np.asarray(work.whole(name)), tags)
         return
     from runtime.output import cog, raster_style
 
@@ -47,7 +57,7 @@ def _write(name: str, work: Unfinished, place: Georeference | None) -> None:
         "damage": (cog.write_damage, raster_style.damage_style),
         "confidence": (cog.write_confidence, raster_style.confidence_style),
     }[name]
-    write(work.folder / name, path, work.size, place)
+    write(work.folder / name, path, work.size, place, tags)
     path.with_suffix(".qml").write_text(style(), encoding="utf-8")
 
 

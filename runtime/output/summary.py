@@ -71,8 +71,12 @@ def table(summary: Mapping[str, Any], out: Path) -> str:
         lines.append(f"{'not graded':<14}{unknown:>10}")
     if failed := len(summary.get("failed_tiles", ())):
         lines.append(f"{failed} of {summary['windows']} windows failed, see {out / SUMMARY}")
-    if skipped := sum(summary.get("windows_skipped", {}).values()):
+    reasons = {**summary.get("windows_skipped", {})}
+    by_gate = reasons.pop("gate", 0)
+    if skipped := sum(reasons.values()):
         lines.append(f"{skipped} of {summary['windows']} windows were not asked for")
+    if by_gate:
+        lines.append(f"{by_gate} of {summary['windows']} windows hold no building, says the gate")
     if summary["nodata_px"]:
         lines.append(f"{NODATA_NAME:<14}{'':>10}{summary['nodata_px']:>12}")
     lines.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -13,8 +13,9 @@ from runtime.damage import NODATA
 from runtime.engine import Engine, Pair, Prediction
 from runtime.errors import BackendError, ImageError, ToolkitError
 from runtime.scene.batches import predict_each
+from runtime.scene.gate import Background, Gate, joined
 from runtime.scene.strip import Strip
-from runtime.scene.unfinished import FailedTile
+from runtime.scene.unfinished import FailedTile, Skipped
 from runtime.scene.windows import Span, Window
 from runtime.source.contract import Known, Pixels
 from runtime.source.pair import ScenePair
@@ -58,29 +59,40 @@ def _read(pair: ScenePair, window: Window, size: tuple[int, int]) -> Read | Imag
     return pre, post, known
 
 
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A row of windows: its maps, which windows failed, and which a gate skipped."""
+
+    strip: Strip
+    failed: tuple[FailedTile, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
 def infer_rows(
     engine: Engine,
     rows: Iterable[Span],
     tiles: Iterable[Tile],
     width: int,
     maps: Sequence[str],
-) -> Iterator[tuple[Strip, tuple[FailedTile, ...]]]:
-    """A strip of `width` pixels for each of the rows of windows, and its tiles that failed.
+    gate: Gate | None = None,
+) -> Iterator[Row]:
+    """Each of the rows of windows, as a strip of `width` pixels.
 
     The tiles come row by row. What no tile keeps is not computed.
     maps: those that are asked for, by their names in `Strip`.
+    gate: its windows without a building are background, and not given to the engine.
 
     Raises BackendError when the engine fails `GIVING_UP` times in a row or has not worked once;
     EngineError at once.
     """
     in_a_row, worked = 0, False
     last: BackendError | None = None
-    by_row = groupby(predict_each(engine, _asked(tiles)), lambda each: each[0].window.row)
+    by_row = groupby(predict_each(engine, _asked(tiles, gate)), lambda each: each[0].window.row)
     following = None
     for span in rows:
         shape = (span.end - span.begin, width)
         strip = Strip(span.begin, **{name: np.full(shape, _EMPTY[name], np.uint8) for name in maps})
-        failed = []
+        failed, skipped = [], []
         following = following or next(by_row, None)
         here = following is not None and following[0] == span
         for part, answer in following[1] if following and here else ():
@@ -91,11 +103,14 @@ def infer_rows(
                 failed.append(_failure(part.window, answer))
             elif isinstance(part.wanted, ImageError):
                 failed.append(_failure(part.window, part.wanted))
+            elif part.background:
+                _fill(strip, maps, part, part.background.maps())
+                skipped.append(part.window.column)
             elif answer:
                 _fill(strip, maps, part, answer)
                 in_a_row, worked = 0, True
         following = None if here else following
-        yield strip, tuple(failed)
+        yield Row(strip, tuple(failed), joined(span, skipped))
     if last and not worked:
         raise last
 
@@ -106,10 +121,22 @@ class _Part:
 
     window: Window
     wanted: NDArray[np.bool_] | bool | ImageError
+    background: Background | None = None
+    """Instead of the engine's maps."""
 
 
-def _asked(tiles: Iterable[Tile]) -> Iterator[tuple[_Part, Pair | None]]:
-    """With the images, where there is anything to compute."""
+def _asked(tiles: Iterable[Tile], gate: Gate | None) -> Iterator[tuple[_Part, Pair | None]]:
+    """With the images, where there is anything for the engine to compute."""
+    known = _known(tiles)
+    if gate is None:
+        yield from known
+        return
+    for part, pair, found in gate.sort((part, part.window, pair) for part, pair in known):
+        yield (replace(part, background=found) if found else part), pair
+
+
+def _known(tiles: Iterable[Tile]) -> Iterator[tuple[_Part, Pair | None]]:
+    """With the images, where anything of what is kept is known."""
     for tile in tiles:
         if isinstance(tile.pixels, ImageError):
             yield _Part(tile.window, tile.pixels), None

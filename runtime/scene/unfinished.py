@@ -42,16 +42,29 @@ class FailedTile:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """Windows beside one another in a row that a gate skipped, by what they keep: pixels of the
+    scene."""
+
+    row: int
+    column: int
+    height: int
+    width: int
+    windows: int
+
+
+@dataclass(frozen=True)
 class Journal:
     """`identity`: of engine, images and options. `heights`: pixels of the rows that are done.
 
-    `height`: of the scene.
+    `height`: of the scene. `skipped`: what a gate skipped of those rows.
     """
 
     identity: dict[str, Any]
     heights: tuple[int, ...]
     failed: tuple[FailedTile, ...]
     height: int
+    skipped: tuple[Skipped, ...] = ()
 
 
 class Unfinished:
@@ -96,7 +109,9 @@ class Unfinished:
         tops = list(accumulate(self.journal.heights, initial=0))
         return sorted({tops.index(tile.row) for tile in self.journal.failed})
 
-    def add(self, strip: Strip, failed: tuple[FailedTile, ...]) -> None:
+    def add(
+        self, strip: Strip, failed: tuple[FailedTile, ...], skipped: tuple[Skipped, ...] = ()
+    ) -> None:
         """The next row of windows, or one that was there before, made anew."""
         for name in self.maps:
             path = self.folder / name
@@ -108,15 +123,22 @@ class Unfinished:
         heights = self.journal.heights
         if strip.top == sum(heights):
             heights = (*heights, len(strip.damage))
-        others = (tile for tile in self.journal.failed if tile.row != strip.top)
-        self.journal = dataclasses.replace(self.journal, heights=heights, failed=(*others, *failed))
+        self.journal = dataclasses.replace(
+            self.journal,
+            heights=heights,
+            failed=(*(each for each in self.journal.failed if each.row != strip.top), *failed),
+            skipped=(*(each for each in self.journal.skipped if each.row != strip.top), *skipped),
+        )
         self._write()
 
-    def fill(self, rows: Sequence[Span], read: Mapping[str, Read]) -> None:
-        """All rows, from finished maps."""
+    def fill(
+        self, rows: Sequence[Span], read: Mapping[str, Read], skipped: Sequence[Skipped] = ()
+    ) -> None:
+        """All rows, from finished maps; what a gate skipped of them."""
         for row in rows:
             top, height = row.begin, row.end - row.begin
-            self.add(Strip(top, **{name: read[name](top, height) for name in self.maps}), ())
+            strip = Strip(top, **{name: read[name](top, height) for name in self.maps})
+            self.add(strip, (), tuple(each for each in skipped if each.row == top))
 
     def strips(self) -> Iterator[Strip]:
         """The rows that are done now."""

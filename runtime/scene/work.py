@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from runtime.errors import ConfigError
 from runtime.scene.ahead import ahead
+from runtime.scene.gate import Gate
 from runtime.scene.inference import infer_rows, read_tiles
 from runtime.scene.strip import Strip
 from runtime.scene.unfinished import Unfinished
@@ -28,9 +29,16 @@ STRIPS_AHEAD = 1
 
 
 def strips(
-    engine: Engine, pair: ScenePair, rows: WindowRows, work: Unfinished
+    engine: Engine,
+    pair: ScenePair,
+    rows: WindowRows,
+    work: Unfinished,
+    gate: Gate | None = None,
 ) -> Generator[Strip, None, None]:
-    """The whole scene from the top; windows that failed before are tried once more."""
+    """The whole scene from the top; windows that failed before are tried once more.
+
+    gate: the engine's, if it is to decide which windows are computed.
+    """
 
     def infer(todo: Sequence[int]) -> Iterator[Strip]:
         size = engine.height, engine.width
@@ -40,12 +48,12 @@ def strips(
         with (
             closing(ahead(read_tiles(pair, rows.windows(todo), size), tiles_ahead)) as tiles,
             closing(
-                ahead(infer_rows(engine, spans, tiles, pair.width, work.maps), STRIPS_AHEAD)
+                ahead(infer_rows(engine, spans, tiles, pair.width, work.maps, gate), STRIPS_AHEAD)
             ) as inferred,
         ):
-            for strip, failed in inferred:
-                work.add(strip, failed)
-                yield strip
+            for row in inferred:
+                work.add(row.strip, row.failed, row.skipped)
+                yield row.strip
 
     for _ in infer(work.failed_rows()):
         pass  # read back below, where its place is

@@ -1,0 +1,179 @@
+"""A gate beside an engine: its graph compiled, its threshold chosen on labelled tiles, and what it
+misses proved on others."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx
+
+from export.onnx_graph import export_onnx
+from export.runners import engine_runner, graph_runner
+from export.window_gate.graph import GateGraph, gate_options, reduction_of
+from export.window_gate.misses import Seen, highest_threshold, look, outlines
+from runtime import cli, manifest
+from runtime.engine import open_gate
+from runtime.errors import ConfigError, DataError, ExportError
+from runtime.manifest import GATE, Manifest, WindowGate
+from runtime.scene.gate import CELL
+from runtime.scene.work import default_halo
+from train.inference import Runner
+from train.xbd import Tile, find_tiles
+
+if TYPE_CHECKING:
+    from export.request import EngineRequest, Proof
+
+    Compile = Callable[[onnx.ModelProto, Path, EngineRequest], tuple[list[str], str]]
+    """Payload file names, and the version of the library that made them."""
+
+MARGIN = CELL
+"""Pixels around the kept part of a window that a gate looks at, too."""
+
+FEWEST = 100
+"""Buildings in either half of the tiles. Of fewer, missing none says little."""
+
+SAFETY = 2
+"""The threshold is the highest that the tiles allow, divided by this: other scenes differ."""
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Labelled tiles: the threshold is chosen on the first, and proved on the second."""
+
+    chosen_on: Sequence[Tile]
+    proved_on: Sequence[Tile]
+
+
+def labelled_halves(proof: Proof) -> Halves:
+    """Every other tile of the split, so that both halves have tiles of every disaster.
+
+    Raises:
+        ConfigError: no data set.
+        DataError: too few buildings are labelled.
+    """
+    if proof.data is None:
+        raise ConfigError(
+            "--gate needs labelled tiles to measure what it misses: pass --data DIR, or leave "
+            "--gate out"
+        )
+    found = find_tiles(proof.data, proof.split, labelled=False)
+    tiles = [tile for tile in found if tile.labelled]
+    halves = Halves(tiles[::2], tiles[1::2])
+    for half in (halves.chosen_on, halves.proved_on):
+        count = sum(len(outlines(tile, tile.images()[0].shape[:2])) for tile in half)
+        if count < FEWEST:
+            raise DataError(
+                f"--gate: {count} buildings are labelled on {len(half)} of the {len(tiles)} "
+                f"tiles of {proof.data / proof.split}, expected {FEWEST} or more on either half "
+                "to measure what it misses; name a larger --split, or leave --gate out"
+            )
+    return halves
+
+
+def build_gate(
+    request: EngineRequest,
+    engine: Manifest,
+    folder: Path,
+    halves: Halves,
+    compile_payload: Compile,
+    runs_here: bool,
+) -> WindowGate:
+    """Put the gate into `folder`/gate, for the engine there; what goes into its manifest.
+
+    Args:
+        compile_payload: writes the payload of a graph into a folder.
+        runs_here: the engine itself can be executed; else its graph is.
+    Raises:
+        ExportError: it misses too much, or skips nothing.
+    """
+    assert request.gate is not None
+    source, size = request.gate.source, (engine.input.height, engine.input.width)
+    options = gate_options(request.options)
+    reduction = reduction_of(source.training.scale, *size)
+    cli.note(f"gate: exporting {source.checkpoint}, pixels reduced {reduction} times")
+    graph = GateGraph(source.network, options, reduction).eval()
+    model = export_onnx(graph, options)
+    inner = folder / GATE
+    inner.mkdir()
+    of_gate = replace(request, source=source, options=options, gate=None)
+    names, _ = compile_payload(model, inner, of_gate)
+    config = source.network.config
+    record = WindowGate(
+        model=manifest.Model(
+            config.architecture, config.width, source.parameters, source.checkpoint_sha256,
+            None, source.training.scale,
+        ),
+        graph=manifest.Graph(hashlib.sha256(model.SerializeToString()).hexdigest(), options.opset),
+        precision=options.precision,
+        reduction=reduction,
+        threshold=1,
+        margin_px=MARGIN,
+        misses={},
+        payload=manifest.payload_of(inner, names),
+    )  # fmt: skip
+    halo = default_halo(min(size), engine.model.reach_px)
+    with _running(replace(engine, gate=record), folder, runs_here, model, of_gate) as run:
+        chosen = look(run, halves.chosen_on, size, halo, MARGIN)
+        threshold = _threshold(chosen, request.gate.budget)
+        proved = look(run, halves.proved_on, size, halo, MARGIN)
+    _check(proved, threshold, request.gate.budget)
+    misses = {
+        "split": request.proof.split,
+        "budget": request.gate.budget,
+        "measured_on": "the engine" if runs_here else "its ONNX graph on ONNX Runtime",
+        **proved.as_dict(threshold),
+    }
+    return replace(record, threshold=threshold, misses=misses)
+
+
+@contextmanager
+def _running(
+    engine: Manifest, folder: Path, runs_here: bool, model: onnx.ModelProto, request: EngineRequest
+) -> Iterator[Runner]:
+    if runs_here:
+        with open_gate(engine, folder) as gate:
+            yield engine_runner(gate)
+    else:
+        yield graph_runner(model, request.options)
+
+
+def _threshold(seen: Seen, budget: float) -> int:
+    highest = highest_threshold(seen, budget)
+    if highest < SAFETY:
+        raise ExportError(
+            f"the gate is too weak: to miss at most {budget:.2%} of the {len(seen.levels)} "
+            "labelled buildings it may skip no window; nothing was written, train it longer or at "
+            "the engine's pixel size, raise --miss-budget, or leave --gate out"
+        )
+    return highest // SAFETY
+
+
+def _check(seen: Seen, threshold: int, budget: float) -> None:
+    found = seen.as_dict(threshold)
+    if seen.missed(threshold) > budget:
+        raise ExportError(
+            f"the gate misses {found['buildings_missed']} of {found['buildings']} buildings on the "
+            f"tiles that its threshold was not chosen on, more than {budget:.2%}; nothing was "
+            "written, train it on more tiles, or leave --gate out"
+        )
+    if found["windows_without_building"] and not found["of_those_skipped"]:
+        raise ExportError(
+            f"the gate skips none of the {found['windows_without_building']} windows without a "
+            "building, so that it only costs time; nothing was written, train it longer, raise "
+            "--miss-budget, or leave --gate out"
+        )
+
+
+def in_words(gate: WindowGate) -> str:
+    found = gate.misses
+    return (
+        f"gate: misses {found['buildings_missed']} of {found['buildings']} buildings and "
+        f"{found['building_pixels_missed']} of {found['building_pixels']} building pixels "
+        f"(at most {found['missed_at_most']:.2%} of buildings, with 95 % confidence), skips "
+        f"{found['of_those_skipped']} of {found['windows_without_building']} windows without one"
+    )
