@@ -3,7 +3,8 @@
 Scenes are mosaics of synthetic terrain without a building, with a town inside the kept part of each
 other window; no gate of a data set of another seed was chosen on them. Both ways take turns in one
 process, with the engine loaded; a ratio is the median over the turns. Buildings that are missed are
-those of which more than half lies in windows that the gate skipped.
+those of which more than half lies in windows that the gate skipped. With --data nothing is timed:
+what the gate of each engine misses on labelled tiles is counted.
 """
 
 from __future__ import annotations
@@ -52,6 +53,13 @@ def parser() -> argparse.ArgumentParser:
         help="of each way, after one map with the gate that is not counted (default: 3)",
     )  # fmt: skip
     p.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="labelled xBD tiles to count on, in place of scenes",
+    )
+    p.add_argument("--split", default="test", metavar="NAME", help="of --data (default: test)")
+    p.add_argument(
         "--scratch", type=Path, metavar="DIR",
         help="folder for the rasters and maps (default: a temporary one)",
     )  # fmt: skip
@@ -72,6 +80,11 @@ def main(args: argparse.Namespace) -> None:
         if Manifest.read(folder).gate is None:
             raise ConfigError(f"{folder}: has no gate; build it with --gate CKPT")
     cli.prepare_opencv()
+    if args.data is not None:
+        counts = [count(folder, args.data, args.split) for folder in args.engine]
+        record = {"machine": describe_machine(), "tiles": counts}
+        print(json.dumps(record, indent=2) if args.json else table_of_counts(counts))
+        return
     rows = []
     for folder in args.engine:
         with load_engine(folder) as engine:
@@ -237,6 +250,44 @@ def missed(buildings: list[np.ndarray], skipped: list[list[int]]) -> int:
     boxes = [shapely.box(x, y, x + w, y + h) for y, x, h, w, _ in skipped]
     inside = shapely.area(shapely.intersection(outlines, shapely.union_all(boxes)))
     return int((inside > shapely.area(outlines) / 2).sum())
+
+
+def count(folder: Path, data: Path, split: str) -> dict[str, Any]:
+    """What the gate misses on every labelled tile of a split."""
+    from benchmarks.engines import name_of
+    from export.runners import engine_runner
+    from export.window_gate.look import look
+    from runtime.engine import load_engine
+    from runtime.scene.work import halo_of
+    from train.xbd import find_tiles
+
+    with load_engine(folder) as engine:
+        gate, record = engine.window_gate, engine.manifest.gate
+        assert gate
+        assert record
+        tiles = find_tiles(data, split)
+        size, halo = (engine.height, engine.width), halo_of(engine, None)
+        seen = look(engine_runner(gate), tiles, size, halo, record.margin_px)
+    return {
+        "engine": name_of(folder),
+        "tiles": len(tiles),
+        "threshold": record.threshold,
+        **seen.as_dict(record.threshold),
+    }
+
+
+def table_of_counts(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        f"{'engine':<24}{'tiles':>6}{'windows':>9}{'empty':>7}{'skipped':>9}{'buildings':>11}"
+        f"{'missed':>8}{'at most':>9}{'alone':>7}"
+    ]
+    lines += [
+        f"{row['engine']:<24}{row['tiles']:>6}{row['windows']:>9}"
+        f"{row['windows_without_building']:>7}{row['of_those_skipped']:>9}{row['buildings']:>11}"
+        f"{row['buildings_missed']:>8}{row['missed_at_most']:>9.2%}{row['not_found_alone']:>7}"
+        for row in rows
+    ]
+    return "\n".join(lines)
 
 
 def table(rows: list[dict[str, Any]]) -> str:

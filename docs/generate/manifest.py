@@ -31,6 +31,15 @@ VALUES: dict[str, dict[str, Any]] = {
     "payload": {"minItems": 1},
     "payload[].size": {"minimum": 0},
     "payload[].sha256": _SHA256,
+    "gate.model.gsd_m": {"minItems": 2, "maxItems": 2},
+    "gate.model.scale": {"minItems": 2, "maxItems": 2},
+    "gate.model.reach_px": {"exclusiveMinimum": 0},
+    "gate.reduction": {"minimum": 1},
+    "gate.threshold": {"minimum": 1, "maximum": 255},
+    "gate.margin_px": {"minimum": 0},
+    "gate.payload": {"minItems": 1},
+    "gate.payload[].size": {"minimum": 0},
+    "gate.payload[].sha256": _SHA256,
 }
 """What `Manifest.check_values` asks beyond the type, as far as JSON Schema can say it."""
 
@@ -73,6 +82,23 @@ are `not_measured`, as FP32's own F1 is 0; \
 null: not measured, for FP32 or without labels |
 | `chosen` | string | of `--best` only: the candidate that won, and its time |
 | `rejected` | array of string | of `--best` only: why each of the others lost |
+
+## gate.misses
+
+What the gate misses on the labelled tiles of `split` that its threshold was not chosen on.
+
+| key | type | meaning |
+|---|---|---|
+| `budget` | number | share of the buildings that it may miss |
+| `measured_on` | string | the engine, or its ONNX graph |
+| `buildings`, `buildings_missed` | integer | missed is one of which more than half lies in windows \
+that are skipped |
+| `missed_at_most` | number | share of the buildings that is not exceeded with 95 % confidence \
+(Clopper and Pearson) |
+| `not_found_alone` | integer | buildings on which it stays below the threshold: they depend on \
+others beside them |
+| `building_pixels`, `building_pixels_missed` | integer | pixels of the labels |
+| `windows`, `windows_without_building`, `of_those_skipped` | integer | windows of the engine's size |
 """
 
 
@@ -146,7 +172,7 @@ def _section(title: str, kind: Any) -> list[str]:
     rows, inner = [], []
     for each in dataclasses.fields(kind):
         hint = hints[each.name]
-        part = get_args(hint)[0] if get_origin(hint) is tuple else hint
+        part = get_args(hint)[0] if get_args(hint) else hint  # of a tuple, or of "or null"
         if dataclasses.is_dataclass(part):
             inner += _section(each.name if title == "The whole" else f"{title}.{each.name}", part)
         rows.append((f"`{each.name}`", _type(hint), line(texts[each.name])))

@@ -15,7 +15,8 @@ import onnx
 from export.onnx_graph import export_onnx
 from export.runners import engine_runner, graph_runner
 from export.window_gate.graph import GateGraph, gate_options, reduction_of
-from export.window_gate.misses import Seen, highest_threshold, look, outlines
+from export.window_gate.look import look, outlines
+from export.window_gate.misses import Seen, threshold_of
 from runtime import cli, manifest
 from runtime.engine import open_gate
 from runtime.errors import ConfigError, DataError, ExportError
@@ -36,9 +37,6 @@ MARGIN = CELL
 
 FEWEST = 100
 """Buildings in either half of the tiles. Of fewer, missing none says little."""
-
-SAFETY = 2
-"""The threshold is the highest that the tiles allow, divided by this: other scenes differ."""
 
 
 @dataclass(frozen=True)
@@ -143,14 +141,14 @@ def _running(
 
 
 def _threshold(seen: Seen, budget: float) -> int:
-    highest = highest_threshold(seen, budget)
-    if highest < SAFETY:
+    found = threshold_of(seen, budget)
+    if found < 1:
         raise ExportError(
             f"the gate is too weak: to miss at most {budget:.2%} of the {len(seen.levels)} "
             "labelled buildings it may skip no window; nothing was written, train it longer or at "
             "the engine's pixel size, raise --miss-budget, or leave --gate out"
         )
-    return highest // SAFETY
+    return found
 
 
 def _check(seen: Seen, threshold: int, budget: float) -> None:
@@ -174,6 +172,7 @@ def in_words(gate: WindowGate) -> str:
     return (
         f"gate: misses {found['buildings_missed']} of {found['buildings']} buildings and "
         f"{found['building_pixels_missed']} of {found['building_pixels']} building pixels "
-        f"(at most {found['missed_at_most']:.2%} of buildings, with 95 % confidence), skips "
+        f"(at most {found['missed_at_most']:.2%} of buildings, with 95 % confidence), would miss "
+        f"{found['not_found_alone']} if each were alone in its window, and skips "
         f"{found['of_those_skipped']} of {found['windows_without_building']} windows without one"
     )

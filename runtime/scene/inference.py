@@ -142,27 +142,18 @@ def _known(tiles: Iterable[Tile]) -> Iterator[tuple[_Part, Pair | None]]:
             yield _Part(tile.window, tile.pixels), None
             continue
         pre, post, known = tile.pixels
-        wanted = True if known is None else known[_kept(tile.window)]
+        wanted = True if known is None else known[tile.window.kept]
         if np.any(wanted):
             yield _Part(tile.window, wanted), (pre, post)
         else:
             yield _Part(tile.window, False), None
 
 
-def _kept(window: Window) -> tuple[slice, slice]:
-    """Of the window's own pixels."""
-    row, column = window.row, window.column
-    return (
-        slice(row.begin - row.start, row.end - row.start),
-        slice(column.begin - column.start, column.end - column.start),
-    )
-
-
 def _fill(strip: Strip, maps: Sequence[str], part: _Part, result: Prediction) -> None:
     """The window's part of the strip, where it is known."""
-    there = (slice(None), slice(part.window.column.begin, part.window.column.end))
+    there = (slice(None), part.window.place[1])
     for name in maps:
-        kept = getattr(result, name)[_kept(part.window)]
+        kept = getattr(result, name)[part.window.kept]
         np.copyto(getattr(strip, name)[there], kept, where=part.wanted)
 
 

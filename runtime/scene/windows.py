@@ -31,6 +31,19 @@ class Window:
     row: Span
     column: Span
 
+    @property
+    def kept(self) -> tuple[slice, slice]:
+        """The part that is kept, of the window's own pixels."""
+        return (
+            slice(self.row.begin - self.row.start, self.row.end - self.row.start),
+            slice(self.column.begin - self.column.start, self.column.end - self.column.start),
+        )
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """The same part, of the scene's pixels."""
+        return slice(self.row.begin, self.row.end), slice(self.column.begin, self.column.end)
+
 
 @dataclass(frozen=True)
 class Spans(Sequence[Span]):

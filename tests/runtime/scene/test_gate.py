@@ -70,10 +70,11 @@ def scene() -> np.ndarray:
     return images
 
 
-@pytest.fixture
-def rasters(scene, tmp_path):
+@pytest.fixture(scope="module")
+def rasters(scene, tmp_path_factory):
     """pre.tif and post.tif."""
-    paths = [tmp_path / "pre.tif", tmp_path / "post.tif"]
+    folder = tmp_path_factory.mktemp("scene")
+    paths = [folder / "pre.tif", folder / "post.tif"]
     for path, image in zip(paths, scene, strict=True):
         with rasterio.open(
             path, "w", driver="GTiff", height=HEIGHT, width=WIDTH, count=3, dtype="uint8",
@@ -99,14 +100,14 @@ def skipped_pixels(summary) -> np.ndarray:
 KINDS = [("onnxruntime", (1, 1, 1)), ("openvino", (1, 1, 1)), ("onnxruntime", (2, 3, 4))]
 
 
-@pytest.fixture(params=KINDS)
-def mapped(request, gated_engine, rasters, tmp_path):
+@pytest.fixture(scope="module", params=KINDS)
+def mapped(request, gated_engine, rasters, tmp_path_factory):
     """The engine, its map without the gate, and with it."""
-    found = []
+    found, folder = [], tmp_path_factory.mktemp("maps")
     with load_engine(gated_engine(*request.param)) as engine:
         for name, options in (("whole", MapOptions(gate=False)), ("gated", MapOptions())):
-            summary = map_pair(engine, *rasters, tmp_path / name, options)
-            found.append((summary, *maps(tmp_path / name)))
+            summary = map_pair(engine, *rasters, folder / name, options)
+            found.append((summary, *maps(folder / name)))
         yield engine, *found
 
 
@@ -130,7 +131,7 @@ def test_no_building_is_lost_and_what_is_skipped_is_background(mapped):
         assert not (skipped[kept].all() and damage[kept].any())
 
 
-def test_the_summary_counts_what_was_skipped_and_says_so(mapped, capsys):
+def test_the_summary_counts_what_was_skipped_and_says_so(mapped):
     _, (whole, *_), (gated, *_) = mapped
     count = gated["windows_skipped"]["gate"]
     assert count == gated["gate"]["windows_skipped"] == sum(x[4] for x in gated["gate"]["skipped"])
