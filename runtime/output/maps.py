@@ -39,7 +39,7 @@ def write_maps(work: Unfinished, place: Georeference | None) -> None:
 def _write(name: str, work: Unfinished, place: Georeference | None) -> None:
     path = work.ready / file_of(name, place)
     if place is None:
-        write_png(path, np.asarray(work.whole(name)))
+        write_png(path, work.whole(name)[:, :])
         return
     from runtime.output import cog, raster_style
 
@@ -47,7 +47,7 @@ def _write(name: str, work: Unfinished, place: Georeference | None) -> None:
         "damage": (cog.write_damage, raster_style.damage_style),
         "confidence": (cog.write_confidence, raster_style.confidence_style),
     }[name]
-    write(work.folder / name, path, work.size, place)
+    write(work.whole(name), path, place)
     path.with_suffix(".qml").write_text(style(), encoding="utf-8")
 
 

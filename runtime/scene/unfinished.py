@@ -1,14 +1,16 @@
 """The maps of a scene while they are made, on disk, so that a killed run can go on.
 
 A file of one byte a pixel for each map, in the scene's order, and a journal that says how many
-rows of windows they hold. A row is in the journal only once its pixels are synced.
+rows of windows are done. A row is in the journal only once its pixels are synced; one in which
+nothing was computed is in the journal alone, and a hole in the files. Rows are synced together:
+on a busy disk that takes longer than to make them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -21,10 +23,14 @@ from numpy.typing import NDArray
 from runtime import files, records
 from runtime.errors import ConfigError
 from runtime.locks import LOCK
-from runtime.scene.strip import Strip
+from runtime.scene.stored import Stored
+from runtime.scene.strip import EMPTY, Strip
 from runtime.scene.windows import Span
 
 _JOURNAL = "journal.json"
+
+UNSYNCED_SECONDS = 5.0
+"""What a kill or a power cut can lose: the work of so long, or one row of windows."""
 
 Read = Callable[[int, int], NDArray[np.uint8]]
 """First row and number of rows -> uint8 [rows,W] of a map."""
@@ -45,13 +51,15 @@ class FailedTile:
 class Journal:
     """`identity`: of engine, images and options. `heights`: pixels of the rows that are done.
 
-    `height`: of the scene.
+    `height`: of the scene. `holes`: first row of pixels of the rows of windows in which nothing
+    was computed; the files need not hold them.
     """
 
     identity: dict[str, Any]
     heights: tuple[int, ...]
     failed: tuple[FailedTile, ...]
     height: int
+    holes: tuple[int, ...] = ()
 
 
 class Unfinished:
@@ -67,6 +75,8 @@ class Unfinished:
         self.size = size
         self.maps = tuple(maps)
         self.journal = journal
+        self._written: set[str] = set()
+        self._synced = time.monotonic()
 
     @classmethod
     def begin(
@@ -97,26 +107,44 @@ class Unfinished:
         return sorted({tops.index(tile.row) for tile in self.journal.failed})
 
     def add(self, strip: Strip, failed: tuple[FailedTile, ...]) -> None:
-        """The next row of windows, or one that was there before, made anew."""
-        for name in self.maps:
+        """The next row of windows, or one that was there before, made anew.
+
+        It is safe when `sync` has been called, which this does now and then.
+        """
+        empty = strip.is_empty
+        for name in () if empty else self.maps:
             path = self.folder / name
             with files.naming(path), path.open("r+b") as file:
                 file.seek(strip.top * self.size[1])
                 file.write(np.ascontiguousarray(getattr(strip, name)).data)
-                file.flush()
-                os.fsync(file.fileno())
-        heights = self.journal.heights
+            self._written.add(name)
+        before = self.journal
+        heights, holes = before.heights, {*before.holes} - {strip.top}
         if strip.top == sum(heights):
             heights = (*heights, len(strip.damage))
-        others = (tile for tile in self.journal.failed if tile.row != strip.top)
-        self.journal = dataclasses.replace(self.journal, heights=heights, failed=(*others, *failed))
+        self.journal = dataclasses.replace(
+            before,
+            heights=heights,
+            failed=(*(tile for tile in before.failed if tile.row != strip.top), *failed),
+            holes=tuple(sorted(holes | {strip.top} if empty else holes)),
+        )
+        if time.monotonic() - self._synced >= UNSYNCED_SECONDS:
+            self.sync()
+
+    def sync(self) -> None:
+        """All rows so far outlast a power cut. The journal comes last: it speaks for the files."""
+        for name in sorted(self._written):
+            files.sync(self.folder / name)
+        self._written.clear()
         self._write()
+        self._synced = time.monotonic()
 
     def fill(self, rows: Sequence[Span], read: Mapping[str, Read]) -> None:
         """All rows, from finished maps."""
         for row in rows:
             top, height = row.begin, row.end - row.begin
             self.add(Strip(top, **{name: read[name](top, height) for name in self.maps}), ())
+        self.sync()
 
     def strips(self) -> Iterator[Strip]:
         """The rows that are done now."""
@@ -135,9 +163,22 @@ class Unfinished:
         )
         return np.asarray(damage), np.asarray(confidence)
 
-    def whole(self, name: str) -> NDArray[np.uint8]:
-        """One map, uint8 [H,W], mapped into memory from its file."""
-        return np.memmap(self.folder / name, np.uint8, "r", shape=self.size)
+    def whole(self, name: str) -> Stored:
+        """One map, as far as it is done; read by parts."""
+        return Stored(self.folder / name, self.size, self._runs(), EMPTY[name])
+
+    def _runs(self) -> list[tuple[int, int]]:
+        """Rows of pixels that the files hold, from top to bottom."""
+        runs: list[tuple[int, int]] = []
+        holes = set(self.journal.holes)
+        for end, height in zip(accumulate(self.journal.heights), self.journal.heights, strict=True):
+            begin = end - height
+            if begin in holes:
+                continue
+            if runs and runs[-1][1] == begin:
+                begin = runs.pop()[0]
+            runs.append((begin, end))
+        return runs
 
     def _write(self) -> None:
         files.write_json(self.folder / _JOURNAL, dataclasses.asdict(self.journal))
