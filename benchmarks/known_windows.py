@@ -1,8 +1,8 @@
 """Time a scene whose buildings are known, by the share of windows that they touch.
 
 The command runtime.predict with --footprints, and with --whole-scene too, take turns. The
-footprints lie in windows that are drawn by chance, some in each. Peak memory is that of the command
-with --footprints (Linux).
+footprints lie in windows that are drawn by chance, or in the first rows of them, some in each.
+Peak memory is that of the command with --footprints (Linux).
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ def parser() -> argparse.ArgumentParser:
         help="folder for the rasters and maps (default: a temporary one)",
     )  # fmt: skip
     p.add_argument(
+        "--together", action="store_true",
+        help="the windows lie in the first rows, so that other rows have no work; else by chance",
+    )  # fmt: skip
+    p.add_argument(
         "--alone", action="store_true", help="once, and without --whole-scene: for the memory"
     )
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -57,18 +61,24 @@ def main(args: argparse.Namespace) -> None:
         rows = []
         for size in args.size:
             make_pair(folder, size)
-            rows += [measure(args.engine, folder, size, p, args.alone) for p in args.share]
+            rows += [
+                measure(args.engine, folder, size, p, args.alone, args.together) for p in args.share
+            ]
             for name in ("pre", "post"):
                 (folder / f"{name}-{size}.tif").unlink()
     record = {"engine": str(args.engine), "machine": describe_machine(), "shares": rows}
     print(json.dumps(record, indent=2) if args.json else table(rows))
 
 
-def measure(engine: Path, folder: Path, size: int, share: float, alone: bool) -> dict[str, Any]:
+def measure(
+    engine: Path, folder: Path, size: int, share: float, alone: bool, together: bool
+) -> dict[str, Any]:
     """Medians of the processor's seconds, which a busy machine does not change much."""
     from benchmarks.scene import run_command
 
-    file = make_footprints(folder / f"footprints-{size}-{share}.gpkg", engine, size, share)
+    file = make_footprints(
+        folder / f"footprints-{size}-{share}.gpkg", engine, size, share, together
+    )
     line = ("--footprints", str(file), "--threads", "1")
     known, whole = [], []
     for _ in range(1 if alone else TURNS):
@@ -85,12 +95,15 @@ def measure(engine: Path, folder: Path, size: int, share: float, alone: bool) ->
         "windows_computed": known[0]["windows_computed"],
         "whole_seconds": of_whole,
         "known_seconds": of_known,
+        "known_wall_seconds": median(each["seconds"] for each in known),
         "ratio": of_known / of_whole if of_whole else None,
         "peak_bytes": max(each["peak_bytes"] for each in known),
     }
 
 
-def make_footprints(path: Path, engine: Path, size: int, share: float) -> Path:
+def make_footprints(
+    path: Path, engine: Path, size: int, share: float, together: bool = False
+) -> Path:
     """Squares of ten metres in that share of the windows of a scene of `make_pair`."""
     import numpy as np
     import shapely
@@ -107,7 +120,8 @@ def make_footprints(path: Path, engine: Path, size: int, share: float) -> Path:
     rows = window_rows((size, size), shape, default_halo(min(shape), manifest.model.reach_px))
     windows = [each for row in rows for each in row]
     rng = np.random.default_rng(0)
-    drawn = rng.choice(len(windows), max(1, round(share * len(windows))), replace=False)
+    count = max(1, round(share * len(windows)))
+    drawn = np.arange(count) if together else rng.choice(len(windows), count, replace=False)
     side = 10 / GSD_M
     corners = np.array([
         [rng.uniform(span.begin, span.end - side) for span in (w.column, w.row)]

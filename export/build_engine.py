@@ -33,7 +33,14 @@ BEST = "best"
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m export.build_engine", description=__doc__)
-    add_graph_options(p)
+    add_graph_options(p).add_argument(
+        "--scene",
+        type=int,
+        nargs=2,
+        metavar=("H", "W"),
+        help="take the size that maps scenes of so many pixels with the fewest computed ones; "
+        "at most 1024 a side, so that memory stays bounded",
+    )
     add_precisions(p).add_argument(
         "--best",
         dest="precision",
@@ -154,6 +161,10 @@ def main(args: argparse.Namespace) -> None:
     _check(args)
     if args.out is not None:
         _check_out(args.out)
+    if args.scene is not None:
+        from export.window_size import chosen_size
+
+        args.size = chosen_size(*args.scene, square=args.tta == "d4")
     if args.data is not None and args.split is None:
         args.split = _choose_split(args)
     manifest, out = _best(args) if args.precision == BEST else _one(args)

@@ -21,14 +21,16 @@ _PRECISIONS = {
 }
 
 
-def add_graph_options(parser: argparse.ArgumentParser) -> None:
+def add_graph_options(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """Returns the group of --size; the caller may add to it."""
     parser.add_argument(
         "--checkpoint",
         type=Path,
         metavar="CKPT",
         help="checkpoint (default: the newest under runs/)",
     )
-    parser.add_argument(
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument(
         "--size",
         type=int,
         nargs=2,
@@ -61,6 +63,7 @@ def add_graph_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibration", type=Path, metavar="FILE", help="ranges for --int8, as calibrate writes"
     )
+    return size
 
 
 def add_precisions(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:

@@ -58,6 +58,8 @@ GROUPS = {
         "known-windows": "benchmarks.known_windows",
         "throughput": "benchmarks.throughput",
         "reading": "benchmarks.reading",
+        "tiling-loop": "benchmarks.tiling_loop",
+        "plain-loop": "benchmarks.plain_loop",
         "overhead": "benchmarks.overhead",
         "loading": "benchmarks.loading",
         "start-up": "benchmarks.start_up",

@@ -91,14 +91,15 @@ What the gate misses on the labelled tiles of `split` that its threshold was not
 |---|---|---|
 | `budget` | number | share of the buildings that it may miss |
 | `measured_on` | string | the engine, or its ONNX graph |
-| `buildings`, `buildings_missed` | integer | missed is one of which more than half lies in windows \
-that are skipped |
+| `buildings`, `buildings_missed` | integer | missed is one of which more than half lies in \
+windows that are skipped |
 | `missed_at_most` | number | share of the buildings that is not exceeded with 95 % confidence \
 (Clopper and Pearson) |
 | `not_found_alone` | integer | buildings on which it stays below the threshold: they depend on \
 others beside them |
 | `building_pixels`, `building_pixels_missed` | integer | pixels of the labels |
-| `windows`, `windows_without_building`, `of_those_skipped` | integer | windows of the engine's size |
+| `windows`, `windows_without_building`, `of_those_skipped` | integer | windows of the engine's \
+size |
 """
 
 

@@ -15,6 +15,7 @@ from runtime.buildings.spans import Spans, edges_of
 from runtime.buildings.votes import judge
 from runtime.damage import BACKGROUND, CLASS_NAMES, DAMAGE_CLASSES, NODATA, NODATA_NAME
 from runtime.libraries import library
+from runtime.scene.stored import Stored
 from runtime.source.georeference import Georeference
 
 UNKNOWN = "unknown"
@@ -30,8 +31,11 @@ CHUNK_ROWS = 2_000
 """Of footprints, looked up with maps that were opened once. Until they are closed, up to 64 KiB of
 each map counts for a row as memory of this process."""
 
-OpenMaps = Callable[[], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
-"""Damage and confidence of a scene, uint8 [H,W]; from files, mapped into memory."""
+Map = NDArray[np.uint8] | Stored
+"""Uint8 [H,W]."""
+
+OpenMaps = Callable[[], tuple[Map, Map]]
+"""Damage and confidence of a scene."""
 
 _COLUMN = np.full(NODATA + 1, len(CLASS_NAMES), np.intp)
 _COLUMN[: len(CLASS_NAMES)] = range(len(CLASS_NAMES))
@@ -144,8 +148,8 @@ def grade(
 
 def _count(
     spans: Spans,
-    damage: NDArray[np.uint8],
-    confidence: NDArray[np.uint8],
+    damage: Map,
+    confidence: Map,
     counts: NDArray[np.int64],
     votes: NDArray[np.int64],
 ) -> None:

@@ -15,7 +15,8 @@ from rasterio.windows import Window
 
 from runtime.damage import BACKGROUND, CLASS_COLOURS, CLASS_NAMES, NODATA, NODATA_NAME
 from runtime.output.overlay import NODATA_COLOUR
-from runtime.scene.inference import NOT_COMPUTED
+from runtime.scene.stored import Stored
+from runtime.scene.strip import NOT_COMPUTED
 from runtime.scene.unfinished import Read
 from runtime.source.georeference import Georeference
 
@@ -30,10 +31,8 @@ OPTIONS: dict[str, Any] = {
 GDAL's own threads (NUM_THREADS) take twice the time that two maps at once do without them."""
 
 
-def write_damage(
-    raw: Path, out: Path, size: tuple[int, int], place: Georeference, tags: Mapping[str, str]
-) -> None:
-    """`raw` holds damage of [height, width]; classes keep their names and colours.
+def write_damage(raw: Stored, out: Path, place: Georeference, tags: Mapping[str, str]) -> None:
+    """`raw` is damage; classes keep their names and colours. tags: metadata.
 
     GDAL writes the names into `out`.aux.xml, a TIFF has no field for them.
     """
@@ -46,18 +45,16 @@ def write_damage(
         f"<ColorTable>{entries}</ColorTable><CategoryNames>{names}</CategoryNames>"
         f"{_attribute_table()}"
     )
-    _translate(raw, out, size, place, about, "NEAREST", tags)
+    _translate(raw, out, place, about, "NEAREST", tags)
 
 
-def write_confidence(
-    raw: Path, out: Path, size: tuple[int, int], place: Georeference, tags: Mapping[str, str]
-) -> None:
-    """`raw` holds confidence of [height, width]: probability x 255. tags: metadata."""
+def write_confidence(raw: Stored, out: Path, place: Georeference, tags: Mapping[str, str]) -> None:
+    """`raw` is confidence: probability x 255. tags: metadata."""
     about = (
         f"<NoDataValue>{NOT_COMPUTED}</NoDataValue><ColorInterp>Gray</ColorInterp>"
         f"<Scale>{1 / 255!r}</Scale>"
     )
-    _translate(raw, out, size, place, about, "AVERAGE", tags)
+    _translate(raw, out, place, about, "AVERAGE", tags)
 
 
 def _attribute_table() -> str:
@@ -87,30 +84,43 @@ def _attribute_table() -> str:
 
 
 def _translate(
-    raw: Path,
+    raw: Stored,
     out: Path,
-    size: tuple[int, int],
     place: Georeference,
     about: str,
     resampling: str,
     tags: Mapping[str, str],
 ) -> None:
-    """GDAL reads the raw file through a description of it, block by block.
+    """GDAL reads the file through two descriptions, block by block.
 
-    As raw bytes, whatever they are: a driver that looked for its signature in them would find it.
+    One takes it as raw bytes, whatever they are: a driver that looked for its signature in them
+    would find it. The other takes of it the rows that it holds; the rest is the nodata value.
     """
-    height, width = size
+    height, width = raw.shape
     a, b, c, d, e, f = place.transform
-    described = raw.with_suffix(".vrt")
+    described, all_bytes = (raw.path.with_suffix(suffix) for suffix in (".vrt", ".raw.vrt"))
     items = "".join(f'<MDI key="{escape(k)}">{escape(v)}</MDI>' for k, v in tags.items())
-    described.write_text(
-        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">'
-        f"<Metadata>{items}</Metadata><SRS>{escape(place.crs_wkt)}</SRS>"
-        f"<GeoTransform>{c!r},{a!r},{b!r},{f!r},{d!r},{e!r}</GeoTransform>"
-        f'<VRTRasterBand dataType="Byte" band="1" subClass="VRTRawRasterBand">{about}'
-        f'<SourceFilename relativeToVRT="1">{escape(raw.name)}</SourceFilename>'
+    dataset = f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">'
+    all_bytes.write_text(
+        f'{dataset}<VRTRasterBand dataType="Byte" band="1" subClass="VRTRawRasterBand">'
+        f'<SourceFilename relativeToVRT="1">{escape(raw.path.name)}</SourceFilename>'
         f"<ImageOffset>0</ImageOffset><PixelOffset>1</PixelOffset><LineOffset>{width}</LineOffset>"
         "</VRTRasterBand></VRTDataset>"
+    )
+    parts = (
+        f'<SimpleSource><SourceFilename relativeToVRT="1">{escape(all_bytes.name)}'
+        f"</SourceFilename><SourceBand>1</SourceBand><SrcRect {rows}/><DstRect {rows}/>"
+        "</SimpleSource>"
+        for rows in (
+            f'xOff="0" yOff="{begin}" xSize="{width}" ySize="{end - begin}"'
+            for begin, end in raw.written
+        )
+    )
+    described.write_text(
+        f"{dataset}<Metadata>{items}</Metadata><SRS>{escape(place.crs_wkt)}</SRS>"
+        f"<GeoTransform>{c!r},{a!r},{b!r},{f!r},{d!r},{e!r}</GeoTransform>"
+        f'<VRTRasterBand dataType="Byte" band="1">{about}{"".join(parts)}</VRTRasterBand>'
+        "</VRTDataset>"
     )
     with rasterio.open(described) as source:
         rasterio.shutil.copy(source, out, OVERVIEW_RESAMPLING=resampling, **OPTIONS)

@@ -49,7 +49,7 @@ def _write(
 ) -> None:
     path = work.ready / file_of(name, place)
     if place is None:
-        write_png(path, np.asarray(work.whole(name)), tags)
+        write_png(path, work.whole(name)[:, :], tags)
         return
     from runtime.output import cog, raster_style
 
@@ -57,7 +57,7 @@ def _write(
         "damage": (cog.write_damage, raster_style.damage_style),
         "confidence": (cog.write_confidence, raster_style.confidence_style),
     }[name]
-    write(work.folder / name, path, work.size, place, tags)
+    write(work.whole(name), path, place, tags)
     path.with_suffix(".qml").write_text(style(), encoding="utf-8")
 
 

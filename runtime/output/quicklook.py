@@ -34,9 +34,8 @@ def write_overlay(post: Source, work: Unfinished, path: Path) -> None:
             slice(top // factor, top // factor + small[0]),
             slice(left // factor, left // factor + small[1]),
         )
-        # Mapped anew for each part, or all of it would count as memory in the end.
         here = work.whole("damage")[top : top + height, left : left + width]
-        damage[there] = worst(np.asarray(here), factor)
+        damage[there] = worst(here, factor)
         try:
             picture[there] = post.reduced(top, left, height, width, small)
         except ImageError:  # told already, where the window was to be mapped

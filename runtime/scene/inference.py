@@ -9,22 +9,15 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.damage import NODATA
 from runtime.engine import Engine, Pair, Prediction
 from runtime.errors import BackendError, ImageError, ToolkitError
 from runtime.scene.batches import predict_each
 from runtime.scene.gate import Background, Gate, joined
-from runtime.scene.strip import Strip
+from runtime.scene.strip import EMPTY, Strip
 from runtime.scene.unfinished import FailedTile, Skipped
 from runtime.scene.windows import Span, Window
 from runtime.source.contract import Known, Pixels
 from runtime.source.pair import ScenePair
-
-NOT_COMPUTED = 0
-"""In the maps of probabilities, where damage is NODATA. The confidence of what was computed is that
-of the most likely of two or more classes, which is never near 0."""
-
-_EMPTY = {"damage": NODATA, "confidence": NOT_COMPUTED, "building": NOT_COMPUTED}
 
 GIVING_UP = 3
 """Windows in a row at which the engine fails before the run ends."""
@@ -91,7 +84,7 @@ def infer_rows(
     following = None
     for span in rows:
         shape = (span.end - span.begin, width)
-        strip = Strip(span.begin, **{name: np.full(shape, _EMPTY[name], np.uint8) for name in maps})
+        strip = Strip(span.begin, **{name: np.full(shape, EMPTY[name], np.uint8) for name in maps})
         failed, skipped = [], []
         following = following or next(by_row, None)
         here = following is not None and following[0] == span

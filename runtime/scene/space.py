@@ -11,7 +11,7 @@ from pathlib import Path
 from runtime.errors import ImageError
 
 MADE = 1
-"""Bytes a pixel of a map while it is made. They are all written, whatever the map shows."""
+"""Bytes a pixel of a map while it is made, at most: rows of windows without any work take none."""
 
 WRITTEN = 5 / 3
 """The same when it is written, at most: with its overviews, a third, and these once more while

@@ -8,6 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.damage import NODATA
+
+NOT_COMPUTED = 0
+"""In the maps of probabilities, where damage is NODATA. The confidence of what was computed is that
+of the most likely of two or more classes, which is never near 0."""
+
+EMPTY = {"damage": NODATA, "confidence": NOT_COMPUTED, "building": NOT_COMPUTED}
+"""What each map holds where nothing was computed."""
+
 PART_PIXELS = 1 << 20
 """What work on a part takes does not grow with the scene's width."""
 
@@ -26,6 +35,12 @@ class Strip:
     damage: NDArray[np.uint8]
     confidence: NDArray[np.uint8]
     building: NDArray[np.uint8] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Was no pixel of it computed?"""
+        maps = ((name, getattr(self, name)) for name in EMPTY)
+        return all((each == EMPTY[name]).all() for name, each in maps if each is not None)
 
     def parts(self, pixels: int = PART_PIXELS) -> Iterator[Strip]:
         """Damage and confidence of the same rows, as strips of at most `pixels`, or of one row."""

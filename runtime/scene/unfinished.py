@@ -1,14 +1,16 @@
 """The maps of a scene while they are made, on disk, so that a killed run can go on.
 
 A file of one byte a pixel for each map, in the scene's order, and a journal that says how many
-rows of windows they hold. A row is in the journal only once its pixels are synced.
+rows of windows are done. A row is in the journal only once its pixels are synced; one in which
+nothing was computed is in the journal alone, and a hole in the files. Rows are synced together:
+on a busy disk that takes longer than to make them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -21,10 +23,14 @@ from numpy.typing import NDArray
 from runtime import files, records
 from runtime.errors import ConfigError
 from runtime.locks import LOCK
-from runtime.scene.strip import Strip
+from runtime.scene.stored import Stored
+from runtime.scene.strip import EMPTY, Strip
 from runtime.scene.windows import Span
 
 _JOURNAL = "journal.json"
+
+UNSYNCED_SECONDS = 5.0
+"""What a kill or a power cut can lose: the work of so long, or one row of windows."""
 
 Read = Callable[[int, int], NDArray[np.uint8]]
 """First row and number of rows -> uint8 [rows,W] of a map."""
@@ -57,13 +63,15 @@ class Skipped:
 class Journal:
     """`identity`: of engine, images and options. `heights`: pixels of the rows that are done.
 
-    `height`: of the scene. `skipped`: what a gate skipped of those rows.
+    `height`: of the scene. `holes`: first row of pixels of the rows of windows in which nothing
+    was computed; the files need not hold them. `skipped`: what a gate skipped.
     """
 
     identity: dict[str, Any]
     heights: tuple[int, ...]
     failed: tuple[FailedTile, ...]
     height: int
+    holes: tuple[int, ...] = ()
     skipped: tuple[Skipped, ...] = ()
 
 
@@ -80,6 +88,8 @@ class Unfinished:
         self.size = size
         self.maps = tuple(maps)
         self.journal = journal
+        self._written: set[str] = set()
+        self._synced = time.monotonic()
 
     @classmethod
     def begin(
@@ -112,24 +122,38 @@ class Unfinished:
     def add(
         self, strip: Strip, failed: tuple[FailedTile, ...], skipped: tuple[Skipped, ...] = ()
     ) -> None:
-        """The next row of windows, or one that was there before, made anew."""
-        for name in self.maps:
+        """The next row of windows, or one that was there before, made anew.
+
+        It is safe when `sync` has been called, which this does now and then.
+        """
+        empty = strip.is_empty
+        for name in () if empty else self.maps:
             path = self.folder / name
             with files.naming(path), path.open("r+b") as file:
                 file.seek(strip.top * self.size[1])
                 file.write(np.ascontiguousarray(getattr(strip, name)).data)
-                file.flush()
-                os.fsync(file.fileno())
-        heights = self.journal.heights
+            self._written.add(name)
+        before = self.journal
+        heights, holes = before.heights, {*before.holes} - {strip.top}
         if strip.top == sum(heights):
             heights = (*heights, len(strip.damage))
         self.journal = dataclasses.replace(
-            self.journal,
+            before,
             heights=heights,
-            failed=(*(each for each in self.journal.failed if each.row != strip.top), *failed),
-            skipped=(*(each for each in self.journal.skipped if each.row != strip.top), *skipped),
+            failed=(*(each for each in before.failed if each.row != strip.top), *failed),
+            holes=tuple(sorted(holes | {strip.top} if empty else holes)),
+            skipped=(*(each for each in before.skipped if each.row != strip.top), *skipped),
         )
+        if time.monotonic() - self._synced >= UNSYNCED_SECONDS:
+            self.sync()
+
+    def sync(self) -> None:
+        """All rows so far outlast a power cut. The journal comes last: it speaks for the files."""
+        for name in sorted(self._written):
+            files.sync(self.folder / name)
+        self._written.clear()
         self._write()
+        self._synced = time.monotonic()
 
     def fill(
         self, rows: Sequence[Span], read: Mapping[str, Read], skipped: Sequence[Skipped] = ()
@@ -139,6 +163,7 @@ class Unfinished:
             top, height = row.begin, row.end - row.begin
             strip = Strip(top, **{name: read[name](top, height) for name in self.maps})
             self.add(strip, (), tuple(each for each in skipped if each.row == top))
+        self.sync()
 
     def strips(self) -> Iterator[Strip]:
         """The rows that are done now."""
@@ -157,9 +182,22 @@ class Unfinished:
         )
         return np.asarray(damage), np.asarray(confidence)
 
-    def whole(self, name: str) -> NDArray[np.uint8]:
-        """One map, uint8 [H,W], mapped into memory from its file."""
-        return np.memmap(self.folder / name, np.uint8, "r", shape=self.size)
+    def whole(self, name: str) -> Stored:
+        """One map, as far as it is done; read by parts."""
+        return Stored(self.folder / name, self.size, self._runs(), EMPTY[name])
+
+    def _runs(self) -> list[tuple[int, int]]:
+        """Rows of pixels that the files hold, from top to bottom."""
+        runs: list[tuple[int, int]] = []
+        holes = set(self.journal.holes)
+        for end, height in zip(accumulate(self.journal.heights), self.journal.heights, strict=True):
+            begin = end - height
+            if begin in holes:
+                continue
+            if runs and runs[-1][1] == begin:
+                begin = runs.pop()[0]
+            runs.append((begin, end))
+        return runs
 
     def _write(self) -> None:
         files.write_json(self.folder / _JOURNAL, dataclasses.asdict(self.journal))

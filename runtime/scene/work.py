@@ -55,11 +55,14 @@ def strips(
                 work.add(row.strip, row.failed, row.skipped)
                 yield row.strip
 
-    for _ in infer(work.failed_rows()):
-        pass  # read back below, where its place is
-    done = work.rows
-    yield from work.strips()
-    yield from infer(range(done, len(rows)))
+    try:
+        for _ in infer(work.failed_rows()):
+            pass  # read back below, where its place is
+        done = work.rows
+        yield from work.strips()
+        yield from infer(range(done, len(rows)))
+    finally:  # also of what is interrupted nothing is lost
+        work.sync()
 
 
 def halo_of(engine: Engine, asked: int | None) -> int:

@@ -27,8 +27,9 @@ from runtime.source.seen import Seen, shrunk
 BLOCK = (256, 512)
 """Pixels, height and width, of what is warped at a time."""
 
-KEPT_BYTES = 64 << 20
-"""Of blocks that are kept for the windows beside and below."""
+KEPT_BYTES = (64 << 20, 256 << 20)
+"""Of blocks that are kept for the windows beside and below, at least and at most. What windows of
+256 touch across 130,000 columns of 8 bits takes the most."""
 
 UNSEEN = 1e-3
 """A share that what is not known may have in a pixel: rounding of the place gives some."""
@@ -81,11 +82,17 @@ class Aligned:
         return self.grid
 
     def read(self, top: int, left: int, height: int, width: int) -> tuple[Pixels, Known | None]:
+        return self._read(top, left, height, width, self._bytes_across(height))
+
+    def _read(
+        self, top: int, left: int, height: int, width: int, kept: int
+    ) -> tuple[Pixels, Known | None]:
+        """kept: bytes of blocks."""
         stored = np.zeros((3, height, width), self.image.dataset.dtypes[self.image.bands[0] - 1])
         known = np.zeros((height, width), bool)
         for row in range(top // BLOCK[0], -(-(top + height) // BLOCK[0])):
             for column in range(left // BLOCK[1], -(-(left + width) // BLOCK[1])):
-                values, there = self._block(row, column)
+                values, there = self._block(row, column, kept)
                 y, x = row * BLOCK[0] - top, column * BLOCK[1] - left
                 target = (
                     slice(max(0, y), min(height, y + there.shape[0])),
@@ -110,7 +117,7 @@ class Aligned:
     def reduced(
         self, top: int, left: int, height: int, width: int, shape: tuple[int, int]
     ) -> Pixels:
-        return shrunk(self.read(top, left, height, width)[0], shape)
+        return shrunk(self._read(top, left, height, width, KEPT_BYTES[0])[0], shape)
 
     def decoded_bytes(self, height: int) -> int:
         return self.image.decoded_bytes(height)
@@ -118,7 +125,18 @@ class Aligned:
     def close(self) -> None:
         """The image is closed by who opened it."""
 
-    def _block(self, row: int, column: int) -> tuple[NDArray[Any], Known]:
+    def _bytes_across(self, height: int) -> int:
+        """Of what a row of windows of this height touches; if that is too much, as of any scene:
+        of a row that does not fit whole, each block would be gone before its turn.
+        """
+        rows = -(-(height - 1) // BLOCK[0]) + 1
+        columns = -(-self.width // BLOCK[1])
+        pixel = 3 * np.dtype(self.image.dataset.dtypes[self.image.bands[0] - 1]).itemsize + 1
+        needed = rows * columns * BLOCK[0] * BLOCK[1] * pixel
+        least, most = KEPT_BYTES
+        return needed if least < needed <= most else least
+
+    def _block(self, row: int, column: int, kept: int) -> tuple[NDArray[Any], Known]:
         if (row, column) in self._kept:
             self._kept.move_to_end((row, column))
             return self._kept[row, column]
@@ -126,7 +144,7 @@ class Aligned:
         height, width = min(BLOCK[0], self.height - top), min(BLOCK[1], self.width - left)
         block = self._warped(self._part(top, left, height, width))
         self._kept[row, column] = block
-        if len(self._kept) * sum(each.nbytes for each in block) > KEPT_BYTES:
+        while len(self._kept) * sum(each.nbytes for each in block) > kept:
             self._kept.popitem(last=False)
         return block
 

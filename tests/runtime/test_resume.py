@@ -30,10 +30,12 @@ def names(folder: Path) -> set[str]:
 
 
 def _start(engine_folder: Path, pre: Path, post: Path, out: Path, *more: str) -> subprocess.Popen:
-    """The command, slowed down so that it can be killed half-way."""
+    """The command, slowed down so that it can be killed half-way; each row is synced at once."""
     code = """
 import runpy, sys, time
 from runtime.engine import Engine
+from runtime.scene import unfinished
+unfinished.UNSYNCED_SECONDS = 0
 predict = Engine.predict
 def slow(*a, **k):
     time.sleep(0.02)
@@ -46,11 +48,16 @@ runpy.run_module("runtime.predict", run_name="__main__")
     return subprocess.Popen(line, cwd=REPOSITORY)
 
 
-def test_killed_and_resumed_ends_in_the_same_bytes(scene, engine_folder, tmp_path):
+@pytest.mark.parametrize("known", [False, True])
+def test_killed_and_resumed_ends_in_the_same_bytes(known, scene, engine_folder, tmp_path):
     pre, post, *_ = scene(300, 200)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert _start(engine_folder, pre, post, whole).wait(timeout=60) == 0
-    process = _start(engine_folder, pre, post, cut)
+    more: tuple[str, ...] = ()
+    if known:  # rows of windows without any work among the others
+        _squares(tmp_path / "footprints.geojson", 4, down=35)
+        more = ("--footprints", str(tmp_path / "footprints.geojson"))
+    assert _start(engine_folder, pre, post, whole, *more).wait(timeout=60) == 0
+    process = _start(engine_folder, pre, post, cut, *more)
     journal = cut / ".unfinished" / "journal.json"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -62,12 +69,12 @@ def test_killed_and_resumed_ends_in_the_same_bytes(scene, engine_folder, tmp_pat
     assert not (cut / "summary.json").exists()
     done = len(json.loads(journal.read_text())["heights"])
     assert done >= 3
-    assert _start(engine_folder, pre, post, cut, "--resume").wait(timeout=60) == 0
+    assert _start(engine_folder, pre, post, cut, "--resume", *more).wait(timeout=60) == 0
     assert names(cut) == OUTPUTS
     for name in OUTPUTS:
         assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
     before = (cut / "damage.tif").stat().st_mtime_ns
-    assert _start(engine_folder, pre, post, cut, "--resume").wait(timeout=60) == 0
+    assert _start(engine_folder, pre, post, cut, "--resume", *more).wait(timeout=60) == 0
     assert (cut / "damage.tif").stat().st_mtime_ns == before  # nothing is done twice
 
 

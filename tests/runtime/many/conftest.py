@@ -37,15 +37,27 @@ def arrive(boxes, pair):
     return put
 
 
+SYNCED = """
+import runpy
+from runtime.scene import unfinished
+unfinished.UNSYNCED_SECONDS = 0
+runpy.run_module("runtime.watch", run_name="__main__")
+"""
+
+
 @pytest.fixture
 def start(engine_folder, boxes):
-    """Start the command in a process of its own, and end it with the test."""
+    """Start the command in a process of its own, and end it with the test.
+
+    synced: each row of windows is, at once.
+    """
     started = []
 
-    def call(*options, outbox=boxes[1], **process):
+    def call(*options, outbox=boxes[1], synced=False, **process):
         line = [
-            sys.executable, "-m", "runtime.watch", "--engine", engine_folder, "--inbox", boxes[0],
-            "--outbox", outbox, "--threads", 1, "--settle", 0.1, "--poll", 0.02, *options,
+            sys.executable, *(("-c", SYNCED) if synced else ("-m", "runtime.watch")),
+            "--engine", engine_folder, "--inbox", boxes[0], "--outbox", outbox,
+            "--threads", 1, "--settle", 0.1, "--poll", 0.02, *options,
         ]  # fmt: skip
         started.append(
             subprocess.Popen(

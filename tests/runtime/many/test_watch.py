@@ -403,7 +403,7 @@ def test_a_raster_whose_watch_was_killed_goes_on(start, boxes, engine_folder, tm
         images = [boxes[0] / f"scene_{role}.tif" for role in ("pre", "post")]
         map_pair(engine, *images, tmp_path / "whole", MapOptions())
     journal = boxes[1] / ".working" / "scene" / "maps" / ".unfinished" / "journal.json"
-    process = start()
+    process = start(synced=True)
     wait_for(lambda: journal.exists() and len(json.loads(journal.read_text())["heights"]) >= 3)
     process.kill()
     process.wait()

@@ -10,6 +10,7 @@ from rasterio.crs import CRS as RasterioCRS
 from rasterio.transform import Affine, from_origin
 
 from runtime.errors import ImageError
+from runtime.source import aligned
 from runtime.source.grid import differences
 from runtime.source.pair import open_pair
 
@@ -181,3 +182,30 @@ def test_a_crs_is_what_proj_says_however_it_is_put(
     ]
     with rasterio.open(paths[0]) as pre, rasterio.open(paths[1]) as post:
         assert ("CRS" in differences(pre, post)) != same
+
+
+@pytest.mark.parametrize(("most", "times"), [(12 << 11, 1), ((12 << 11) - 1, 2)])
+def test_resampled_blocks_are_kept_for_the_next_row_as_far_as_they_fit(
+    tmp_path, write_raster, monkeypatch, most, times
+):
+    """Of 2 x 4 blocks of 16x32, each 2 KiB: all, or no more than the least.
+
+    A window of 24 rows can touch three rows of blocks, which must fit.
+    """
+    monkeypatch.setattr(aligned, "BLOCK", (16, 32))
+    monkeypatch.setattr(aligned, "KEPT_BYTES", (1 << 11, most))
+    image = np.full((32, 128, 3), 90, np.uint8)
+    paths = [tmp_path / "pre.tif", tmp_path / "post.tif"]
+    for path, east in zip(paths, (0, 0.2), strict=True):
+        write_raster(path, image, transform=from_origin(500_000 + east, 3_300_000, 0.5, 0.5))
+    warped, made = aligned.Aligned._warped, []
+    monkeypatch.setattr(
+        aligned.Aligned, "_warped", lambda self, part: made.append(part) or warped(self, part)
+    )
+    with open_pair(*paths, align=True) as pair:
+        for top in (0, 8):  # windows of 24 rows, side by side: both rows of blocks
+            for left in range(0, 128, 32):
+                pair.post.read(top, left, 24, 32)
+        kept = sum(each.nbytes for block in pair.post._kept.values() for each in block)
+    assert len(made) == 8 * times
+    assert kept == (8 << 11 if times == 1 else 1 << 11)
