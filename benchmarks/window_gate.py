@@ -10,6 +10,7 @@ what the gate of each engine misses on labelled tiles is counted.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import tempfile
 import time
@@ -170,11 +171,7 @@ def terrain(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Before and after, uint8 [height, width, 3], without a building."""
     import numpy as np
 
-    from train.synthetic.plan import plan_tile
-    from train.synthetic.scene import make_scene as paint
-
-    found = (i for i in range(10_000) if not plan_tile(SEED, i, TERRAIN).buildings)
-    pieces = [paint(SEED, next(found), TERRAIN) for _ in range(TERRAINS)]
+    pieces = terrain_pieces()
     rng = np.random.default_rng(SEED)
     pre, post = (np.empty((height, width, 3), np.uint8) for _ in range(2))
     for top in range(0, height, TERRAIN):
@@ -184,6 +181,16 @@ def terrain(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
             pre[top : top + h, left : left + w] = piece.pre[:h, :w]
             post[top : top + h, left : left + w] = piece.post[:h, :w]
     return pre, post
+
+
+@functools.cache
+def terrain_pieces() -> list[Scene]:
+    """Scenes of the synthetic data set without a building."""
+    from train.synthetic.plan import plan_tile
+    from train.synthetic.scene import make_scene as paint
+
+    found = (i for i in range(10_000) if not plan_tile(SEED, i, TERRAIN).buildings)
+    return [paint(SEED, next(found), TERRAIN) for _ in range(TERRAINS)]
 
 
 def town(index: int, side: int) -> Scene:

@@ -67,7 +67,7 @@ def test_what_a_gate_misses_is_what_the_runtime_misses(command, asked, data, tmp
     gate = Manifest.read(tmp_path / "engine").gate
     misses = gate.misses
     assert "gate: misses" in result.stderr
-    assert gate.reduction == 2
+    assert gate.reduction == 1
     assert misses["measured_on"] == "the engine"
     assert (misses["split"], misses["budget"]) == ("test", 1.0)
     card = (tmp_path / "engine" / "README.md").read_text()
