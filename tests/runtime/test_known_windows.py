@@ -112,7 +112,7 @@ def test_footprints_cost_the_windows_that_they_touch_and_are_graded_alike(town, 
     assert summary["windows"] == whole["windows"]
     assert summary["windows_computed"] == inferred < 10
     assert summary["windows_skipped"] == {
-        "outside_area": 0, "no_footprint": whole["windows"] - inferred,
+        "outside_area": 0, "no_footprint": whole["windows"] - inferred, "gate": 0,
     }  # fmt: skip
     assert summary["nodata_px"] == summary["pixels"]["not computed"] == (~computed).sum()
     assert summary["buildings"] == whole["buildings"] == len(HOUSES)

@@ -168,13 +168,13 @@ def test_a_window_that_cannot_be_read_is_in_no_batch(
         for number, window in enumerate(row)
     ]
     with load_engine(make_engine(tmp_path / "e", batch=(1, 4, 4)), 1) as engine:
-        ((strip, failed),) = infer_rows(engine, rows.rows, tiles, 48 * 4, ("damage", "confidence"))
+        (found,) = infer_rows(engine, rows.rows, tiles, 48 * 4, ("damage", "confidence"))
     assert computed == [3]
-    assert [(each.column, each.reason) for each in failed] == [(48, "torn")]
+    assert [(each.column, each.reason) for each in found.failed] == [(48, "torn")]
     for number in (0, 2, 3):
-        part = strip.damage[:, 48 * number : 48 * (number + 1)]
+        part = found.strip.damage[:, 48 * number : 48 * (number + 1)]
         np.testing.assert_array_equal(part, reference(*images[number])[0])
-    assert (strip.damage[:, 48:96] == 255).all()
+    assert (found.strip.damage[:, 48:96] == 255).all()
 
 
 def test_a_dead_engine_ends_the_scene_whatever_its_batch(make_engine, scene, tmp_path, monkeypatch):
