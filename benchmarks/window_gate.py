@@ -186,11 +186,9 @@ def terrain(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 @functools.cache
 def terrain_pieces() -> list[Scene]:
     """Scenes of the synthetic data set without a building."""
-    from train.synthetic.plan import plan_tile
     from train.synthetic.scene import make_scene as paint
 
-    found = (i for i in range(10_000) if not plan_tile(SEED, i, TERRAIN).buildings)
-    return [paint(SEED, next(found), TERRAIN) for _ in range(TERRAINS)]
+    return [paint(SEED, index, TERRAIN, "empty") for index in range(TERRAINS)]
 
 
 def town(index: int, side: int) -> Scene:

@@ -205,7 +205,9 @@ def _gate(gate: WindowGate) -> str:
         f"{found['missed_at_most']:.2%}, with 95 % confidence",
         "Building pixels missed": f"{found['building_pixels_missed']} of "
         f"{found['building_pixels']}",
-        "Buildings that it would miss if each were alone in its window": found["not_found_alone"],
+        "Buildings that it would miss if each were alone in its window": (
+            f"{found['not_found_alone']} of {found['buildings_not_cut']}"
+        ),
         "Windows without a building": f"{found['of_those_skipped']} of "
         f"{found['windows_without_building']} are skipped",
     }

@@ -53,6 +53,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="P",
         help="share that goes to hold, to choose on what test is to report (default: 0)",
     )
+    add(
+        "--empty-share",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="share of the tiles that are made without a building, beside those that happen to "
+        "have none (default: 0; of xBD's tiles two in five have none)",
+    )
     add("--workers", type=int, default=WORKERS, metavar="N", help=f"processes (default: {WORKERS})")
     return result
 
@@ -63,17 +71,25 @@ def main(args: argparse.Namespace) -> None:
     learnt = args.tiles - tested - held
     # The pictures of a world do not depend on its split, and its last tiles are not learnt from.
     splits = ["train"] * learnt + ["test"] * tested + ["hold"] * held
-    synthesize(args.out, splits, args.size, args.seed, args.workers)
+    synthesize(args.out, splits, args.size, args.seed, args.workers, args.empty_share)
     more = f", {held} in hold" if held else ""
     cli.note(f"{args.out}: {learnt} tiles in train, {tested} in test{more}")
 
 
-def synthesize(out: Path, splits: list[str], size: int, seed: int, workers: int) -> None:
+def synthesize(
+    out: Path,
+    splits: list[str],
+    size: int,
+    seed: int,
+    workers: int,
+    empty_share: float = 0.0,
+) -> None:
     """Write `out` whole or not at all.
 
     Args:
         splits: of each tile: train, test or hold.
         size: side of an image, pixels.
+        empty_share: of the tiles, spread evenly, that are made without a building.
     Raises:
         ToolkitError: a process that draws was killed.
     """
@@ -81,7 +97,7 @@ def synthesize(out: Path, splits: list[str], size: int, seed: int, workers: int)
         for split in ("train", "test", *["hold"] * ("hold" in splits)):
             for kind in ("images", "labels"):
                 (folder / split / kind).mkdir(parents=True)
-        _run(partial(_write_tile, folder, seed, size), splits, workers)
+        _run(partial(_write_tile, folder, seed, size, empty_share), splits, workers)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -91,7 +107,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"--size {args.size}: expected a multiple of 32, at least 64")
     if args.seed < 0:
         raise ConfigError(f"--seed {args.seed}: expected 0 or more")
-    for name in ("test_share", "hold_share"):
+    for name in ("test_share", "hold_share", "empty_share"):
         share = getattr(args, name)
         if not 0 <= share <= 1:
             option = f"--{name.replace('_', '-')}"
@@ -139,13 +155,16 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _write_tile(folder: Path, seed: int, size: int, index: int, split: str) -> None:
+def _write_tile(
+    folder: Path, seed: int, size: int, empty_share: float, index: int, split: str
+) -> None:
     import cv2
 
     from train.synthetic.labels import label, stem
     from train.synthetic.scene import make_scene
 
-    tile = make_scene(seed, index, size)
+    empty = int((index + 1) * empty_share) > int(index * empty_share)
+    tile = make_scene(seed, index, size, "empty" if empty else None)
     for when, picture in (("pre", tile.pre), ("post", tile.post)):
         name = stem(tile, index, when)
         _, packed = cv2.imencode(".png", picture[..., ::-1])

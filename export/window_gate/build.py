@@ -173,6 +173,7 @@ def in_words(gate: WindowGate) -> str:
         f"gate: misses {found['buildings_missed']} of {found['buildings']} buildings and "
         f"{found['building_pixels_missed']} of {found['building_pixels']} building pixels "
         f"(at most {found['missed_at_most']:.2%} of buildings, with 95 % confidence), would miss "
-        f"{found['not_found_alone']} if each were alone in its window, and skips "
+        f"{found['not_found_alone']} of {found['buildings_not_cut']} if each were alone in its "
+        f"window, and skips "
         f"{found['of_those_skipped']} of {found['windows_without_building']} windows without one"
     )

@@ -45,7 +45,8 @@ def look(run: Runner, tiles: Iterable[Tile], size: tuple[int, int], halo: int, m
         peaks += here
         pixels += [int(building[each.place].sum()) for each in windows]
         levels += levels_of(polygons, windows, here)
-        alone += [highest_on(each, whole) for each in polygons]
+        inside = shapely.box(1, 1, shape[1] - 1, shape[0] - 1)
+        alone += [highest_on(each, whole) for each in polygons if inside.contains(each)]
     return Seen(*map(np.array, (peaks, pixels, levels, alone)))
 
 

@@ -10,7 +10,7 @@ from scipy.stats import beta
 
 SAFETY = 4
 """Of the odds that there is a building: in other scenes a gate is less sure of one."""
-ALONE = 10
+ALONE = 20
 """Most buildings of labelled tiles have others beside them, which have their window computed, too.
 Of those that have none more may be missed."""
 
@@ -23,8 +23,9 @@ class Seen:
     pixels: int [windows], building pixels in the part that is kept.
     levels: int [buildings]; where the threshold is above its level, more than half of a building
         lies in windows that are skipped: it is missed.
-    alone: int [buildings], the highest of the gate's building probability x 255 on itself. Where
-        the threshold is above that, it is missed unless something else beside it is found.
+    alone: int [buildings that no edge of their tile cuts], the highest of the gate's building
+        probability x 255 on itself. Where the threshold is above that, it is missed unless
+        something else beside it is found.
     """
 
     peaks: np.ndarray
@@ -44,6 +45,7 @@ class Seen:
             "buildings": count,
             "buildings_missed": missed,
             "missed_at_most": round(upper_bound(missed, count), 6),
+            "buildings_not_cut": len(self.alone),
             "not_found_alone": int((self.alone < threshold).sum()),
             "building_pixels": int(self.pixels.sum()),
             "building_pixels_missed": int(self.pixels[skipped].sum()),
@@ -65,8 +67,9 @@ def threshold_of(seen: Seen, budget: float) -> int:
     `ALONE` times the budget would be missed."""
     odds = min(highest_threshold(seen, budget), 254.5) / 255
     odds = odds / (1 - odds) / SAFETY
-    alone = np.sort(seen.alone)[min(int(ALONE * budget * len(seen.alone)), len(seen.alone) - 1)]
-    return min(int(255 * odds / (1 + odds)), int(alone))
+    # The lowest that may not be missed; where all may, none says what the threshold should be.
+    needed = np.sort(seen.alone)[int(ALONE * budget * len(seen.alone)) :]
+    return min(int(255 * odds / (1 + odds)), *needed[:1].tolist(), 255)
 
 
 def upper_bound(missed: int, of: int) -> float:

@@ -242,6 +242,17 @@ def test_what_chooses_is_drawn_after_what_is_reported(dataset: Path, tmp_path: P
     assert not (dataset / "hold").exists()
 
 
+def test_a_share_of_the_tiles_has_no_building_and_the_others_are_as_before(tmp_path: Path):
+    out = tmp_path / "set"
+    more = ("--tiles", "5", "--empty-share", "0.4", "--test-share", "0", "--workers", "1")
+    synthesize.main(arguments(out, *more))
+    counts = [len(features(before)) for before, _ in label_pairs(out)]
+    drawn = [len(make_scene(SEED, i, SIZE).buildings) for i in range(5)]
+    assert sorted(counts) == sorted(0 if i in (2, 4) else drawn[i] for i in range(5))
+    assert make_scene(SEED, 2, SIZE).buildings  # it would have had some
+    assert not make_scene(SEED, 2, SIZE, "empty").buildings
+
+
 def test_a_non_empty_output_is_refused_and_left_alone(tmp_path: Path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(ConfigError, match="new or empty folder"):

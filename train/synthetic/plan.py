@@ -68,9 +68,11 @@ def stream(seed: int, index: int, size: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, index, size, purpose])
 
 
-def plan_tile(seed: int, index: int, size: int) -> Plan:
+def plan_tile(seed: int, index: int, size: int, settlement: str | None = None) -> Plan:
+    """settlement: of `SETTLEMENTS`; None: drawn."""
     rng = stream(seed, index, size, "plan")
-    settlement = str(rng.choice(SETTLEMENTS, p=SETTLEMENT_SHARES))
+    drawn = str(rng.choice(SETTLEMENTS, p=SETTLEMENT_SHARES))
+    settlement = settlement or drawn
     kind = str(rng.choice(events.KINDS, p=events.KIND_SHARES))
     side = -(-(size + 2 * MARGIN) // GRID)
     relief = noise.fractal(rng, (side, side), 36, 4, 0.35)

@@ -42,9 +42,12 @@ class Scene:
     post_view: View
 
 
-def make_scene(seed: int, index: int, size: int) -> Scene:
-    """Scene `index` of the endless set `seed`: the same bits whenever it is asked for."""
-    plan = plan_tile(seed, index, size)
+def make_scene(seed: int, index: int, size: int, settlement: str | None = None) -> Scene:
+    """Scene `index` of the endless set `seed`: the same bits whenever it is asked for.
+
+    settlement: of `plan.SETTLEMENTS`; "empty" has no building. None: drawn.
+    """
+    plan = plan_tile(seed, index, size, settlement)
     ground = lay_ground(stream(seed, index, size, "ground"), plan)
     rng = stream(seed, index, size, "pre")
     pre_view = photo.choose_view(rng)

@@ -64,7 +64,7 @@ def test_a_gate_is_looked_at_where_the_runtime_would(tile):
     building, _ = tile.targets(64, 64)
     assert seen.pixels.sum() == building.sum()
     assert seen.pixels.tolist() == [int(building[each.place].sum()) for each in windows]
-    assert seen.alone.tolist() == [200, 9, 9]
+    assert seen.alone.tolist() == [200, 9]  # the third is cut by the edge
     assert seen.levels.tolist() == [200, 9, 9]
 
 

@@ -29,11 +29,11 @@ def test_the_threshold_is_below_both_limits(both, budget):
     looked = seen(*zip(*both, strict=True))
     found = threshold_of(looked, budget)
     assert 0 <= found <= highest_threshold(looked, budget)
-    assert (looked.alone < found).mean() <= 10 * budget
+    assert (looked.alone < found).mean() <= 20 * budget
 
 
 @pytest.mark.parametrize(
-    ("level", "expected"), [(0, 0), (50, 14), (128, 51), (204, 127), (254, 250), (255, 253)]
+    ("level", "expected"), [(0, 0), (50, 14), (128, 51), (204, 127), (254, 251), (255, 253)]
 )
 def test_four_times_the_odds_are_kept_in_hand(level, expected):
     assert threshold_of(seen([level] * 5, [255] * 5), 0) == expected
@@ -55,10 +55,11 @@ def test_counts_are_those_at_the_threshold():
         peaks=np.array([3, 90, 7, 200]),
         pixels=np.array([0, 50, 12, 0]),
         levels=np.array([90, 7, 90]),
-        alone=np.array([90, 5, 20]),
+        alone=np.array([90, 5, 20, 30]),
     )
     assert looked.as_dict(10) == {
         "buildings": 3, "buildings_missed": 1, "missed_at_most": pytest.approx(0.864650),
-        "not_found_alone": 1, "building_pixels": 62, "building_pixels_missed": 12, "windows": 4,
-        "windows_without_building": 2, "of_those_skipped": 1,
+        "buildings_not_cut": 4, "not_found_alone": 1, "building_pixels": 62,
+        "building_pixels_missed": 12, "windows": 4, "windows_without_building": 2,
+        "of_those_skipped": 1,
     }  # fmt: skip
