@@ -21,6 +21,10 @@ LEAST, MOST = 256, 1024
 """Pixels a side. Memory grows with a window, and a smaller one keeps hardly more than its halo."""
 
 
+LARGEST = 10_000_000
+"""Pixels a side of a scene; at 0.3 m that is 3,000 km."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """Windows of `height` x `width` pixels: how many a scene takes, and what they compute.
@@ -49,8 +53,10 @@ def chosen_size(height: int, width: int, square: bool) -> tuple[int, int]:
 
     Raises ConfigError for a scene without a pixel.
     """
-    if min(height, width) < 1:
-        raise ConfigError(f"--scene {height} {width}: expected height and width of 1 pixel or more")
+    if not 1 <= min(height, width) <= max(height, width) <= LARGEST:
+        raise ConfigError(
+            f"--scene {height} {width}: expected height and width in pixels, 1 to {LARGEST}"
+        )
     first, *others = best_sizes(height, width, square)
     cli.note(f"--scene {height} {width}: windows of {first}")
     if others:

@@ -96,6 +96,10 @@ def is_of(folder: Path, pixels: dict[str, Any]) -> bool:
     return journal is not None and not _others(journal.identity, pixels)
 
 
+_SHOWN = {"no_gate": "use of the gate (--no-gate or --footprints leave it out)"}
+"""Of what is no option by its name."""
+
+
 def _others(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What of an identity is another one now; of options those that are."""
     other = [key for key in now if before.get(key) != now[key]]
@@ -103,5 +107,5 @@ def _others(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         return other
     was, here = (each.get("options") or {} for each in (before, now))
     names = sorted(key for key in {*was, *here} if was.get(key) != here.get(key))
-    options = [f"--{name.replace('_', '-')}" for name in names]
+    options = [_SHOWN.get(name, f"--{name.replace('_', '-')}") for name in names]
     return [key for key in other if key != "options"] + options

@@ -121,7 +121,7 @@ def map_pair(
         _check_unchanged(pixels, identity.of_pixels(engine, pre, post, options, halo), work)
         record = engine.manifest.gate
         gated = record_of(record, work.journal.skipped) if record and options.gated else None
-        notes += _told(list(wanted.count_gated(gated)))
+        notes += _told([*wanted.count_gated(gated), *(gate.notes() if gate else ())])
         with ThreadPoolExecutor(1) as pool:  # while the maps are compressed
             drawn = pool.submit(write_overlay, pair.post, work, work.ready / "overlay.png")
             write_maps(work, pair.georeference, tags_of(gated))

@@ -66,9 +66,10 @@ def labelled_halves(proof: Proof) -> Halves:
         count = sum(len(outlines(tile, tile.images()[0].shape[:2])) for tile in half)
         if count < FEWEST:
             raise DataError(
-                f"--gate: {count} buildings are labelled on {len(half)} of the {len(tiles)} "
-                f"tiles of {proof.data / proof.split}, expected {FEWEST} or more on either half "
-                "to measure what it misses; name a larger --split, or leave --gate out"
+                f"--gate: of the {len(found)} tiles of {proof.data / proof.split} {len(tiles)} "
+                f"have labels, and one half of them shows {count} buildings; expected {FEWEST} or more "
+                "on either half to measure what it misses; name a larger --split, or leave --gate "
+                "out"
             )
     return halves
 
@@ -162,8 +163,8 @@ def _check(seen: Seen, threshold: int, budget: float) -> None:
     if found["windows_without_building"] and not found["of_those_skipped"]:
         raise ExportError(
             f"the gate skips none of the {found['windows_without_building']} windows without a "
-            "building, so that it only costs time; nothing was written, train it longer, raise "
-            "--miss-budget, or leave --gate out"
+            "building, so that it only costs time; nothing was written, train it longer and on "
+            "tiles without buildings, or leave --gate out"
         )
 
 

@@ -41,10 +41,12 @@ class GateGraph(DeployGraph):
             [found.float(), *(torch.round(x * 255.0) for x in (building, confidence))], 1
         )
         maps = F.interpolate(coarse, scale_factor=4 * self.reduction, mode="nearest")
-        return tuple(maps.to(torch.uint8).unbind(1))
+        # Apart first: TensorRT takes uint8 as a network output and nowhere before.
+        return tuple(each.to(torch.uint8) for each in maps.unbind(1))
 
     def _reduced(self, image: Tensor) -> Tensor:
-        return F.avg_pool2d(self._normalise(image), self.reduction)
+        x = self._normalise(image)
+        return F.avg_pool2d(x, self.reduction) if self.reduction > 1 else x
 
 
 def building_form(network: DualHRNet) -> fx.GraphModule:

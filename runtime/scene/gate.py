@@ -6,13 +6,14 @@ What is not computed is background; how sure of that the gate is, it says for ea
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.engine import Engine, Pair, Prediction
+from runtime.errors import BackendError, EngineError
 from runtime.manifest import STRIDE
 from runtime.scene.batches import predict_each
 from runtime.scene.unfinished import Skipped
@@ -41,11 +42,15 @@ class Background:
 
 @dataclass(frozen=True, eq=False)
 class Gate:
-    """engine: the gate. threshold, margin: see `runtime.manifest.WindowGate`."""
+    """engine: the gate. threshold, margin: see `runtime.manifest.WindowGate`.
+
+    failures: why it said nothing of a window, each time.
+    """
 
     engine: Engine
     threshold: int
     margin: int
+    failures: list[str] = field(default_factory=list)
 
     def sort(
         self, items: Iterable[tuple[Item, Window, Pair | None]]
@@ -53,13 +58,29 @@ class Gate:
         """The items in order, each with the pair that is left to compute, or with its background.
 
         Where the gate fails the window is computed.
+
+        Raises EngineError where it cannot go on: as BackendError it would pass for a failure of
+        the engine that asks for the next pair.
         """
         asked = ((item, item[2]) for item in items)
-        for (item, window, pair), answer in predict_each(self.engine, asked):
-            if isinstance(answer, Prediction) and self._is_empty(answer, window):
-                yield item, None, background(answer.building)
-            else:
-                yield item, pair, None
+        try:
+            for (item, window, pair), answer in predict_each(self.engine, asked):
+                if isinstance(answer, BackendError):
+                    self.failures.append(str(answer))
+                if isinstance(answer, Prediction) and self._is_empty(answer, window):
+                    yield item, None, background(answer.building)
+                else:
+                    yield item, pair, None
+        except BackendError as error:
+            raise EngineError(f"the gate: {error}") from error
+
+    def notes(self) -> Iterator[str]:
+        """For a person: what it could not do."""
+        if self.failures:
+            yield (
+                f"the gate failed at {len(self.failures)} windows, which were computed; the first: "
+                f"{self.failures[0]}"
+            )
 
     def _is_empty(self, answer: Prediction, window: Window) -> bool:
         return peak(answer.building, window, self.margin) < self.threshold

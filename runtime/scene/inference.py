@@ -99,6 +99,7 @@ def infer_rows(
             elif part.background:
                 _fill(strip, maps, part, part.background.maps())
                 skipped.append(part.window.column)
+                worked = True
             elif answer:
                 _fill(strip, maps, part, answer)
                 in_a_row, worked = 0, True

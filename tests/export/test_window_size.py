@@ -82,7 +82,7 @@ def test_the_choice_and_the_next_are_told(capsys):
 
 
 def test_a_scene_without_a_pixel_is_refused():
-    with pytest.raises(ConfigError, match="--scene 0 5: expected height and width of 1 pixel"):
+    with pytest.raises(ConfigError, match="--scene 0 5: expected height and width in pixels, 1 to"):
         chosen_size(0, 5, square=False)
 
 

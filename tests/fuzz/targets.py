@@ -11,7 +11,7 @@ import json
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -35,6 +35,7 @@ from runtime.manifest import (
     Model,
     PayloadFile,
     Target,
+    WindowGate,
 )  # fmt: skip
 from runtime.many.pairs import find_pairs
 from runtime.output.vectors import write_buildings
@@ -67,6 +68,11 @@ def manifests(folder: Path) -> Iterator[bytes]:
         (PayloadFile("engine.plan", 7, "ef" * 32),), "2026-01-02T03:04:05+00:00",
     )  # fmt: skip
     yield json.dumps(asdict(manifest)).encode()
+    gate = WindowGate(
+        manifest.model, manifest.graph, "fp16", 2, 40, 32, {"buildings": 9},
+        (PayloadFile("engine.plan", 7, "ef" * 32),),
+    )  # fmt: skip
+    yield json.dumps(asdict(replace(manifest, gate=gate))).encode()
     yield b'{"format": 2}'
 
 

@@ -19,7 +19,13 @@ from rasterio.transform import from_origin
 
 from runtime import load_engine
 from runtime.engine import Engine
-from runtime.errors import AlteredPayloadError, BackendError, ManifestError
+from runtime.errors import (
+    AlteredPayloadError,
+    BackendError,
+    ConfigError,
+    EngineError,
+    ManifestError,
+)
 from runtime.manifest import GATE, Manifest, WindowGate, payload_of
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
@@ -202,6 +208,7 @@ def test_a_run_that_was_ended_goes_on_with_what_was_skipped(
             patch.setattr(Engine, "predict", ending)
             with pytest.raises(KeyboardInterrupt):
                 map_pair(engine, *rasters, out, MapOptions())
+        shutil.copytree(out, tmp_path / "cut")
         journal = json.loads((out / ".unfinished" / "journal.json").read_text())
         assert journal["heights"]
         assert journal["skipped"]
@@ -213,7 +220,10 @@ def test_a_run_that_was_ended_goes_on_with_what_was_skipped(
         assert other["gate"] == at_once["gate"]
         assert other["buildings"] < summary["buildings"]
         assert other["windows_skipped"] == at_once["windows_skipped"]
-        # A map without the gate is another one.
+        # A map without the gate is another one, also while it is made.
+        shutil.copytree(tmp_path / "cut", tmp_path / "other")
+        with pytest.raises(ConfigError, match=r"another use of the gate .--no-gate or --footpr"):
+            map_pair(engine, *rasters, tmp_path / "other", MapOptions(resume=True, gate=False))
         whole = map_pair(engine, *rasters, out, MapOptions(resume=True, gate=False))
         assert whole["gate"] is None
 
@@ -231,6 +241,48 @@ def test_where_the_gate_fails_the_window_is_computed(engine_folder, rasters, tmp
         summary = map_pair(engine, *rasters, tmp_path / "map", MapOptions())
     assert summary["windows_computed"] == summary["windows"]
     assert not summary["failed_tiles"]
+    assert (
+        f"the gate failed at {summary['windows']} windows, which were computed; the first: the "
+        "device is gone"
+    ) in summary["notes"]
+
+
+def test_a_window_that_fails_among_skipped_ones_is_a_failed_tile(
+    engine_folder, scene, tmp_path, monkeypatch
+):
+    predict = Engine.predict
+
+    def failing(self, pre, post, out=None):
+        if self.folder.name != GATE:
+            raise BackendError("the device is gone")
+        return predict(self, pre, post, out)
+
+    for name, image in zip(("pre", "post"), scene, strict=True):
+        Image.fromarray(image[:256, :600]).save(tmp_path / f"{name}.png")
+    monkeypatch.setattr(Engine, "predict", failing)
+    with load_engine(engine_folder) as engine:
+        summary = map_pair(
+            engine, tmp_path / "pre.png", tmp_path / "post.png", tmp_path / "map", MapOptions()
+        )
+    assert len(summary["failed_tiles"]) == summary["windows_computed"] < 3
+    assert summary["windows_skipped"]["gate"] > 0
+
+
+def test_a_gate_that_cannot_go_on_ends_the_map(engine_folder, rasters, tmp_path, monkeypatch):
+    """Not as a failure of the engine that waits for its next window: windows would be left out."""
+    many = Engine.predict_many
+
+    def broken(self, pairs):
+        if self.folder.name == GATE:
+            raise BackendError("the device is gone")
+        return many(self, pairs)
+
+    monkeypatch.setattr(Engine, "predict_many", broken)
+    with (
+        load_engine(engine_folder) as engine,
+        pytest.raises(EngineError, match="the gate: the dev"),
+    ):
+        map_pair(engine, *rasters, tmp_path / "map", MapOptions())
 
 
 def test_footprints_are_graded_whatever_the_gate_says(engine_folder, rasters, tmp_path):
