@@ -55,11 +55,12 @@ class Wanted:
         self.counts["windows_skipped"]["gate"] = skipped
         self.counts["windows_computed"] -= skipped
         if skipped:
-            misses = gate["misses"]
+            missed = gate["misses"].get("buildings_missed", "an unknown number")
+            of = gate["misses"].get("buildings", "the")
             yield (
                 f"{skipped} of {self.rows.count} windows are not computed: the engine's gate finds "
-                f"no building in them (it missed {misses.get('buildings_missed', 'nobody knows')} "
-                f"of {misses.get('buildings', 'the')} labelled buildings; --no-gate computes them)"
+                f"no building in them (it missed {missed} of {of} labelled buildings; --no-gate "
+                "computes them)"
             )
 
 
