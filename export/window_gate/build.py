@@ -67,9 +67,9 @@ def labelled_halves(proof: Proof) -> Halves:
         if count < FEWEST:
             raise DataError(
                 f"--gate: of the {len(found)} tiles of {proof.data / proof.split} {len(tiles)} "
-                f"have labels, and one half of them shows {count} buildings; expected {FEWEST} or "
-                "more on either half to measure what it misses; name a larger --split, or leave --gate "
-                "out"
+                f"have labels, and one half of them shows {count} buildings; expected "
+                f"{FEWEST} or more on either half to measure what it misses; name a larger "
+                "--split, or leave --gate out"
             )
     return halves
 
