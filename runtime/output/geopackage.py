@@ -21,7 +21,7 @@ TIME = "1970-01-01T00:00:00.000Z"
 VERSION = "1.2"
 """Of the format: GDAL's own choice is the newest, of which an older GIS warns."""
 
-ROWS_AT_ONCE = 10_000
+ROWS_AT_ONCE = 50_000
 """Opening a GeoPackage to append to it takes about as long as writing some thousand rows."""
 
 
