@@ -39,6 +39,10 @@ FEWEST = 100
 """Buildings in either half of the tiles. Of fewer, missing none says little."""
 
 
+TELLING = 10
+"""Windows without a building of which a gate that is of any use skips one."""
+
+
 @dataclass(frozen=True)
 class Halves:
     """Labelled tiles: the threshold is chosen on the first, and proved on the second."""
@@ -160,7 +164,7 @@ def _check(seen: Seen, threshold: int, budget: float) -> None:
             f"tiles that its threshold was not chosen on, more than {budget:.2%}; nothing was "
             "written, train it on more tiles, or leave --gate out"
         )
-    if found["windows_without_building"] and not found["of_those_skipped"]:
+    if found["windows_without_building"] >= TELLING and not found["of_those_skipped"]:
         raise ExportError(
             f"the gate skips none of the {found['windows_without_building']} windows without a "
             "building, so that it only costs time; nothing was written, train it longer and on "
