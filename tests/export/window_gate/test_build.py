@@ -141,6 +141,7 @@ def test_too_few_buildings_prove_nothing(error_line, asked, data, tmp_path):
     assert "0 have labels" in line
 
 
+@pytest.mark.slow
 def test_an_int8_engine_has_a_gate_in_floating_point(
     command, asked, calibration_file, floorless, tmp_path
 ):

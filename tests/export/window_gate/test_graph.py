@@ -13,10 +13,13 @@ from train.model.decode import building_logit
 from train.model.dual_hrnet import normalise
 
 
-@pytest.mark.parametrize("reduction", [1, 2])
 @pytest.mark.parametrize(
-    "fields", [{}, {"streams": "siamese"}, {"streams": "single"}, {"architecture": "si-analytics"}]
-)
+    ("fields", "reduction"),
+    [
+        ({}, 2), ({"streams": "siamese"}, 1), ({"streams": "single"}, 2),
+        ({"architecture": "si-analytics"}, 1),
+    ],
+)  # fmt: skip
 def test_it_computes_the_building_probability_of_the_network(
     small, plausible, pair, fields, reduction
 ):
