@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -37,6 +39,31 @@ def run_module(
     if result.returncode:
         raise ToolkitError(f"{what}: {last_line(result.stderr, result.returncode)}")
     return result.stdout
+
+
+def timed_module(
+    what: str, module: str, arguments: Sequence[object]
+) -> tuple[float, resource.struct_rusage]:
+    """Seconds by the clock of `python -m module`, from its start to its end, and what it used.
+
+    Raises:
+        ToolkitError: as `run_module`.
+    """
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise ToolkitError(f"{what}: {last_line(errors, process.returncode)}")
+    return seconds, usage
 
 
 def last_line(said: str, code: int) -> str:

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,7 +17,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from runtime import cli
-from runtime.errors import ConfigError, ToolkitError
+from runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from runtime.engine import Engine
@@ -131,23 +128,12 @@ def run_command(engine: Path, folder: Path, size: int, *more: str) -> dict[str, 
 
     more: options of the command.
     """
+    from benchmarks.child import timed_module
+
     images = [str(folder / f"{name}-{size}.tif") for name in ("pre", "post")]
     out = folder / f"map-{size}"
-    line = [sys.executable, "-m", "runtime.predict", "--engine", str(engine), *images]
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        [*line, "--out", str(out), *more],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise ToolkitError(f"runtime.predict, {size} pixels: {errors.strip().splitlines()[-1]}")
+    line = ["--engine", engine, *images, "--out", out, *more]
+    seconds, usage = timed_module(f"runtime.predict, {size} pixels", "runtime.predict", line)
     summary = json.loads((out / "summary.json").read_text())
     return {
         "size": size,

@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from runtime import cli
-from runtime.errors import ConfigError, ToolkitError
+from runtime.errors import ConfigError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -132,22 +128,9 @@ def measure(
 
 def _timed(line: list[str]) -> tuple[float, float]:
     """Seconds by the clock and of the processor, from the command's start to its end."""
-    from benchmarks.child import last_line
+    from benchmarks.child import timed_module
 
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", *line],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise ToolkitError(f"{line[0]}: {last_line(errors, process.returncode)}")
+    seconds, usage = timed_module(line[0], line[0], line[1:])
     return seconds, usage.ru_utime + usage.ru_stime
 
 
