@@ -57,6 +57,7 @@ GROUPS = {
         "seams": "benchmarks.seams",
         "known-windows": "benchmarks.known_windows",
         "throughput": "benchmarks.throughput",
+        "window-gate": "benchmarks.window_gate",
         "reading": "benchmarks.reading",
         "tiling-loop": "benchmarks.tiling_loop",
         "plain-loop": "benchmarks.plain_loop",
