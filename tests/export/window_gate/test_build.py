@@ -12,7 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
+from export.window_gate.build import _check, _threshold
+from export.window_gate.misses import Seen
 from runtime import load_engine
+from runtime.errors import ExportError
 from runtime.manifest import GATE, Manifest
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
@@ -97,6 +100,25 @@ def test_what_a_gate_misses_is_what_the_runtime_misses(command, asked, data, tmp
     assert found == {key: misses[key] for key in found}
 
 
+def seen(peaks, pixels, levels) -> Seen:
+    return Seen(*map(np.array, (peaks, pixels, levels, levels)))
+
+
+def test_the_figures_of_a_gate_decide_whether_it_is_built():
+    good = seen([5] * 10 + [200], [0] * 10 + [9], [200] * 1000)
+    _check(good, 100, 0.001)
+    with pytest.raises(ExportError, match="misses 2 of 1000 buildings .* more than 0.10%"):
+        _check(seen(good.peaks, good.pixels, [200] * 998 + [9] * 2), 100, 0.001)
+    _check(seen(good.peaks, good.pixels, [200] * 999 + [9]), 100, 0.001)
+    with pytest.raises(ExportError, match="skips none of the 10 windows without a building"):
+        _check(seen([150] * 10 + [200], good.pixels, good.levels), 100, 0.001)
+    _check(seen([150] * 9 + [200], [0] * 9 + [9], good.levels), 100, 0.001)  # too few to tell
+    with pytest.raises(ExportError, match="too weak: to miss at most 0.10% of the 50 labelled"):
+        _threshold(seen([0], [1], [3] * 49 + [0]), 0.001)
+    assert _threshold(seen([0], [1], [200] * 50), 0.001) > 0
+
+
+@pytest.mark.slow
 def test_a_gate_that_misses_too_much_or_skips_nothing_is_refused(error_line, asked, tmp_path):
     line = error_line("export.build_engine", *asked)
     assert "the gate " in line
