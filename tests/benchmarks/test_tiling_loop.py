@@ -61,6 +61,7 @@ def test_labels_of_the_loop_are_the_engines_where_one_chip_lies_alone(engine_fol
     np.testing.assert_array_equal(found[44:, :256], expected)
 
 
+@pytest.mark.slow
 def test_the_command_and_the_loop_take_turns(engine_folder, tmp_path, capsys):
     line = ["--engine", str(engine_folder), "--size", "300", "--turns", "1", "--json"]
     line += ["--overlap", "0", "128", "--scratch", str(tmp_path)]
