@@ -31,10 +31,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    import onnxruntime
     import rasterio
     from rasterio.windows import Window
 
+    from runtime.backends.onnxruntime import load_onnxruntime
+
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = args.threads
     session = onnxruntime.InferenceSession(args.model, options, providers=["CPUExecutionProvider"])

@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
         default=0.0,
         metavar="P",
         help="share of the tiles that are made without a building, beside those that happen to "
-        "have none (default: 0; of xBD's tiles two in five have none)",
+        "have none; of xBD's tiles two in five do (default: 0)",
     )
     add("--workers", type=int, default=WORKERS, metavar="N", help=f"processes (default: {WORKERS})")
     return result
