@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ from runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from runtime.engine import Engine
+    from runtime.options import MapOptions
 
 SMALL = 1024
 TOWN = 512
@@ -87,25 +90,45 @@ def make_pair(folder: Path, size: int) -> None:
     """pre-SIZE.tif and post-SIZE.tif: tiled by 512, uncompressed, UTM."""
     import numpy as np
     import rasterio
-    from rasterio.transform import from_origin
     from rasterio.windows import Window
 
     from train.synthetic.scene import make_scene
 
     places = [(top, left) for top in range(0, size, TOWN) for left in range(0, size, TOWN)]
     towns = [make_scene(0, index, TOWN) for index in range(min(TOWNS, len(places)))]
-    profile = {
-        "driver": "GTiff", "height": size, "width": size, "count": 3, "dtype": "uint8",
-        "crs": "EPSG:32614", "transform": from_origin(500_000, 3_300_000, GSD_M, GSD_M),
-        "tiled": True, "blockxsize": TOWN, "blockysize": TOWN, "photometric": "RGB",
-        "interleave": "pixel",
-    }  # fmt: skip
+    profile = geotiff(size, size)
     for name in ("pre", "post"):
         with rasterio.open(folder / f"{name}-{size}.tif", "w", **profile) as file:
             for index, (top, left) in enumerate(places):
                 height, width = min(TOWN, size - top), min(TOWN, size - left)
                 image = getattr(towns[index % len(towns)], name)[:height, :width]
                 file.write(np.moveaxis(image, 2, 0), window=Window(left, top, width, height))
+
+
+def geotiff(height: int, width: int) -> dict[str, Any]:
+    """rasterio's profile of an RGB raster, tiled by `TOWN`, uncompressed, in UTM."""
+    from rasterio.transform import from_origin
+
+    return {
+        "driver": "GTiff", "height": height, "width": width, "count": 3, "dtype": "uint8",
+        "crs": "EPSG:32614", "transform": from_origin(500_000, 3_300_000, GSD_M, GSD_M),
+        "tiled": True, "blockxsize": TOWN, "blockysize": TOWN, "photometric": "RGB",
+        "interleave": "pixel",
+    }  # fmt: skip
+
+
+def mapped(
+    engine: Engine, pair: Sequence[Path], out: Path, options: MapOptions
+) -> tuple[float, dict[str, Any]]:
+    """Seconds of one map in this process, and its summary; `out` is removed again."""
+    from runtime.mapping import map_pair
+
+    pre, post = pair
+    start = time.perf_counter()
+    summary = map_pair(engine, pre, post, out, options)
+    seconds = time.perf_counter() - start
+    shutil.rmtree(out)
+    return seconds, summary
 
 
 def engine_seconds(engine: Engine) -> list[float]:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import tempfile
-import time
 from collections.abc import Generator, Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -94,9 +92,10 @@ class Single:
 def measure(folder: Path, scratch: Path, size: int, turns: int) -> list[dict[str, Any]]:
     """A row for each way of this engine."""
     from benchmarks.engines import name_of
-    from benchmarks.scene import run_command
+    from benchmarks.scene import mapped, run_command
     from runtime.engine import load_engine
     from runtime.manifest import Manifest
+    from runtime.options import MapOptions
 
     target = Manifest.read(folder).target.backend
     modes = MODES if target == "openvino" else MODES[:1]
@@ -110,19 +109,20 @@ def measure(folder: Path, scratch: Path, size: int, turns: int) -> list[dict[str
         }
         ways = {"single": Single(engines["latency"]), **engines}
         seconds: dict[str, list[float]] = {way: [] for way in ways}
-        windows = 0
+        pair = [scratch / f"{name}-{size}.tif" for name in ("pre", "post")]
+        summary: dict[str, Any] = {}
         for turn in range(turns + 1):
             for way, engine in ways.items():
-                took, windows = mapped(engine, scratch, size)
+                took, summary = mapped(engine, pair, scratch / "map", MapOptions())
                 if turn:
                     seconds[way].append(took)
     return [
         {
             "engine": name_of(folder),
             "way": way,
-            "windows": windows,
+            "windows": summary["windows"],
             "seconds": taken,
-            "windows_a_second": windows / median(taken),
+            "windows_a_second": summary["windows"] / median(taken),
             "ratio": median(
                 latency / own for latency, own in zip(seconds["latency"], taken, strict=True)
             ),
@@ -130,20 +130,6 @@ def measure(folder: Path, scratch: Path, size: int, turns: int) -> list[dict[str
         }
         for way, taken in seconds.items()
     ]
-
-
-def mapped(engine: Any, scratch: Path, size: int) -> tuple[float, int]:
-    """Seconds of one map, and its windows."""
-    from runtime.mapping import map_pair
-    from runtime.options import MapOptions
-
-    out = scratch / "map"
-    start = time.perf_counter()
-    images = [scratch / f"{name}-{size}.tif" for name in ("pre", "post")]
-    summary = map_pair(engine, *images, out, MapOptions())
-    seconds = time.perf_counter() - start
-    shutil.rmtree(out)
-    return seconds, summary["windows"]
 
 
 def table(rows: list[dict[str, Any]]) -> str:

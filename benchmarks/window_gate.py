@@ -13,7 +13,6 @@ import argparse
 import functools
 import json
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -111,9 +110,8 @@ def make_scene(folder: Path, engine: Engine, rows: int, columns: int, empty: flo
     """pre.tif and post.tif of rows x columns windows, of which a share has no building."""
     import numpy as np
     import rasterio
-    from rasterio.transform import from_origin
 
-    from benchmarks.scene import GSD_M
+    from benchmarks.scene import geotiff
 
     height, width = size_of(engine, rows, columns)
     windows = [each for row in windows_of(engine, height, width) for each in row]
@@ -129,14 +127,8 @@ def make_scene(folder: Path, engine: Engine, rows: int, columns: int, empty: flo
         for canvas, image in ((pre, scene.pre), (post, scene.post)):
             canvas[top : top + side, left : left + side] = image
         buildings += [each.polygon + np.array((left, top)) for each in scene.buildings]
-    profile = {
-        "driver": "GTiff", "height": height, "width": width, "count": 3, "dtype": "uint8",
-        "crs": "EPSG:32614", "transform": from_origin(500_000, 3_300_000, GSD_M, GSD_M),
-        "tiled": True, "blockxsize": 512, "blockysize": 512, "photometric": "RGB",
-        "interleave": "pixel",
-    }  # fmt: skip
     for name, image in (("pre", pre), ("post", post)):
-        with rasterio.open(folder / f"{name}.tif", "w", **profile) as file:
+        with rasterio.open(folder / f"{name}.tif", "w", **geotiff(height, width)) as file:
             file.write(np.moveaxis(image, 2, 0))
     return Made(len(windows), built, buildings)
 
@@ -203,13 +195,16 @@ def town(index: int, side: int) -> Scene:
 
 def measure(engine: Engine, folder: Path, made: Made, turns: int) -> dict[str, Any]:
     from benchmarks.engines import name_of
+    from benchmarks.scene import mapped
+    from runtime.options import MapOptions
 
+    pair, out = (folder / "pre.tif", folder / "post.tif"), folder / "map"
     seconds: dict[bool, list[float]] = {True: [], False: []}
-    mapped(engine, folder, gate=True)  # loads the gate
+    mapped(engine, pair, out, MapOptions())  # loads the gate
     summary: dict[str, Any] = {}
     for _ in range(turns):
         for gate in (False, True):
-            took, summary = mapped(engine, folder, gate)
+            took, summary = mapped(engine, pair, out, MapOptions(gate=gate))
             seconds[gate].append(took)
     skipped = summary["gate"]["skipped"]
     return {
@@ -226,22 +221,6 @@ def measure(engine: Engine, folder: Path, made: Made, turns: int) -> dict[str, A
         "buildings": len(made.buildings),
         "buildings_missed": missed(made.buildings, skipped),
     }
-
-
-def mapped(engine: Engine, folder: Path, gate: bool) -> tuple[float, dict[str, Any]]:
-    """Seconds of one map, and its summary."""
-    import shutil
-
-    from runtime.mapping import map_pair
-    from runtime.options import MapOptions
-
-    out = folder / "map"
-    start = time.perf_counter()
-    pre, post = folder / "pre.tif", folder / "post.tif"
-    summary = map_pair(engine, pre, post, out, MapOptions(gate=gate))
-    seconds = time.perf_counter() - start
-    shutil.rmtree(out)
-    return seconds, summary
 
 
 def missed(buildings: list[np.ndarray], skipped: list[list[int]]) -> int:

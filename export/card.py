@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.files import write_bytes
-from runtime.manifest import BUILT_NOT_RUN, GATE, RAN, Manifest, WindowGate
+from runtime.manifest import BUILT_NOT_RUN, RAN, Manifest, WindowGate
 from train import card_parts as parts
 from train.card_parts import NOT_MEASURED, NOT_RECORDED, Training
 from train.markdown import bullets, document, fenced, plain, table
@@ -230,10 +230,7 @@ def _specification(manifest: Manifest) -> dict[str, object]:
         "Computed in": ", ".join(f"{name} {count / 1e9:.1f} GFLOP" for name, count in flops),
         "Left in floating point": ", ".join(spared) or "nothing beyond the precision's own form",
         "Calibration": manifest.calibration or "none",
-        "Files": ", ".join(
-            [entry.name for entry in manifest.payload]
-            + [f"{GATE}/{entry.name}" for entry in (manifest.gate.payload if manifest.gate else ())]
-        ),
+        "Files": ", ".join(str(Path(where, entry.name)) for where, entry in manifest.files()),
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,6 +24,7 @@ from export.material import Material
 from export.onnx_graph import export_onnx
 from export.parity import prove
 from export.parity_pairs import described
+from export.payload import compile_payload, graph_of, model_of
 from export.precision import prove_precision
 from export.reach import measured_reach
 from export.request import EngineRequest
@@ -38,9 +38,6 @@ from runtime.errors import BackendError, ToolkitError
 from runtime.files import replacing_folder
 from runtime.host import platform_name
 from train.inference import Runner
-
-CALIBRATION = "calibration.json"
-"""The ranges that an INT8 engine was built with, in its folder."""
 
 
 def check_target(target: Target) -> None:
@@ -102,7 +99,7 @@ def _attempt(
     cli.note(f"exporting {source.checkpoint} at {options.height}x{options.width}")
     model = export_onnx(deploy_graph(source.network, options, source.calibration), options)
     cli.note(f"building {options.precision} for {target.name}")
-    names, version = _compile(model, folder, request)
+    names, version = compile_payload(model, folder, request)
     proved = prove_precision(folder, model, request)
     built = _manifest(request, model, version, manifest.payload_of(folder, names))
     built.write(folder)
@@ -125,7 +122,7 @@ def _attempt(
     complete = replace(built, model=model_with_reach, verification=verification)
     if material.gate_tiles:
         runs_here = status == manifest.RAN
-        made = build_gate(request, complete, folder, material.gate_tiles, _compile, runs_here)
+        made = build_gate(request, complete, folder, material.gate_tiles, runs_here)
         complete = replace(complete, gate=made)
     complete.write(folder)
     write_card(folder, complete, source.training)
@@ -178,26 +175,6 @@ def _verified(
     return {"what": what, **parity}, gate.compare(request, run) if gate else None
 
 
-def _compile(model: onnx.ModelProto, folder: Path, request: EngineRequest) -> tuple[list[str], str]:
-    """Payload file names, and the version of the library that made them."""
-    name, calibration = request.target.name, request.source.calibration
-    if name == "onnxruntime":
-        names, version = onnxruntime_builder.build(model, folder), onnxruntime_builder.version()
-    elif name == "onnxruntime-cuda":
-        names = onnxruntime_builder.build_for_cuda(model, folder, request.options.batch[1])
-        version = onnxruntime_builder.version()
-    elif name == "openvino":
-        names, version = openvino_builder.build(model, folder), openvino_builder.version()
-    else:
-        capability = request.target.capability
-        names = tensorrt_builder.build(model, folder, request.options, name, capability)
-        version = tensorrt_builder.version(name)
-    if calibration is not None:
-        calibration.write(folder / CALIBRATION)
-        names = [*names, CALIBRATION]
-    return names, version
-
-
 def _manifest(
     request: EngineRequest,
     model: onnx.ModelProto,
@@ -206,18 +183,10 @@ def _manifest(
 ) -> manifest.Manifest:
     """Everything but the verification."""
     source, options, target = request.source, request.options, request.target
-    config = source.network.config
     return manifest.Manifest(
         format=manifest.FORMAT,
-        model=manifest.Model(
-            config.architecture,
-            config.width,
-            source.parameters,
-            source.checkpoint_sha256,
-            request.gsd_m or source.training.pixel_m,
-            source.training.scale,
-        ),
-        graph=manifest.Graph(hashlib.sha256(model.SerializeToString()).hexdigest(), options.opset),
+        model=model_of(source, request.gsd_m or source.training.pixel_m),
+        graph=graph_of(model, options.opset),
         input=manifest.Input(
             options.height, options.width, manifest.Batch(*options.batch), "RGB", options.threshold
         ),

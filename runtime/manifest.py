@@ -11,7 +11,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,12 +113,11 @@ class Manifest:
         path = Path(folder) / FILE_NAME
         try:
             content = dataclasses.asdict(self)
-            for key in ("gsd_m", "scale", "reach_px"):  # earlier runtimes do not know them
-                for model in filter(None, (content["model"], (content["gate"] or {}).get("model"))):
-                    if model[key] is None:
-                        del model[key]
-            if content["gate"] is None:
-                del content["gate"]
+            # Earlier runtimes do not know these keys.
+            _drop_absent(content, "gate")
+            for each in (content, content.get("gate")):
+                if each:
+                    _drop_absent(each["model"], "gsd_m", "scale", "reach_px")
             text = json.dumps(content, indent=2, allow_nan=False)
             records.parse(Manifest, json.loads(text)).check_values()
         except (TypeError, ValueError) as error:
@@ -132,16 +131,11 @@ class Manifest:
         `read_payload`, since they are to be loaded.
         """
         folder = Path(folder)
-        of_gate = self.gate.payload if self.gate else ()
-        files = [
-            *((entry, folder) for entry in self.payload),
-            *((e, folder / GATE) for e in of_gate),
-        ]
-        for entry, where in files:
-            entry.check_size(where, self._again(folder))
-        for entry, where in files:
-            if where != folder or entry.name not in besides:
-                entry.check(where, self._again(folder))
+        for where, entry in self.files():
+            entry.check_size(folder / where, self._again(folder))
+        for where, entry in self.files():
+            if where == GATE or entry.name not in besides:
+                entry.check(folder / where, self._again(folder))
 
     def read_payload(self, folder: Path | str, name: str) -> bytes:
         """The content of a payload file, which is what the manifest vouches for.
@@ -157,6 +151,12 @@ class Manifest:
         folder = Path(folder)
         self.payload_file(folder, name).read_into(buffer, folder, self._again(folder))
 
+    def files(self) -> Iterator[tuple[str, PayloadFile]]:
+        """Every payload file, the gate's after the engine's, with its folder in the engine folder:
+        "" or `GATE`."""
+        yield from (("", entry) for entry in self.payload)
+        yield from ((GATE, entry) for entry in (self.gate.payload if self.gate else ()))
+
     def of_gate(self) -> Manifest:
         """The window gate as an engine, whose folder is `GATE`; ValueError where there is none."""
         if self.gate is None:
@@ -170,8 +170,7 @@ class Manifest:
     @property
     def payload_bytes(self) -> int:
         """Of all payload files, on disk."""
-        files = (*self.payload, *(self.gate.payload if self.gate else ()))
-        return sum(entry.size for entry in files)
+        return sum(entry.size for _, entry in self.files())
 
     def payload_file(self, folder: Path | str, name: str) -> PayloadFile:
         """What is recorded of a payload file; ManifestError if it is not there."""
@@ -246,6 +245,12 @@ class Manifest:
         _check_entries(self.payload, "payload")
         if self.gate:
             _check_gate(self.gate)
+
+
+def _drop_absent(content: dict[str, Any], *keys: str) -> None:
+    for key in keys:
+        if content[key] is None:
+            del content[key]
 
 
 def _check_model(model: Model, key: str) -> None:

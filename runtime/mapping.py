@@ -119,8 +119,7 @@ def map_pair(
             totals = _write_buildings(counted, work, pair, wanted, options.min_area)
         _check_known(work, counts, pair, wanted)
         _check_unchanged(pixels, identity.of_pixels(engine, pre, post, options, halo), work)
-        record = engine.manifest.gate
-        gated = record_of(record, work.journal.skipped) if record and options.gated else None
+        gated = record_of(gate.record, work.journal.skipped) if gate else None
         notes += _told([*wanted.count_gated(gated), *(gate.notes() if gate else ())])
         with ThreadPoolExecutor(1) as pool:  # while the maps are compressed
             drawn = pool.submit(write_overlay, pair.post, work, work.ready / "overlay.png")

@@ -3,8 +3,7 @@ misses proved on others."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,14 +12,15 @@ from typing import TYPE_CHECKING
 import onnx
 
 from export.onnx_graph import export_onnx
+from export.payload import compile_payload, graph_of, model_of
 from export.runners import engine_runner, graph_runner
 from export.window_gate.graph import GateGraph, gate_options, reduction_of
 from export.window_gate.look import look, outlines
 from export.window_gate.misses import Seen, threshold_of
-from runtime import cli, manifest
+from runtime import cli
 from runtime.engine import open_gate
 from runtime.errors import ConfigError, DataError, ExportError
-from runtime.manifest import GATE, Manifest, WindowGate
+from runtime.manifest import GATE, Manifest, WindowGate, payload_of
 from runtime.scene.gate import CELL
 from runtime.scene.work import default_halo
 from train.inference import Runner
@@ -29,15 +29,11 @@ from train.xbd import Tile, find_tiles
 if TYPE_CHECKING:
     from export.request import EngineRequest, Proof
 
-    Compile = Callable[[onnx.ModelProto, Path, EngineRequest], tuple[list[str], str]]
-    """Payload file names, and the version of the library that made them."""
-
 MARGIN = CELL
 """Pixels around the kept part of a window that a gate looks at, too."""
 
 FEWEST = 100
 """Buildings in either half of the tiles. Of fewer, missing none says little."""
-
 
 TELLING = 10
 """Windows without a building of which a gate that is of any use skips one."""
@@ -83,13 +79,11 @@ def build_gate(
     engine: Manifest,
     folder: Path,
     halves: Halves,
-    compile_payload: Compile,
     runs_here: bool,
 ) -> WindowGate:
     """Put the gate into `folder`/gate, for the engine there; what goes into its manifest.
 
     Args:
-        compile_payload: writes the payload of a graph into a folder.
         runs_here: the engine itself can be executed; else its graph is.
     Raises:
         ExportError: it misses too much, or skips nothing.
@@ -105,20 +99,16 @@ def build_gate(
     inner.mkdir()
     of_gate = replace(request, source=source, options=options, gate=None)
     names, _ = compile_payload(model, inner, of_gate)
-    config = source.network.config
     record = WindowGate(
-        model=manifest.Model(
-            config.architecture, config.width, source.parameters, source.checkpoint_sha256,
-            None, source.training.scale,
-        ),
-        graph=manifest.Graph(hashlib.sha256(model.SerializeToString()).hexdigest(), options.opset),
+        model=model_of(source, None),
+        graph=graph_of(model, options.opset),
         precision=options.precision,
         reduction=reduction,
         threshold=1,
         margin_px=MARGIN,
         misses={},
-        payload=manifest.payload_of(inner, names),
-    )  # fmt: skip
+        payload=payload_of(inner, names),
+    )
     halo = default_halo(min(size), engine.model.reach_px)
     with _running(replace(engine, gate=record), folder, runs_here, model, of_gate) as run:
         chosen = look(run, halves.chosen_on, size, halo, MARGIN)

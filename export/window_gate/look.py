@@ -11,7 +11,7 @@ from shapely.geometry.base import BaseGeometry
 
 from export.window_gate.misses import Seen
 from runtime.scene.gate import peak
-from runtime.scene.windows import Window, window_rows
+from runtime.scene.windows import Window, mirrored, window_rows
 from train.inference import Runner
 from train.label import Footprint, read_label
 from train.xbd import Tile, rasterise
@@ -60,11 +60,10 @@ def outlines(tile: Tile, shape: tuple[int, int]) -> np.ndarray:
 
 
 def cut(image: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndarray:
-    """The window's pixels; what a small tile lacks is mirrored, as the runtime does."""
+    """The window's pixels, of `size`."""
     top, left = window.row.start, window.column.start
     part = image[top : top + size[0], left : left + size[1]]
-    border = [(0, side - have) for side, have in zip(size, part.shape, strict=False)]
-    return np.ascontiguousarray(np.pad(part, (*border, (0, 0)), mode="symmetric"))
+    return np.ascontiguousarray(mirrored(part, size))
 
 
 def levels_of(polygons: np.ndarray, windows: Sequence[Window], peaks: Sequence[int]) -> list[int]:

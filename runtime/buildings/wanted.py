@@ -47,21 +47,19 @@ class Wanted:
             if skipped[reason]:
                 yield f"{skipped[reason]} of {self.rows.count} windows {advice}"
 
-    def count_gated(self, gate: Mapping[str, Any] | None) -> Iterator[str]:
-        """Add what a gate skipped (see `runtime.output.gate_record`); a note for a person."""
-        if gate is None:
-            return
-        skipped = gate["windows_skipped"]
+    def count_gated(self, gate: Mapping[str, Any] | None) -> list[str]:
+        """Add what a gate skipped (see `runtime.output.gate_record`); notes for a person."""
+        if gate is None or not (skipped := gate["windows_skipped"]):
+            return []
         self.counts["windows_skipped"]["gate"] = skipped
         self.counts["windows_computed"] -= skipped
-        if skipped:
-            missed = gate["misses"].get("buildings_missed", "an unknown number")
-            of = gate["misses"].get("buildings", "the")
-            yield (
-                f"{skipped} of {self.rows.count} windows are not computed: the engine's gate finds "
-                f"no building in them (it missed {missed} of {of} labelled buildings; --no-gate "
-                "computes them)"
-            )
+        missed = gate["misses"].get("buildings_missed", "an unknown number")
+        of = gate["misses"].get("buildings", "the")
+        return [
+            f"{skipped} of {self.rows.count} windows are not computed: the engine's gate finds "
+            f"no building in them (it missed {missed} of {of} labelled buildings; --no-gate "
+            "computes them)"
+        ]
 
 
 def wanted_of(pair: ScenePair, options: MapOptions, rows: WindowRows) -> Wanted:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from runtime.engine import Engine, Pair, Prediction
 from runtime.errors import BackendError, EngineError
-from runtime.manifest import STRIDE
+from runtime.manifest import STRIDE, WindowGate
 from runtime.scene.batches import predict_each
 from runtime.scene.unfinished import Skipped
 from runtime.scene.windows import Span, Window
@@ -42,14 +42,13 @@ class Background:
 
 @dataclass(frozen=True, eq=False)
 class Gate:
-    """engine: the gate. threshold, margin: see `runtime.manifest.WindowGate`.
+    """engine: the gate. record: what the manifest says of it.
 
     failures: why it said nothing of a window, each time.
     """
 
     engine: Engine
-    threshold: int
-    margin: int
+    record: WindowGate
     failures: list[str] = field(default_factory=list)
 
     def sort(
@@ -83,13 +82,14 @@ class Gate:
             )
 
     def _is_empty(self, answer: Prediction, window: Window) -> bool:
-        return peak(answer.building, window, self.margin) < self.threshold
+        found = peak(answer.building, window, self.record.margin_px)
+        return found < self.record.threshold
 
 
 def gate_of(engine: Engine) -> Gate | None:
     """The engine's; it is loaded. None where it has none."""
     gate, record = engine.window_gate, engine.manifest.gate
-    return Gate(gate, record.threshold, record.margin_px) if gate and record else None
+    return Gate(gate, record) if gate and record else None
 
 
 def peak(building: NDArray[np.uint8], window: Window, margin: int) -> int:

@@ -15,7 +15,7 @@ from runtime.scene.batches import predict_each
 from runtime.scene.gate import Background, Gate, joined
 from runtime.scene.strip import EMPTY, Strip
 from runtime.scene.unfinished import FailedTile, Skipped
-from runtime.scene.windows import Span, Window
+from runtime.scene.windows import Span, Window, mirrored
 from runtime.source.contract import Known, Pixels
 from runtime.source.pair import ScenePair
 
@@ -46,10 +46,7 @@ def _read(pair: ScenePair, window: Window, size: tuple[int, int]) -> Read | Imag
         pre, post, known = pair.read(window.row.start, window.column.start, height, width)
     except ImageError as error:
         return error
-    if (height, width) != size:
-        border = ((0, size[0] - height), (0, size[1] - width))
-        pre, post = (np.pad(each, (*border, (0, 0)), mode="symmetric") for each in (pre, post))
-    return pre, post, known
+    return mirrored(pre, size), mirrored(post, size), known
 
 
 @dataclass(frozen=True, eq=False)

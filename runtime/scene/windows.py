@@ -133,6 +133,14 @@ class WindowRows:
         return (Window(row, column) for column in self.columns)
 
 
+def mirrored(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """[h,w,3] as [H,W,3] of `size`: what a small scene lacks below and on the right is mirrored."""
+    if image.shape[:2] == size:
+        return image
+    border = [(0, side - have) for side, have in zip(size, image.shape, strict=False)]
+    return np.pad(image, (*border, (0, 0)), mode="symmetric")
+
+
 def window_rows(size: tuple[int, int], engine: tuple[int, int], halo: int) -> WindowRows:
     """Windows from top to bottom, and in a row from left to right.
 
