@@ -1,4 +1,4 @@
-"""Time scenes by the share of their windows that have no building, with the gate and without.
+"""Time scenes by the share of their windows without a building, gated and not.
 
 Scenes are mosaics of synthetic terrain without a building, with a town inside the kept part of each
 other window; no gate of a data set of another seed was chosen on them. Both ways take turns in one
