@@ -56,6 +56,7 @@ GROUPS = {
         "planted-faults": "benchmarks.planted_faults",
         "seams": "benchmarks.seams",
         "known-windows": "benchmarks.known_windows",
+        "image-quality": "benchmarks.image_quality",
         "throughput": "benchmarks.throughput",
         "window-gate": "benchmarks.window_gate",
         "reading": "benchmarks.reading",

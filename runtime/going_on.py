@@ -86,6 +86,11 @@ def begun(
             f"{folder}: an unfinished map with another {', '.join(other)}; "
             "--restart throws it away and begins anew"
         )
+    if missing := [name for name in maps if not (folder / name).exists()]:
+        raise ConfigError(
+            f"{folder}: an unfinished map without its {' and '.join(missing)}; --restart throws it "
+            "away and begins anew"
+        )
     cli.note(f"{len(journal.heights)} of {len(rows)} rows of windows are done, going on")
     return Unfinished(folder, size, maps, journal), {}
 

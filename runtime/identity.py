@@ -29,6 +29,7 @@ def of_pixels(
             "halo": halo,
             "label": stamp(options.label) if options.label else None,
             **_only(options),
+            **({"mask_quality": True} if options.mask_quality else {}),
             **({"no_gate": True} if engine.manifest.gate and not options.gated else {}),
         },
     }

@@ -26,7 +26,7 @@ from runtime.damage import NODATA
 from runtime.errors import ConfigError, ImageError
 from runtime.going_on import begun, finished, is_of, working
 from runtime.options import RASTER_EXTRA, SUMMARY, UNFINISHED, MapOptions
-from runtime.output import geojson, summary
+from runtime.output import geojson, quality_record, summary
 from runtime.output.gate_record import record_of, tags_of
 from runtime.output.maps import OUTPUTS, maps_of, write_maps
 from runtime.output.quicklook import write_overlay
@@ -37,10 +37,11 @@ from runtime.scene.strip import Strip
 from runtime.scene.unfinished import Unfinished
 from runtime.scene.windows import window_rows
 from runtime.scene.work import halo_of, strips
+from runtime.source import levels
 from runtime.source.explain import why_unknown
 from runtime.source.pair import ScenePair, cached, open_pair
 
-_OF_READING = ("clipped", "notes")
+_OF_READING = ("levels", "clipped", "notes")
 """Of a summary: what reading the images told. Maps that are taken over keep theirs."""
 
 if TYPE_CHECKING:
@@ -110,17 +111,19 @@ def map_pair(
         shutil.rmtree(work.ready, ignore_errors=True)
         work.ready.mkdir()
         counts: Counter[int] = Counter()
+        quality: Counter[int] = Counter()
         gate = gate_of(engine) if options.gated else None
         with (
             cached(pair, engine.height),
-            closing(strips(engine, pair, rows, work, gate)) as made,
+            closing(strips(engine, pair, rows, work, gate, options.mask_quality)) as made,
         ):
-            counted = _counted(made, counts)
+            counted = _counted(made, counts, quality)
             totals = _write_buildings(counted, work, pair, wanted, options.min_area)
-        _check_known(work, counts, pair, wanted)
+        _check_known(work, counts, quality, pair, wanted)
         _check_unchanged(pixels, identity.of_pixels(engine, pre, post, options, halo), work)
         gated = record_of(gate.record, work.journal.skipped) if gate else None
         notes += _told([*wanted.count_gated(gated), *(gate.notes() if gate else ())])
+        notes += _told(quality_record.notes(quality, options.mask_quality))
         with ThreadPoolExecutor(1) as pool:  # while the maps are compressed
             drawn = pool.submit(write_overlay, pair.post, work, work.ready / "overlay.png")
             write_maps(work, pair.georeference, tags_of(gated))
@@ -140,6 +143,8 @@ def map_pair(
             "footprints": str(options.footprints) if options.footprints else None,
             "aoi": str(options.aoi) if options.aoi else None,
             "nodata_px": counts[NODATA],
+            "quality": quality_record.record_of(quality, options.mask_quality),
+            "levels": levels.of_pair(pair.pre, pair.post),
             "clipped": [each.seen.clipped(each.scale) for each in (pair.pre, pair.post)],
             "pixel_m": list(size) if size else None,
             "notes": [*notes, *_told(_seen(pair))],
@@ -170,12 +175,14 @@ def _same(pre: Path, post: Path) -> list[str]:
     return [f"{pre} and {post} are one file, in which nothing can have changed"]
 
 
-def _counted(made: Iterator[Strip], counts: Counter[int]) -> Iterator[Strip]:
-    """Pixels by the value of damage, added as the strips pass."""
+def _counted(made: Iterator[Strip], damage: Counter[int], quality: Counter[int]) -> Iterator[Strip]:
+    """Pixels by their values in both layers, added as the strips pass."""
     for strip in made:
         for part in strip.parts():
-            found = np.bincount(part.damage.ravel(), minlength=NODATA + 1)
-            counts.update({int(value): int(found[value]) for value in found.nonzero()[0]})
+            for counts, layer in ((damage, part.damage), (quality, part.quality)):
+                assert layer is not None
+                found = np.bincount(layer.ravel(), minlength=NODATA + 1)
+                counts.update({int(value): int(found[value]) for value in found.nonzero()[0]})
         yield strip
 
 
@@ -190,7 +197,13 @@ def _check_unchanged(before: Mapping[str, Any], after: Mapping[str, Any], work: 
             )
 
 
-def _check_known(work: Unfinished, counts: Counter[int], pair: ScenePair, wanted: Wanted) -> None:
+def _check_known(
+    work: Unfinished,
+    counts: Counter[int],
+    quality: Counter[int],
+    pair: ScenePair,
+    wanted: Wanted,
+) -> None:
     """Raises ImageError for a map without one pixel: it would say nothing, and look like a map."""
     if counts.keys() - {NODATA}:
         return
@@ -198,6 +211,11 @@ def _check_known(work: Unfinished, counts: Counter[int], pair: ScenePair, wanted
     unfinished.discard(work.folder)
     if failed:
         raise ImageError(f"no window could be mapped; the first: {failed[0].reason}")
+    if quality.keys() - {NODATA}:
+        raise ImageError(
+            f"{pair.post.path} and {pair.pre.path}: no ground that can be judged: "
+            f"{quality_record.listed(quality)}; without --mask-quality it is mapped all the same"
+        )
     if wanted.rows.wanted is not None:
         raise ImageError(
             f"{pair.post.path} and {pair.pre.path}: where --footprints or --aoi ask for a map no "
@@ -216,7 +234,8 @@ def _told(notes: list[str]) -> list[str]:
 def _seen(pair: ScenePair) -> list[str]:
     """Notes that come of what was read."""
     both = (pair.pre, pair.post)
-    return [note for each in both for note in each.seen.notes(each.path, each.scale)]
+    found = [note for each in both for note in each.seen.notes(each.path, each.scale)]
+    return found + levels.notes(*both)
 
 
 def _write_buildings(

@@ -49,6 +49,7 @@ class MapOptions:
         aoi: a vector file of polygons; the ground outside of them is not computed.
         label: an xBD label that says where both images lie.
         gate: leave windows out that the engine's gate finds no building in, if it has one.
+        mask_quality: do not compute ground that cannot be judged, see `source.quality`.
     """
 
     min_area: int = 1
@@ -64,6 +65,7 @@ class MapOptions:
     aoi: Path | None = None
     label: Path | None = None
     gate: bool = True
+    mask_quality: bool = False
 
     def __post_init__(self) -> None:
         if self.min_area < 1:
@@ -144,6 +146,11 @@ def add_options(groups: Groups, threads: str = "physical cores") -> None:
         "--halo", type=int, metavar="PX",
         help="edge of a window that is not kept (default: 64, or by the engine's size)",
     )  # fmt: skip
+    groups.quality.add_argument(
+        "--mask-quality", action="store_true",
+        help="do not compute ground under cloud, in deep shadow, saturated or without texture; it "
+        "is marked in quality.tif anyway",
+    )  # fmt: skip
     groups.speed.add_argument(
         "--threads", type=int, metavar="N", help=f"processor threads (default: {threads})"
     )
@@ -195,6 +202,7 @@ def map_options(args: argparse.Namespace) -> MapOptions:
         whole_scene=args.whole_scene,
         aoi=args.aoi.absolute() if args.aoi else None,
         gate=args.gate,
+        mask_quality=args.mask_quality,
     )
     # What no pair could be mapped with is no pair's fault.
     for name, path in (("footprints", options.footprints), ("aoi", options.aoi)):

@@ -13,8 +13,8 @@ import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from runtime.damage import BACKGROUND, CLASS_COLOURS, CLASS_NAMES, NODATA, NODATA_NAME
-from runtime.output.overlay import NODATA_COLOUR
+from runtime.damage import NODATA
+from runtime.output.legend import TRANSPARENT, Legend
 from runtime.scene.stored import Stored
 from runtime.scene.strip import NOT_COMPUTED
 from runtime.scene.unfinished import Read
@@ -31,19 +31,21 @@ OPTIONS: dict[str, Any] = {
 GDAL's own threads (NUM_THREADS) take twice the time that two maps at once do without them."""
 
 
-def write_damage(raw: Stored, out: Path, place: Georeference, tags: Mapping[str, str]) -> None:
-    """`raw` is damage; classes keep their names and colours. tags: metadata.
+def write_classes(
+    raw: Stored, out: Path, place: Georeference, tags: Mapping[str, str], legend: Legend
+) -> None:
+    """The classes keep their names and colours. tags: metadata.
 
     GDAL writes the names into `out`.aux.xml, a TIFF has no field for them.
     """
     # As many as a TIFF has; what is no class is never black, which is background.
-    colours = [*CLASS_COLOURS, *[NODATA_COLOUR] * (NODATA + 1 - len(CLASS_COLOURS))]
+    colours = [*legend.colours, *[legend.nodata_colour] * (NODATA + 1 - len(legend.colours))]
     entries = "".join(f'<Entry c1="{r}" c2="{g}" c3="{b}" c4="255"/>' for r, g, b in colours)
-    names = "".join(f"<Category>{escape(name)}</Category>" for name in CLASS_NAMES)
+    names = "".join(f"<Category>{escape(name)}</Category>" for name in legend.names)
     about = (
         f"<NoDataValue>{NODATA}</NoDataValue><ColorInterp>Palette</ColorInterp>"
         f"<ColorTable>{entries}</ColorTable><CategoryNames>{names}</CategoryNames>"
-        f"{_attribute_table()}"
+        f"{_attribute_table(legend)}"
     )
     _translate(raw, out, place, about, "NEAREST", tags)
 
@@ -57,16 +59,15 @@ def write_confidence(raw: Stored, out: Path, place: Georeference, tags: Mapping[
     _translate(raw, out, place, about, "AVERAGE", tags)
 
 
-def _attribute_table() -> str:
+def _attribute_table(legend: Legend) -> str:
     """One row a class and one for NODATA, which category names, one a value from 0, cannot name."""
     fields = [  # name, GDAL's type (integer 0, text 2) and use of it
         ("Value", 0, 5), ("Class", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8),
         ("Alpha", 0, 9),
     ]  # fmt: skip
-    classes = enumerate(zip(CLASS_NAMES, CLASS_COLOURS, strict=True))
     rows = [
-        (value, escape(name), *colour, 0 if value == BACKGROUND else 255)
-        for value, (name, colour) in [*classes, (NODATA, (NODATA_NAME, NODATA_COLOUR))]
+        (value, escape(name), *colour, 0 if value == TRANSPARENT else 255)
+        for value, name, colour in legend.entries()
     ]
     columns = "".join(
         f'<FieldDefn index="{index}"><Name>{name}</Name><Type>{kind}</Type><Usage>{use}</Usage>'

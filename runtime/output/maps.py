@@ -9,13 +9,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from runtime.output.legend import LEGENDS
 from runtime.output.png import write_png
 from runtime.scene.unfinished import Read, Unfinished
 from runtime.source.georeference import Georeference
 
 OUTPUTS = {
     "damage.tif", "damage.tif.aux.xml", "damage.qml", "confidence.tif", "confidence.qml",
-    "damage.png", "building.png", "confidence.png", "overlay.png",
+    "quality.tif", "quality.tif.aux.xml", "quality.qml",
+    "damage.png", "building.png", "confidence.png", "quality.png", "overlay.png",
     "buildings.gpkg", "buildings.geojson", "summary.json",
 }  # fmt: skip
 """Every file that a folder of maps may hold."""
@@ -23,7 +25,8 @@ OUTPUTS = {
 
 def maps_of(place: Georeference | None) -> tuple[str, ...]:
     """The maps that are written."""
-    return ("damage", "confidence") if place else ("damage", "building", "confidence")
+    of_network = ("damage", "confidence") if place else ("damage", "building", "confidence")
+    return (*of_network, "quality")
 
 
 def file_of(name: str, place: Georeference | None) -> str:
@@ -53,12 +56,13 @@ def _write(
         return
     from runtime.output import cog, raster_style
 
-    write, style = {
-        "damage": (cog.write_damage, raster_style.damage_style),
-        "confidence": (cog.write_confidence, raster_style.confidence_style),
-    }[name]
-    write(work.whole(name), path, place, tags)
-    path.with_suffix(".qml").write_text(style(), encoding="utf-8")
+    if name == "confidence":
+        cog.write_confidence(work.whole(name), path, place, tags)
+        style = raster_style.confidence_style()
+    else:
+        cog.write_classes(work.whole(name), path, place, tags, LEGENDS[name])
+        style = raster_style.classes_style(LEGENDS[name])
+    path.with_suffix(".qml").write_text(style, encoding="utf-8")
 
 
 def reader(path: Path) -> Read:

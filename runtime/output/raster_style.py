@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from runtime.damage import BACKGROUND, CLASS_COLOURS, CLASS_NAMES, NODATA, NODATA_NAME
-from runtime.output.overlay import NODATA_COLOUR
+from runtime.output.legend import TRANSPARENT, Legend
 from runtime.output.qml import document
 
 _RAMP = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 """Viridis, in even steps: it is told apart without colour vision, and in print."""
 
 
-def damage_style() -> str:
+def classes_style(legend: Legend) -> str:
     """The classes and NODATA alone: without it QGIS lists all 256 entries of a TIFF's palette.
 
     Background is transparent, so that the map can lie on an image. NODATA is drawn, as it would
     else look like background; it is still no data where QGIS computes with the layer.
     """
-    renderer = _renderer("paletted", NODATA_COLOUR)
+    renderer = _renderer("paletted", legend.nodata_colour)
     palette = ElementTree.SubElement(renderer, "colorPalette")
-    entries = list(zip(CLASS_COLOURS, CLASS_NAMES, strict=True))
-    for value, (colour, name) in [*enumerate(entries), (NODATA, (NODATA_COLOUR, NODATA_NAME))]:
+    for value, name, colour in legend.entries():
         ElementTree.SubElement(
             palette, "paletteEntry", value=str(value), label=name, color=_hexadecimal(colour),
-            alpha="0" if value == BACKGROUND else "255",
+            alpha="0" if value == TRANSPARENT else "255",
         )  # fmt: skip
     return _style(renderer)
 

@@ -18,6 +18,7 @@ from runtime.scene.unfinished import FailedTile, Skipped
 from runtime.scene.windows import Span, Window, mirrored
 from runtime.source.contract import Known, Pixels
 from runtime.source.pair import ScenePair
+from runtime.source.quality import CLEAR, judged
 
 GIVING_UP = 3
 """Windows in a row at which the engine fails before the run ends."""
@@ -28,25 +29,46 @@ Read = tuple[Pixels, Pixels, Known | None]
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """A window with its pixels, or why it has none."""
+    """A window with its pixels, or why it has none.
+
+    quality: of the part of it that is kept, see `runtime.source.quality`; None: not looked at.
+    """
 
     window: Window
     pixels: Read | ImageError
+    quality: NDArray[np.uint8] | None = None
 
 
-def read_tiles(pair: ScenePair, windows: Iterable[Window], size: tuple[int, int]) -> Iterator[Tile]:
-    """Tiles of the engine's `size`; what a small scene lacks is mirrored."""
+def read_tiles(
+    pair: ScenePair,
+    windows: Iterable[Window],
+    size: tuple[int, int],
+    *,
+    judge: bool = False,
+    mask: bool = False,
+) -> Iterator[Tile]:
+    """Tiles of the engine's `size`; what a small scene lacks is mirrored.
+
+    judge: look at the quality of both images, too. mask: where it is bad, nothing is known.
+    """
     for window in windows:
-        yield Tile(window, _read(pair, window, size))
+        yield _read(pair, window, size, judge or mask, mask)
 
 
-def _read(pair: ScenePair, window: Window, size: tuple[int, int]) -> Read | ImageError:
+def _read(pair: ScenePair, window: Window, size: tuple[int, int], judge: bool, mask: bool) -> Tile:
     height, width = min(size[0], pair.height), min(size[1], pair.width)
+    top, left = window.row.start, window.column.start
     try:
-        pre, post, known = pair.read(window.row.start, window.column.start, height, width)
+        pre, post, known = pair.read(top, left, height, width)
     except ImageError as error:
-        return error
-    return mirrored(pre, size), mirrored(post, size), known
+        return Tile(window, error)
+    quality = None
+    if judge:
+        layer = judged(pre, post, known, top, left)
+        if mask:
+            known = layer == CLEAR
+        quality = layer[window.kept]
+    return Tile(window, (mirrored(pre, size), mirrored(post, size), known), quality)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +97,7 @@ def infer_rows(
     Raises BackendError when the engine fails `GIVING_UP` times in a row or has not worked once;
     EngineError at once.
     """
+    of_engine = [name for name in maps if name != "quality"]
     in_a_row, worked = 0, False
     last: BackendError | None = None
     by_row = groupby(predict_each(engine, _asked(tiles, gate)), lambda each: each[0].window.row)
@@ -86,6 +109,8 @@ def infer_rows(
         following = following or next(by_row, None)
         here = following is not None and following[0] == span
         for part, answer in following[1] if following and here else ():
+            if strip.quality is not None and part.quality is not None:
+                strip.quality[:, part.window.place[1]] = part.quality
             if isinstance(answer, BackendError):
                 in_a_row, last = in_a_row + 1, answer
                 if in_a_row == GIVING_UP:
@@ -94,11 +119,11 @@ def infer_rows(
             elif isinstance(part.wanted, ImageError):
                 failed.append(_failure(part.window, part.wanted))
             elif part.background:
-                _fill(strip, maps, part, part.background.maps())
+                _fill(strip, of_engine, part, part.background.maps())
                 skipped.append(part.window.column)
                 worked = True
             elif answer:
-                _fill(strip, maps, part, answer)
+                _fill(strip, of_engine, part, answer)
                 in_a_row, worked = 0, True
         following = None if here else following
         yield Row(strip, tuple(failed), joined(span, skipped))
@@ -112,6 +137,7 @@ class _Part:
 
     window: Window
     wanted: NDArray[np.bool_] | bool | ImageError
+    quality: NDArray[np.uint8] | None = None
     background: Background | None = None
     """Instead of the engine's maps."""
 
@@ -135,9 +161,9 @@ def _known(tiles: Iterable[Tile]) -> Iterator[tuple[_Part, Pair | None]]:
         pre, post, known = tile.pixels
         wanted = True if known is None else known[tile.window.kept]
         if np.any(wanted):
-            yield _Part(tile.window, wanted), (pre, post)
+            yield _Part(tile.window, wanted, tile.quality), (pre, post)
         else:
-            yield _Part(tile.window, False), None
+            yield _Part(tile.window, False, tile.quality), None
 
 
 def _fill(strip: Strip, maps: Sequence[str], part: _Part, result: Prediction) -> None:

@@ -14,7 +14,9 @@ NOT_COMPUTED = 0
 """In the maps of probabilities, where damage is NODATA. The confidence of what was computed is that
 of the most likely of two or more classes, which is never near 0."""
 
-EMPTY = {"damage": NODATA, "confidence": NOT_COMPUTED, "building": NOT_COMPUTED}
+EMPTY = {
+    "damage": NODATA, "confidence": NOT_COMPUTED, "building": NOT_COMPUTED, "quality": NODATA,
+}  # fmt: skip
 """What each map holds where nothing was computed."""
 
 PART_PIXELS = 1 << 20
@@ -29,12 +31,14 @@ class Strip:
     damage: uint8 [h,W], 0..4, 255 NODATA.
     confidence: uint8 [h,W].
     building: uint8 [h,W]; None where it is not asked for.
+    quality: uint8 [h,W], see `runtime.source.quality`; None where it is not asked for.
     """
 
     top: int
     damage: NDArray[np.uint8]
     confidence: NDArray[np.uint8]
     building: NDArray[np.uint8] | None = None
+    quality: NDArray[np.uint8] | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -43,9 +47,10 @@ class Strip:
         return all((each == EMPTY[name]).all() for name, each in maps if each is not None)
 
     def parts(self, pixels: int = PART_PIXELS) -> Iterator[Strip]:
-        """Damage and confidence of the same rows, as strips of at most `pixels`, or of one row."""
+        """The same rows without `building`, as strips of at most `pixels`, or of one row."""
         height, width = self.damage.shape
         step = max(1, pixels // max(1, width))
         for begin in range(0, height, step):
             rows = slice(begin, begin + step)
-            yield Strip(self.top + begin, self.damage[rows], self.confidence[rows])
+            quality = None if self.quality is None else self.quality[rows]
+            yield Strip(self.top + begin, self.damage[rows], self.confidence[rows], quality=quality)

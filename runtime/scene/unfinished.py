@@ -169,7 +169,9 @@ class Unfinished:
         """The rows that are done now."""
         top = 0
         for height in self.journal.heights:
-            yield Strip(top, *self.read(top, 0, height, self.size[1]))
+            rows = slice(top, top + height)
+            names = [name for name in self.maps if name != "building"]
+            yield Strip(top, **{name: self.whole(name)[rows, :].copy() for name in names})
             top += height
 
     def read(

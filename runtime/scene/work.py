@@ -34,19 +34,23 @@ def strips(
     rows: WindowRows,
     work: Unfinished,
     gate: Gate | None = None,
+    mask_quality: bool = False,
 ) -> Generator[Strip, None, None]:
     """The whole scene from the top; windows that failed before are tried once more.
 
     gate: the engine's, if it is to decide which windows are computed.
+    mask_quality: do not compute ground that cannot be judged.
     """
 
     def infer(todo: Sequence[int]) -> Iterator[Strip]:
         size = engine.height, engine.width
         tiles_ahead = max(TILES_AHEAD, engine.manifest.input.batch.opt)
         spans = (rows.rows[index] for index in todo)
+        judge = "quality" in work.maps
+        read = read_tiles(pair, rows.windows(todo), size, judge=judge, mask=mask_quality)
         # However this ends, no thread reads from the images when they are closed.
         with (
-            closing(ahead(read_tiles(pair, rows.windows(todo), size), tiles_ahead)) as tiles,
+            closing(ahead(read, tiles_ahead)) as tiles,
             closing(
                 ahead(infer_rows(engine, spans, tiles, pair.width, work.maps, gate), STRIPS_AHEAD)
             ) as inferred,

@@ -23,6 +23,7 @@ from runtime.scene.work import default_halo
 REPOSITORY = Path(__file__).parents[2]
 OUTPUTS = {
     "damage.tif", "damage.tif.aux.xml", "damage.qml", "confidence.tif", "confidence.qml",
+    "quality.tif", "quality.tif.aux.xml", "quality.qml",
     "buildings.gpkg", "buildings.geojson", "overlay.png", "summary.json",
 }  # fmt: skip
 

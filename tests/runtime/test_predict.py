@@ -17,6 +17,7 @@ OUTPUTS = {
     "damage.png",
     "building.png",
     "confidence.png",
+    "quality.png",
     "overlay.png",
     "buildings.geojson",
     "summary.json",
