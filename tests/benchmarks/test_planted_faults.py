@@ -29,7 +29,14 @@ def engines(small_checkpoint: Path, command: Callable, tmp_path_factory) -> list
     return built
 
 
-@pytest.mark.parametrize("labelled", [True, False, None])
+@pytest.mark.parametrize(
+    "labelled",
+    [
+        pytest.param(True, marks=pytest.mark.slow),
+        pytest.param(False, marks=pytest.mark.slow),
+        None,
+    ],
+)
 def test_every_fault_is_refused_and_nothing_else(
     small_checkpoint, synthetic, engines, command, tmp_path, labelled
 ) -> None:
@@ -51,6 +58,7 @@ def test_every_fault_is_refused_and_nothing_else(
         assert row["refused"] == (row["fault"] != AS_IT_IS), row
 
 
+@pytest.mark.slow
 def test_what_is_refused_as_it_is_ends_the_command(
     small_checkpoint, engines, error_line, tmp_path
 ) -> None:

@@ -97,6 +97,7 @@ def test_an_engine_of_another_library_is_refused(example_engine, tmp_path):
         tiling_loop.main(tiling_loop.parser().parse_args(["--engine", str(folder)]))
 
 
+@pytest.mark.slow
 def test_a_plain_export_gives_the_labels_of_the_network(small_checkpoint, tmp_path):
     import onnxruntime
     import torch
