@@ -27,7 +27,7 @@ from runtime.files import check_space, check_writable
 from train.model import DualHRNet
 from train.progress import progress
 from train.quantisation.artefact import Artefact
-from train.xbd import Tile, find_tiles
+from train.xbd import Tile, find_tiles, found_here
 
 _BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 """Of a parameter in a payload, at the least."""
@@ -135,10 +135,9 @@ def _check_split(request: EngineRequest) -> None:
     if not data.is_dir():
         raise DataError(f"--data {data}: no such folder; expected an xBD data set")
     instead = " and pass --calibration" if request.options.precision == "int8" else ""
-    found = sorted(folder.parent.name for folder in data.glob("*/images"))
     raise DataError(
         f"--split {split}: {data} has no such split to compare the engine on (found here: "
-        f"{', '.join(found) or 'none'}); name another with --split, or leave --data out{instead}"
+        f"{found_here(data)}); name another with --split, or leave --data out{instead}"
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.errors import ConfigError, DataError
-from train.xbd import Tile, splits, survey
+from train.xbd import Tile, folders_of_splits, found_here, splits, survey
 
 if TYPE_CHECKING:
     from train.data_config import DataConfig
@@ -49,7 +49,7 @@ def choosing_split(root: Path, advice: str) -> tuple[str, str | None]:
     Raises:
         DataError: there is none.
     """
-    folders = sorted(folder.parent.name for folder in Path(root).glob("*/images"))
+    folders = folders_of_splits(root)
     labelled = [name for name in splits(root) if name in folders]
     # A split to learn from does not choose, so labels on that one alone are as good as none.
     found = labelled if set(labelled) - {LEARNING} else folders
@@ -64,7 +64,7 @@ def choosing_split(root: Path, advice: str) -> tuple[str, str | None]:
             )
     raise DataError(
         f"{root}: no split to choose on, {CHOOSING}, {REPORTING} or any but {LEARNING} (found "
-        f"here: {', '.join(folders) or 'none'}); {advice}"
+        f"here: {found_here(root)}); {advice}"
     )
 
 

@@ -96,10 +96,8 @@ def survey(root: Path, split: str, *, labelled: bool = True) -> tuple[list[Tile]
     """
     images, labels = Path(root) / split / "images", Path(root) / split / "labels"
     if not images.is_dir():
-        found = sorted(p.parent.name for p in Path(root).glob("*/images"))
         raise DataError(
-            f"{images}: no such folder; expected an xBD split (found here: "
-            f"{', '.join(found) or 'none'})"
+            f"{images}: no such folder; expected an xBD split (found here: {found_here(root)})"
         )
     problems: list[str] = []
     by_key, twice = _by_key(images, _IMAGE, problems)
@@ -130,6 +128,25 @@ def survey(root: Path, split: str, *, labelled: bool = True) -> tuple[list[Tile]
             f"{images}: holds no tile; expected *_pre_disaster.png and *_post_disaster.png"
         )
     return tiles, problems
+
+
+def folders_of_splits(root: Path) -> list[str]:
+    """Names of the splits under `root`, with labels or without, in alphabetical order."""
+    return sorted(folder.parent.name for folder in Path(root).glob("*/images"))
+
+
+def found_here(root: Path) -> str:
+    """The splits under `root` for a message; without any, the folder that may have been meant."""
+    root = Path(root).absolute()
+    if names := folders_of_splits(root):
+        return ", ".join(names)
+    for parent in (root.parent, root.parent.parent):
+        if names := folders_of_splits(parent):
+            return f"none, but in {parent}: {', '.join(names)}"
+    for below in sorted(root.glob("*/*/images"))[:1]:
+        data = below.parent.parent
+        return f"none, but in {data}: {', '.join(folders_of_splits(data))}"
+    return "none"
 
 
 def splits(root: Path) -> list[str]:

@@ -202,6 +202,13 @@ def test_absent_split_names_those_that_exist(synthetic: Path) -> None:
         find_tiles(synthetic, "tier3")
 
 
+def test_a_folder_above_or_below_the_data_set_is_named_with_it(synthetic: Path) -> None:
+    meant = rf"found here: none, but in {synthetic}: test, train\)"
+    for root in (synthetic / "train", synthetic / "train" / "images", synthetic.parent):
+        with pytest.raises(DataError, match=meant):
+            find_tiles(root, "train")
+
+
 def test_foreign_file_name_is_refused(tile_set: Callable) -> None:
     root = tile_set([])
     (root / "train/images/holiday.png").write_bytes(b"")
