@@ -29,6 +29,7 @@ def of_pixels(
             "halo": halo,
             "label": stamp(options.label) if options.label else None,
             **_only(options),
+            **({"register": True} if options.register else {}),
             **({"no_gate": True} if engine.manifest.gate and not options.gated else {}),
         },
     }
