@@ -29,11 +29,11 @@ Read = Callable[[int, int, int, int], tuple[Pixels, Known | None]]
 class _Way:
     """Where each pixel of a window comes from.
 
-    window: what is needed of the image, pixels; None: nothing. rows, columns: float32 [h,w], of
+    window: what is needed of the image, pixels, one at least. rows, columns: float32 [h,w], of
     that window. inside: none of it was cut off.
     """
 
-    window: tuple[int, int, int, int] | None
+    window: tuple[int, int, int, int]
     rows: NDArray[np.float32]
     columns: NDArray[np.float32]
     inside: bool
@@ -47,8 +47,6 @@ class _Way:
 
     def known(self, known: Known | None) -> Known | None:
         """Where nothing but known pixels is mixed; None: everywhere."""
-        if self.window is None:
-            return np.zeros(self.rows.shape, bool)
         if known is None or known.all():
             if self.inside:
                 return None
@@ -102,7 +100,7 @@ class Registered:
         everywhere = np.ones((height, width), bool)
         covered = way.known(None)
         yield Mask("registration", _MOVED_OFF, everywhere if covered is None else covered)
-        for mask in self.image.masks(*way.window) if way.window else ():
+        for mask in self.image.masks(*way.window):
             known = way.known(mask.known)
             yield Mask(mask.name, mask.alone, everywhere if known is None else known)
 
@@ -121,8 +119,6 @@ class Registered:
         self, read: Read, top: int, left: int, height: int, width: int
     ) -> tuple[Pixels, Known | None]:
         way = self._way(top, left, height, width)
-        if way.window is None:
-            return np.zeros((height, width, 3), np.uint8), way.known(None)
         pixels, known = read(*way.window)
         return way.of(pixels), way.known(known)
 
@@ -134,11 +130,10 @@ class Registered:
         for steps, side in ((down, self.height), (across, self.width)):
             begin, end = int(steps.min()) // STEPS, -(-int(steps.max()) // STEPS) + 1
             inside &= begin >= 0 and end <= side
-            first.append(max(0, begin))
-            size.append(min(end, side) - first[-1])
+            first.append(min(max(0, begin), side - 1))
+            size.append(max(min(end, side) - first[-1], 1))
         rows, columns = (
             ((steps - STEPS * start) / np.float32(STEPS)).astype(np.float32)
             for steps, start in zip((down, across), first, strict=True)
         )
-        window = (first[0], first[1], size[0], size[1]) if min(size) > 0 else None
-        return _Way(window, rows, columns, inside)
+        return _Way((first[0], first[1], size[0], size[1]), rows, columns, inside)
