@@ -59,6 +59,7 @@ GROUPS = {
         "throughput": "benchmarks.throughput",
         "window-gate": "benchmarks.window_gate",
         "reading": "benchmarks.reading",
+        "registration": "benchmarks.registration",
         "tiling-loop": "benchmarks.tiling_loop",
         "plain-loop": "benchmarks.plain_loop",
         "overhead": "benchmarks.overhead",
