@@ -153,7 +153,7 @@ def peer_on_tiles(pairs: dict[str, tuple[Any, Any]]) -> list[dict[str, Any]]:
 
 
 def _answers(pre: NDArray[np.uint8], post: NDArray[np.uint8]) -> dict[str, tuple[Any, Any, float]]:
-    """By the survey of `runtime` and by scikit-image: points, shifts [N,2], milliseconds a block.
+    """By the search of `runtime` and by scikit-image: points, shifts [N,2], milliseconds a block.
 
     What `runtime` does not trust it does not tell; of the other's answers those within the same
     reach count.
@@ -162,16 +162,16 @@ def _answers(pre: NDArray[np.uint8], post: NDArray[np.uint8]) -> dict[str, tuple
     from skimage.registration import phase_cross_correlation
 
     from runtime.source.field import Field
-    from runtime.source.shift import REACH, SURVEY, _blocks, _matched
+    from runtime.source.shift import REACH, SEARCH, _blocks, _matched
 
     start = time.process_time()
-    matched, tried = _matched(_picture(pre), _picture(post), Field.zero(*pre.shape[:2]), SURVEY)
+    matched, tried = _matched(_picture(pre), _picture(post), Field.zero(*pre.shape[:2]), SEARCH[-1])
     seconds = [time.process_time() - start]
     ours = [(block.centre, (match.down, match.across)) for block, match in matched]
     theirs = []
     start = time.process_time()
     first, second = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (pre, post))
-    for block in _blocks(_picture(pre), SURVEY):
+    for block in _blocks(_picture(pre), SEARCH[-1]):
         here = slice(block.top, block.top + block.side), slice(block.left, block.left + block.side)
         shift = phase_cross_correlation(second[here], first[here], upsample_factor=20)[0]
         if np.abs(shift).max() <= REACH:

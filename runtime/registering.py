@@ -26,6 +26,10 @@ ON = (1.0, 2.0)
 moved. Where the sun stood elsewhere, shadows alone give half a pixel, and to resample blurs."""
 
 
+FEW = 0.5
+"""Share of the blocks: fewer that could be matched are told."""
+
+
 @dataclass(frozen=True, eq=False)
 class Registration:
     """pair: through the field, where one is applied. record: for summary.json; None: of a map
@@ -111,7 +115,12 @@ def _notes(pair: ScenePair, found: Measured, asked: bool, applied: bool) -> list
     half, most = float(np.median(found.lengths)), float(found.lengths.max())
     of = f"(median of {len(found.points)} blocks, {most:.1f} at most)"
     if applied:
-        return [f"--register moved {pair.post.path} by {half:.1f} pixels {of}"]
+        few = (
+            f"; only {len(found.points)} of {found.blocks} blocks could be matched: "
+            "where none was, the shift is a guess"
+        )
+        said = f"--register moved {pair.post.path} by {half:.1f} pixels {of}"
+        return [said + (few if len(found.points) < FEW * found.blocks else "")]
     if asked and half < OFF:
         return [f"--register: the images lie on each other to {half:.1f} pixels {of}; not moved"]
     if half <= OFF:

@@ -55,7 +55,7 @@ class Pass:
     certain: float
 
 
-SURVEY = Pass(256, 2, REACH, 8, 13.0)
+SURVEY = Pass(256, 2, REACH, 6, 13.0)
 """What is measured of every pair."""
 
 SEARCH = (replace(SURVEY, side=512, most=6), replace(SURVEY, most=12))
@@ -157,14 +157,15 @@ def _measured(pre: Source, found: list[tuple[_Block, _Found]], tried: int, each:
     shifts = np.array([(match.down, match.across) for _, match in found]).reshape(-1, 2)
     before = float(np.median([match.before for _, match in found])) if found else None
     agree = agreeing(points, shifts)
-    enough = agree.sum() >= max(LEAST, AGREE * len(found))
-    if not enough:
-        none = np.zeros((0, 2))
+    none = np.zeros((0, 2))
+    if agree.sum() < max(LEAST, AGREE * len(found)):
         return Measured(None, none, none, tried, before)
     shape = tuple(max(2, len(starts) + 1) for starts in _starts(pre, each))
     field, follows = fitted(
         pre.height, pre.width, (shape[0], shape[1]), points[agree], shifts[agree]
     )
+    if follows.sum() < LEAST:
+        return Measured(None, none, none, tried, before)
     return Measured(field, points[agree][follows], shifts[agree][follows], tried, before)
 
 
