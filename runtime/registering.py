@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from runtime import files, records
+from runtime.errors import ConfigError
 from runtime.source.field import Field
 from runtime.source.pair import ScenePair, cached
 from runtime.source.registered import Registered
@@ -56,7 +57,12 @@ def registered(
     if before and not asked:
         return Registration(pair, before.get("registration"), ())
     if path.exists():
-        kept = records.load_json(path)
+        try:
+            kept = records.load_json(path)
+        except records.RecordError as error:
+            raise ConfigError(
+                f"{path}: {error}; --restart throws it away and begins anew"
+            ) from error
     else:
         with cached(pair, SURVEY.side + 2 * SURVEY.reach):
             found = (measure if asked else survey)(pair.pre, pair.post)

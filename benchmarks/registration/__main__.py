@@ -1,4 +1,4 @@
-"""What --register finds of planted shifts, what it is worth to an engine, and its cost.
+"""What --register finds of planted shifts, is worth to an engine, and costs.
 
 The image after is moved by a known field and three tenths of its blocks are replaced by another
 image's; what is measured is compared with the field at every pixel that both images show. Synthetic
