@@ -60,6 +60,7 @@ GROUPS = {
         "throughput": "benchmarks.throughput",
         "window-gate": "benchmarks.window_gate",
         "reading": "benchmarks.reading",
+        "registration": "benchmarks.registration.__main__",
         "tiling-loop": "benchmarks.tiling_loop",
         "plain-loop": "benchmarks.plain_loop",
         "overhead": "benchmarks.overhead",

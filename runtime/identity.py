@@ -30,6 +30,7 @@ def of_pixels(
             "label": stamp(options.label) if options.label else None,
             **_only(options),
             **({"mask_quality": True} if options.mask_quality else {}),
+            **({"register": True} if options.register else {}),
             **({"no_gate": True} if engine.manifest.gate and not options.gated else {}),
         },
     }

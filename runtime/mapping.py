@@ -31,6 +31,7 @@ from runtime.output.gate_record import record_of, tags_of
 from runtime.output.maps import OUTPUTS, maps_of, write_maps
 from runtime.output.quicklook import write_overlay
 from runtime.output.totals import BuildingTotals
+from runtime.registering import registered
 from runtime.scene import space, unfinished
 from runtime.scene.gate import gate_of
 from runtime.scene.strip import Strip
@@ -108,6 +109,8 @@ def map_pair(
         if wanted.area:
             pair = replace(pair, within=wanted.area.mask)
         work, before = begun(folder, out, pair, rows, pixels, options)
+        lying = registered(pair, options.register, size, folder, before)
+        pair, notes = lying.pair, [*notes, *_told(list(lying.notes))]
         shutil.rmtree(work.ready, ignore_errors=True)
         work.ready.mkdir()
         counts: Counter[int] = Counter()
@@ -147,6 +150,7 @@ def map_pair(
             "levels": levels.of_pair(pair.pre, pair.post),
             "clipped": [each.seen.clipped(each.scale) for each in (pair.pre, pair.post)],
             "pixel_m": list(size) if size else None,
+            "registration": lying.record,
             "notes": [*notes, *_told(_seen(pair))],
             **{key: before[key] for key in _OF_READING if key in before},
             "identity": pixels,

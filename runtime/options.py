@@ -34,6 +34,7 @@ class MapOptions:
     Attributes:
         min_area: pixels; smaller buildings are left out of the polygons and counts.
         align: warp the second image onto the grid of the first (rasters with a place).
+        register: move the second image onto what the first shows, where it lies beside that.
         scale: of images that are not 8-bit, the values that become 0 and 255: two numbers for
             both images, or two for the first and two for the second.
         bands: those that are red, green and blue, counted from 1.
@@ -54,6 +55,7 @@ class MapOptions:
 
     min_area: int = 1
     align: bool = False
+    register: bool = False
     scale: tuple[float, ...] | None = None
     bands: tuple[int, int, int] | None = None
     nodata: tuple[float | None, ...] = ()
@@ -142,6 +144,11 @@ def add_options(groups: Groups, threads: str = "physical cores") -> None:
         help="map the ground within these polygons alone (files as for --footprints)",
     )  # fmt: skip
     add_reading(groups.rasters, groups.quality)
+    groups.rasters.add_argument(
+        "--register", action="store_true",
+        help="move the second image onto the first by what they show: where coordinates are off, "
+        "or terrain leans; up to 64 pixels",
+    )  # fmt: skip
     groups.quality.add_argument(
         "--halo", type=int, metavar="PX",
         help="edge of a window that is not kept (default: 64, or by the engine's size)",
@@ -196,6 +203,7 @@ def map_options(args: argparse.Namespace) -> MapOptions:
         check_threads(args.threads)
     options = replace(
         reading_options(args),
+        register=args.register,
         min_area=args.min_area,
         halo=args.halo,
         footprints=args.footprints.absolute() if args.footprints else None,

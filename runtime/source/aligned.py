@@ -82,12 +82,21 @@ class Aligned:
         return self.grid
 
     def read(self, top: int, left: int, height: int, width: int) -> tuple[Pixels, Known | None]:
-        return self._read(top, left, height, width, self._bytes_across(height))
+        stored, known = self._stored(top, left, height, width, self._bytes_across(height))
+        self.seen.add(top, left, stored, known)
+        return self.image.as_pixels(stored), known
 
-    def _read(
+    def look(self, top: int, left: int, height: int, width: int) -> tuple[Pixels, Known | None]:
+        stored, known = self._stored(top, left, height, width, self._bytes_across(height))
+        return self.image.as_pixels(stored), known
+
+    def _stored(
         self, top: int, left: int, height: int, width: int, kept: int
-    ) -> tuple[Pixels, Known | None]:
-        """kept: bytes of blocks."""
+    ) -> tuple[NDArray[Any], Known]:
+        """[3,height,width] in the image's own values, and where it is known.
+
+        kept: bytes of blocks.
+        """
         stored = np.zeros((3, height, width), self.image.dataset.dtypes[self.image.bands[0] - 1])
         known = np.zeros((height, width), bool)
         for row in range(top // BLOCK[0], -(-(top + height) // BLOCK[0])):
@@ -104,8 +113,7 @@ class Aligned:
                 )
                 stored[:, target[0], target[1]] = values[:, part[0], part[1]]
                 known[target] = there[part]
-        self.seen.add(top, left, stored, known)
-        return self.image.as_pixels(stored), known
+        return stored, known
 
     def masks(self, top: int, left: int, height: int, width: int) -> Iterator[Mask]:
         part = self._part(top, left, height, width)
@@ -117,7 +125,8 @@ class Aligned:
     def reduced(
         self, top: int, left: int, height: int, width: int, shape: tuple[int, int]
     ) -> Pixels:
-        return shrunk(self._read(top, left, height, width, KEPT_BYTES[0])[0], shape)
+        stored, _ = self._stored(top, left, height, width, KEPT_BYTES[0])
+        return shrunk(self.image.as_pixels(stored), shape)
 
     def decoded_bytes(self, height: int) -> int:
         return self.image.decoded_bytes(height)

@@ -84,6 +84,9 @@ class Source(Protocol):
         Raises ImageError where the file cannot be read there.
         """
 
+    def look(self, top: int, left: int, height: int, width: int) -> tuple[Pixels, Known | None]:
+        """As `read`, and nothing of it is noted in `seen`."""
+
     def masks(self, top: int, left: int, height: int, width: int) -> Iterator[Mask]:
         """What each mask says of the window; ImageError as for `read`."""
 

@@ -61,6 +61,9 @@ class Picture:
         window = slice(top, top + height), slice(left, left + width)
         return self.pixels[window], None if self.known is None else self.known[window]
 
+    def look(self, top: int, left: int, height: int, width: int) -> tuple[Pixels, Known | None]:
+        return self.read(top, left, height, width)
+
     def masks(self, top: int, left: int, height: int, width: int) -> Iterator[Mask]:
         window = slice(top, top + height), slice(left, left + width)
         for each in self.of_each:

@@ -89,6 +89,10 @@ class Raster:
         self.seen.add(top, left, stored, known)
         return self.as_pixels(stored), known
 
+    def look(self, top: int, left: int, height: int, width: int) -> tuple[Pixels, Known | None]:
+        stored, known = self.stored(top, left, height, width)
+        return self.as_pixels(stored), known
+
     def stored(
         self, top: int, left: int, height: int, width: int
     ) -> tuple[NDArray[Any], Known | None]:
