@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runtime import cli, files, identity, resolution
-from runtime.buildings.components import buildings
+from runtime.buildings.finding import buildings
 from runtime.buildings.wanted import Wanted, wanted_of
 from runtime.damage import NODATA
 from runtime.errors import ConfigError, ImageError

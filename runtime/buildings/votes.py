@@ -24,6 +24,7 @@ class Building:
         shares: part of the area per class name; they sum to 1.
         rings: exterior ring, then holes: each int32 [K,2] corners (x, y) on the pixel grid, the
             first not repeated; pixel (x, y) covers x..x+1 and y..y+1.
+        cut: what cuts it, one of `marks.CUTS`: the scene's border, pixels that were not computed.
     """
 
     damage_class: int
@@ -31,6 +32,7 @@ class Building:
     area_px: int
     shares: Mapping[str, float]
     rings: tuple[Ring, ...]
+    cut: str = ""
 
     @property
     def damage(self) -> str:
@@ -79,7 +81,9 @@ def judge(pixels: Sequence[int], votes: Sequence[int]) -> tuple[int, float]:
     return winner, votes[column] / pixels[column] / 255
 
 
-def building_of(pixels: Sequence[int], votes: Sequence[int], outline: tuple[Ring, ...]) -> Building:
+def building_of(
+    pixels: Sequence[int], votes: Sequence[int], outline: tuple[Ring, ...], cut: str = ""
+) -> Building:
     """A building by its pixels and votes per damage class."""
     damage_class, confidence = judge(pixels, votes)
     area = sum(pixels)
@@ -92,4 +96,5 @@ def building_of(pixels: Sequence[int], votes: Sequence[int], outline: tuple[Ring
             for each, number in zip(DAMAGE_CLASSES, pixels, strict=True)
         },
         rings=outline,
+        cut=cut,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime import files
-from runtime.buildings.components import in_reading_order
+from runtime.buildings.finding import in_reading_order
 from runtime.buildings.outlines import Ring
 from runtime.buildings.votes import Building
 from runtime.output.totals import BuildingTotals
@@ -35,7 +35,8 @@ def write_in_pixels(buildings: Iterable[Building], path: Path) -> BuildingTotals
     for each in found:
         numbers[each.damage_class] += 1
         areas[each.damage_class] += each.area_px
-    return BuildingTotals(numbers, areas)
+    cut = Counter(each.cut for each in found)
+    return BuildingTotals(numbers, areas, cut=cut)
 
 
 def feature(building: Building) -> dict[str, Any]:
@@ -49,6 +50,7 @@ def feature(building: Building) -> dict[str, Any]:
             "damage_class": building.damage_class,
             "confidence": round(building.confidence, 4),
             "area_px": building.area_px,
+            "cut": building.cut,
             "shares": {name: round(share, 4) for name, share in building.shares.items()},
         },
     }

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from runtime.buildings import find_buildings
-from runtime.buildings.components import buildings
+from runtime.buildings.finding import buildings
 from runtime.buildings.outlines import corners_of, outlines
 from runtime.damage import NODATA
 from runtime.scene.strip import Strip

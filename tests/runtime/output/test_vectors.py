@@ -90,7 +90,7 @@ def test_fields_say_what_the_buildings_say(town, tmp_path):
     meta, _, columns = table(tmp_path)
     assert list(meta["fields"]) == [
         "damage", "damage_class", "confidence", "area_m2", "area_px", "share_no_damage",
-        "share_minor_damage", "share_major_damage", "share_destroyed",
+        "share_minor_damage", "share_major_damage", "share_destroyed", "cut",
     ]  # fmt: skip
     assert columns["damage_class"].dtype == np.int16
     for i, building in enumerate(town):
@@ -124,7 +124,7 @@ def test_geojson_is_in_longitude_and_latitude(town, tmp_path):
         expected = Polygon(zip(x, y, strict=True))
         assert polygon.exterior.hausdorff_distance(expected.exterior) < 2e-8
         assert set(feature["properties"]) == {
-            "damage", "damage_class", "confidence", "area_px", "area_m2", "shares",
+            "damage", "damage_class", "confidence", "area_px", "area_m2", "cut", "shares",
         }  # fmt: skip
         assert list(feature["properties"]["shares"]) == list(building.shares)
 
@@ -329,7 +329,7 @@ STREAM = """
 
     import numpy as np
 
-    from runtime.buildings.components import buildings
+    from runtime.buildings.finding import buildings
     from runtime.source.georeference import Georeference
     from runtime.scene.strip import Strip
     from runtime.output.vectors import write_buildings
