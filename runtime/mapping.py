@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime import cli, files, identity, resolution
-from runtime.buildings.finding import buildings
+from runtime.buildings.finding import Maps, buildings
 from runtime.buildings.wanted import Wanted, wanted_of
 from runtime.damage import NODATA
 from runtime.errors import ConfigError, ImageError
@@ -116,7 +117,7 @@ def map_pair(
             closing(strips(engine, pair, rows, work, gate)) as made,
         ):
             counted = _counted(made, counts)
-            totals = _write_buildings(counted, work, pair, wanted, options.min_area)
+            totals = _write_buildings(counted, work, pair, wanted, options)
         _check_known(work, counts, pair, wanted)
         _check_unchanged(pixels, identity.of_pixels(engine, pre, post, options, halo), work)
         gated = record_of(gate.record, work.journal.skipped) if gate else None
@@ -137,6 +138,7 @@ def map_pair(
             **summary.by_class(totals),
             "pixels": summary.by_value(counts),
             "min_area_px": options.min_area,
+            "outlines": identity.of_buildings(options)["outlines"],
             "footprints": str(options.footprints) if options.footprints else None,
             "aoi": str(options.aoi) if options.aoi else None,
             "nodata_px": counts[NODATA],
@@ -224,17 +226,18 @@ def _write_buildings(
     work: Unfinished,
     pair: ScenePair,
     wanted: Wanted,
-    min_area: int,
+    options: MapOptions,
 ) -> BuildingTotals:
     """Buildings as the strips come; known footprints once all have, for they come in any order."""
-    place = pair.georeference
+    place, maps = pair.georeference, None if options.raw_outlines else _maps(work)
     if place is None:
-        return geojson.write_in_pixels(buildings(made, min_area), work.ready / "buildings.geojson")
+        found = buildings(made, options.min_area, maps)
+        return geojson.write_in_pixels(found, work.ready / "buildings.geojson")
     from runtime.output.vectors import write_buildings
 
     footprints = wanted.footprints
     if not footprints:
-        return write_buildings(buildings(made, min_area), work.ready, place)
+        return write_buildings(buildings(made, options.min_area, maps), work.ready, place)
     from runtime.buildings.footprints import grade
 
     for _ in made:
@@ -243,6 +246,16 @@ def _write_buildings(
         footprints, lambda: (work.whole("damage"), work.whole("confidence")), place, wanted.area
     )
     return write_buildings(graded, work.ready, place, footprints.attributes)
+
+
+def _maps(work: Unfinished) -> Maps:
+    """What is stored of the strips; each is before it is handed on."""
+
+    def read(name: str, top: int, left: int, height: int, width: int) -> NDArray[np.uint8]:
+        # A copy: what is mapped of a file until it is closed counts as memory.
+        return np.array(work.whole(name)[top : top + height, left : left + width])
+
+    return Maps(*work.size, read)
 
 
 def _publish(work: Unfinished, out: Path, content: dict[str, Any]) -> dict[str, Any]:

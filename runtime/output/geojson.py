@@ -11,7 +11,7 @@ from typing import Any
 
 from runtime import files
 from runtime.buildings.finding import in_reading_order
-from runtime.buildings.outlines import Ring
+from runtime.buildings.outlines import Outline
 from runtime.buildings.votes import Building
 from runtime.output.totals import BuildingTotals
 
@@ -56,9 +56,9 @@ def feature(building: Building) -> dict[str, Any]:
     }
 
 
-def _closed(ring: Ring) -> list[list[int]]:
+def _closed(ring: Outline) -> list[list[float]]:
     """From the corner after the top left one, and back to it: the same from every version."""
-    corners: list[list[int]] = ring.tolist()
+    corners: list[list[float]] = ring.tolist()
     first = min(range(len(corners)), key=lambda i: corners[i][::-1]) + 1
     turned = corners[first:] + corners[:first]
     return [*turned, turned[0]]

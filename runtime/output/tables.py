@@ -49,7 +49,9 @@ def geometry_of(rows: Rows, place: Georeference) -> NDArray[Any]:
         rings = [ring for each in outlines for ring in each]
         of_ring = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
         of_building = np.repeat(np.arange(len(outlines)), [len(each) for each in outlines])
-        lines = shapely.linearrings(place.to_map(np.concatenate(rings)), indices=of_ring)
+        lines = shapely.linearrings(
+            place.to_map(np.concatenate(rings).astype(np.float64)), indices=of_ring
+        )
         geometry = shapely.polygons(lines, indices=of_building)
     else:
         geometry[:] = [each.geometry for each in rows if isinstance(each, GradedFootprint)]

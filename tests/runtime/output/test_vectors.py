@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,13 +17,15 @@ from rasterio.warp import transform
 from shapely import from_wkb
 from shapely.geometry import Polygon, box, shape
 
-from runtime.buildings import find_buildings
+from runtime.buildings import find_buildings as find_both
 from runtime.buildings.area import grid_unit, on_ellipsoid
 from runtime.damage import CLASS_COLOURS, CLASS_NAMES
 from runtime.errors import BackendError, ConfigError
 from runtime.output import geopackage, vectors
 from runtime.output.vectors import write_buildings
 from runtime.source.georeference import Georeference
+
+find_buildings = partial(find_both, raw_outlines=True)
 
 REPOSITORY = Path(__file__).parents[3]
 
