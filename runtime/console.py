@@ -55,6 +55,7 @@ GROUPS = {
         "scene": "benchmarks.scene",
         "planted-faults": "benchmarks.planted_faults",
         "seams": "benchmarks.seams",
+        "outlines": "benchmarks.outlines",
         "known-windows": "benchmarks.known_windows",
         "image-quality": "benchmarks.image_quality",
         "throughput": "benchmarks.throughput",

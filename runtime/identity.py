@@ -68,6 +68,7 @@ def of_buildings(options: MapOptions) -> dict[str, Any]:
     """What the buildings depend on besides the maps."""
     return {
         "min_area": options.min_area,
+        "outlines": None if options.footprints else "raw" if options.raw_outlines else "straight",
         "footprints": _with_parts(options.footprints) if options.footprints else None,
     }
 

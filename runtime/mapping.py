@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime import cli, files, identity, resolution
-from runtime.buildings.components import buildings
+from runtime.buildings.finding import Maps, buildings
 from runtime.buildings.wanted import Wanted, wanted_of
 from runtime.damage import NODATA
 from runtime.errors import ConfigError, ImageError
@@ -110,7 +111,9 @@ def map_pair(
             pair = replace(pair, within=wanted.area.mask)
         work, before = begun(folder, out, pair, rows, pixels, options)
         lying = registered(pair, options.register, size, folder, before)
-        pair, notes = lying.pair, [*notes, *_told(list(lying.notes))]
+        light = levels.of_pair(pair)
+        notes += _told([*lying.notes, *levels.notes(pair, light)])
+        pair = lying.pair
         shutil.rmtree(work.ready, ignore_errors=True)
         work.ready.mkdir()
         counts: Counter[int] = Counter()
@@ -121,7 +124,7 @@ def map_pair(
             closing(strips(engine, pair, rows, work, gate, options.mask_quality)) as made,
         ):
             counted = _counted(made, counts, quality)
-            totals = _write_buildings(counted, work, pair, wanted, options.min_area)
+            totals = _write_buildings(counted, work, pair, wanted, options)
         _check_known(work, counts, quality, pair, wanted)
         _check_unchanged(pixels, identity.of_pixels(engine, pre, post, options, halo), work)
         gated = record_of(gate.record, work.journal.skipped) if gate else None
@@ -143,11 +146,12 @@ def map_pair(
             **summary.by_class(totals),
             "pixels": summary.by_value(counts),
             "min_area_px": options.min_area,
+            "outlines": identity.of_buildings(options)["outlines"],
             "footprints": str(options.footprints) if options.footprints else None,
             "aoi": str(options.aoi) if options.aoi else None,
             "nodata_px": counts[NODATA],
             "quality": quality_record.record_of(quality, options.mask_quality),
-            "levels": levels.of_pair(pair.pre, pair.post),
+            "levels": light,
             "clipped": [each.seen.clipped(each.scale) for each in (pair.pre, pair.post)],
             "pixel_m": list(size) if size else None,
             "registration": lying.record,
@@ -238,8 +242,7 @@ def _told(notes: list[str]) -> list[str]:
 def _seen(pair: ScenePair) -> list[str]:
     """Notes that come of what was read."""
     both = (pair.pre, pair.post)
-    found = [note for each in both for note in each.seen.notes(each.path, each.scale)]
-    return found + levels.notes(*both)
+    return [note for each in both for note in each.seen.notes(each.path, each.scale)]
 
 
 def _write_buildings(
@@ -247,17 +250,18 @@ def _write_buildings(
     work: Unfinished,
     pair: ScenePair,
     wanted: Wanted,
-    min_area: int,
+    options: MapOptions,
 ) -> BuildingTotals:
     """Buildings as the strips come; known footprints once all have, for they come in any order."""
-    place = pair.georeference
+    place, maps = pair.georeference, None if options.raw_outlines else _maps(work)
     if place is None:
-        return geojson.write_in_pixels(buildings(made, min_area), work.ready / "buildings.geojson")
+        found = buildings(made, options.min_area, maps)
+        return geojson.write_in_pixels(found, work.ready / "buildings.geojson")
     from runtime.output.vectors import write_buildings
 
     footprints = wanted.footprints
     if not footprints:
-        return write_buildings(buildings(made, min_area), work.ready, place)
+        return write_buildings(buildings(made, options.min_area, maps), work.ready, place)
     from runtime.buildings.footprints import grade
 
     for _ in made:
@@ -266,6 +270,16 @@ def _write_buildings(
         footprints, lambda: (work.whole("damage"), work.whole("confidence")), place, wanted.area
     )
     return write_buildings(graded, work.ready, place, footprints.attributes)
+
+
+def _maps(work: Unfinished) -> Maps:
+    """What is stored of the strips; each is before it is handed on."""
+
+    def read(name: str, top: int, left: int, height: int, width: int) -> NDArray[np.uint8]:
+        # A copy: what is mapped of a file until it is closed counts as memory.
+        return np.array(work.whole(name)[top : top + height, left : left + width])
+
+    return Maps(*work.size, read)
 
 
 def _publish(work: Unfinished, out: Path, content: dict[str, Any]) -> dict[str, Any]:

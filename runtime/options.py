@@ -47,6 +47,8 @@ class MapOptions:
         footprints: a vector file of buildings to grade, in place of those that are found. Only
             windows that they touch are computed.
         whole_scene: with `footprints`, compute all of the scene, or of the area of `aoi`.
+        raw_outlines: buildings are 4-connected components, along the edges of their pixels; else
+            those that touch are told apart, and have straight outlines.
         aoi: a vector file of polygons; the ground outside of them is not computed.
         label: an xBD label that says where both images lie.
         gate: leave windows out that the engine's gate finds no building in, if it has one.
@@ -54,6 +56,7 @@ class MapOptions:
     """
 
     min_area: int = 1
+    raw_outlines: bool = False
     align: bool = False
     register: bool = False
     scale: tuple[float, ...] | None = None
@@ -131,6 +134,11 @@ def add_options(groups: Groups, threads: str = "physical cores") -> None:
         help="leave buildings below PX pixels out of polygons and counts (default: 1)",
     )  # fmt: skip
     groups.maps.add_argument(
+        "--raw-outlines", action="store_true",
+        help="buildings as their pixels hang together, along the edges of these; without it, those "
+        "that touch are told apart and outlines are straight",
+    )  # fmt: skip
+    groups.maps.add_argument(
         "--footprints", type=Path, metavar="FILE",
         help="grade these buildings (GeoPackage, GeoJSON, Shapefile), do not look for others, nor "
         "where there are none",
@@ -205,6 +213,7 @@ def map_options(args: argparse.Namespace) -> MapOptions:
         reading_options(args),
         register=args.register,
         min_area=args.min_area,
+        raw_outlines=args.raw_outlines,
         halo=args.halo,
         footprints=args.footprints.absolute() if args.footprints else None,
         whole_scene=args.whole_scene,

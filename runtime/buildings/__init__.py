@@ -1,5 +1,5 @@
 """In: strips of the maps, footprints. Out: buildings with votes, outlines and areas."""
 
-from runtime.buildings.components import find_buildings
+from runtime.buildings.finding import find_buildings
 
 __all__ = ["find_buildings"]

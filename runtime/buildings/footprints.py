@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.buildings.footprint_file import FootprintFile
+from runtime.buildings.marks import BORDER, NOT_COMPUTED, cut_of
 from runtime.buildings.spans import Spans, edges_of
 from runtime.buildings.votes import judge
 from runtime.damage import BACKGROUND, CLASS_NAMES, DAMAGE_CLASSES, NODATA, NODATA_NAME
@@ -20,6 +21,10 @@ from runtime.source.georeference import Georeference
 
 UNKNOWN = "unknown"
 """Of a footprint in which the network saw no building: gone, hidden, or misplaced."""
+
+SLACK = 0.01
+"""Pixels, by which a footprint may lie beyond the scene's border without being cut by it: what
+coordinates are rounded to."""
 
 BATCH = 2_000
 """Footprints whose pixels are found at a time."""
@@ -56,6 +61,8 @@ class GradedFootprint:
         one under its centroid.
     shares: part of its computed pixels per class name, background among them; else NaN.
     share_not_computed: part of its pixels that are NODATA.
+    cut: as of a `votes.Building`: by the border where a part of it lies outside of the scene, by
+        what was not computed where `share_not_computed` is above 0.
     attributes: its own, in the order of `FootprintFile.attributes`; None or NaN for none.
     """
 
@@ -67,6 +74,7 @@ class GradedFootprint:
     area_px: int
     shares: Mapping[str, float]
     share_not_computed: float
+    cut: str = ""
     attributes: tuple[Any, ...] = ()
 
 
@@ -81,6 +89,13 @@ class Footprints:
     geometry: NDArray[Any]
     attributes: list[NDArray[Any]]
     flat: NDArray[Any]
+
+    def outside(self, height: int, width: int) -> NDArray[np.bool_]:
+        """Which of them reach beyond the scene's border, bool [N]."""
+        left, top, right, bottom = library("shapely").bounds(self.flat).T
+        return np.asarray(
+            (left < -SLACK) | (top < -SLACK) | (right > width + SLACK) | (bottom > height + SLACK)
+        )
 
     def spans(self, height: int, width: int) -> Iterator[Spans]:
         """Their pixels, each once; an owner is the number in this part of the file."""
@@ -131,6 +146,7 @@ def grade(
     for part in parts_of(file, height, width, georeference):
         counts = np.zeros((len(part.fids), len(CLASS_NAMES) + 1), np.int64)
         votes = np.zeros((len(part.fids), len(DAMAGE_CLASSES)), np.int64)
+        outside = part.outside(height, width)
         wanted = np.zeros(len(part.fids), bool)
         for spans in part.spans(height, width):
             wanted[(spans.within(area) if area else spans).owner] = True
@@ -142,6 +158,7 @@ def grade(
                 part.geometry[index],
                 counts[index].tolist(),
                 votes[index].tolist(),
+                bool(outside[index]),
                 tuple(each[index] for each in part.attributes),
             )
 
@@ -174,9 +191,17 @@ def _binned(
 
 
 def _graded(
-    fid: int, geometry: Any, counts: list[int], votes: list[int], attributes: tuple[Any, ...]
+    fid: int,
+    geometry: Any,
+    counts: list[int],
+    votes: list[int],
+    outside: bool,
+    attributes: tuple[Any, ...],
 ) -> GradedFootprint:
-    """counts: pixels by class, then of what was not computed; votes: by damage class."""
+    """counts: pixels by class, then of what was not computed; votes: by damage class.
+
+    outside: whether a part of it lies outside of the scene.
+    """
     area, scale = sum(counts), counts[: len(CLASS_NAMES)]
     computed = sum(scale)
     buildings = computed - scale[BACKGROUND]
@@ -195,5 +220,6 @@ def _graded(
             for name, number in zip(CLASS_NAMES, scale, strict=True)
         },
         share_not_computed=1 - computed / area if area else 1.0,
+        cut=cut_of((BORDER if outside else 0) | (NOT_COMPUTED if computed < area else 0)),
         attributes=attributes,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ Ring = NDArray[np.int32]
 x grows to the right and y downwards from the image's top left corner; pixel (x, y)
 covers x..x+1 and y..y+1.
 """
+
+Outline: TypeAlias = NDArray[np.int32] | NDArray[np.float64]
+"""The same, or [K,2] corners between those of the grid."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.buildings.outlines import Ring
+from runtime.buildings.outlines import Outline
 from runtime.damage import BACKGROUND, CLASS_NAMES, DAMAGE_CLASSES
 
 
 @dataclass(frozen=True, eq=False)
 class Building:
-    """One 4-connected component of pixels whose damage is 1..4.
+    """Pixels whose damage is 1..4: a 4-connected component, or a part of one.
 
     Attributes:
         damage_class: 1..4, the class with the largest sum of confidence over the building's
@@ -22,15 +22,18 @@ class Building:
         confidence: mean probability, 0..1, of the pixels that voted for `damage_class`.
         area_px: all pixels of the building.
         shares: part of the area per class name; they sum to 1.
-        rings: exterior ring, then holes: each int32 [K,2] corners (x, y) on the pixel grid, the
-            first not repeated; pixel (x, y) covers x..x+1 and y..y+1.
+        rings: exterior ring, then holes: each [K,2] corners (x, y), the first not repeated; pixel
+            (x, y) covers x..x+1 and y..y+1. int32 if they are exact, on the pixel grid; else
+            float64, in 64ths of a pixel.
+        cut: what cuts it, one of `marks.CUTS`: the scene's border, pixels that were not computed.
     """
 
     damage_class: int
     confidence: float
     area_px: int
     shares: Mapping[str, float]
-    rings: tuple[Ring, ...]
+    rings: tuple[Outline, ...]
+    cut: str = ""
 
     @property
     def damage(self) -> str:
@@ -79,7 +82,9 @@ def judge(pixels: Sequence[int], votes: Sequence[int]) -> tuple[int, float]:
     return winner, votes[column] / pixels[column] / 255
 
 
-def building_of(pixels: Sequence[int], votes: Sequence[int], outline: tuple[Ring, ...]) -> Building:
+def building_of(
+    pixels: Sequence[int], votes: Sequence[int], outline: tuple[Outline, ...], cut: str = ""
+) -> Building:
     """A building by its pixels and votes per damage class."""
     damage_class, confidence = judge(pixels, votes)
     area = sum(pixels)
@@ -92,4 +97,5 @@ def building_of(pixels: Sequence[int], votes: Sequence[int], outline: tuple[Ring
             for each, number in zip(DAMAGE_CLASSES, pixels, strict=True)
         },
         rings=outline,
+        cut=cut,
     )

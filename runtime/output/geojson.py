@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from runtime import files
-from runtime.buildings.components import in_reading_order
-from runtime.buildings.outlines import Ring
+from runtime.buildings.finding import in_reading_order
+from runtime.buildings.outlines import Outline
 from runtime.buildings.votes import Building
 from runtime.output.totals import BuildingTotals
 
@@ -35,7 +35,8 @@ def write_in_pixels(buildings: Iterable[Building], path: Path) -> BuildingTotals
     for each in found:
         numbers[each.damage_class] += 1
         areas[each.damage_class] += each.area_px
-    return BuildingTotals(numbers, areas)
+    cut = Counter(each.cut for each in found)
+    return BuildingTotals(numbers, areas, cut=cut)
 
 
 def feature(building: Building) -> dict[str, Any]:
@@ -49,14 +50,15 @@ def feature(building: Building) -> dict[str, Any]:
             "damage_class": building.damage_class,
             "confidence": round(building.confidence, 4),
             "area_px": building.area_px,
+            "cut": building.cut,
             "shares": {name: round(share, 4) for name, share in building.shares.items()},
         },
     }
 
 
-def _closed(ring: Ring) -> list[list[int]]:
+def _closed(ring: Outline) -> list[list[float]]:
     """From the corner after the top left one, and back to it: the same from every version."""
-    corners: list[list[int]] = ring.tolist()
+    corners: list[list[float]] = ring.tolist()
     first = min(range(len(corners)), key=lambda i: corners[i][::-1]) + 1
     turned = corners[first:] + corners[:first]
     return [*turned, turned[0]]

@@ -33,6 +33,7 @@ _ALIASES = {
     "area_m2": "Area (m²)",
     "area_px": "Area (pixels)",
     **{field: f"Share of {name}" for field, name in SHARES.items()},
+    "cut": "Cut by",
     "share_not_computed": f"Share {NODATA_NAME}",
     "source_fid": "Number of the footprint",
 }

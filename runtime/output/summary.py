@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runtime.buildings.marks import BORDER, CUTS, NOT_COMPUTED
 from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES, NODATA, NODATA_NAME
 from runtime.options import SUMMARY
 from runtime.output.totals import BuildingTotals
@@ -32,6 +33,10 @@ def by_class(totals: BuildingTotals) -> dict[str, Any]:
         "classes": classes,
         "buildings": sum(totals.buildings.values()),
         "not_graded": totals.buildings.get(NODATA, 0),
+        "buildings_cut": {
+            name: sum(number for cut, number in totals.cut.items() if name in cut)
+            for name in (CUTS[BORDER], CUTS[NOT_COMPUTED])
+        },
     }
 
 

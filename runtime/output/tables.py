@@ -27,7 +27,7 @@ SHARES = {f"share_{name.replace('-', '_')}": name for name in CLASS_NAMES}
 
 _TAKEN = {
     "fid", "geom", "damage", "damage_class", "confidence", "area_m2", "area_px", "shares",
-    "share_not_computed", "source_fid", *SHARES,
+    "share_not_computed", "source_fid", "cut", *SHARES,
 }  # fmt: skip
 """Names that the layers have, in lower case."""
 
@@ -49,7 +49,9 @@ def geometry_of(rows: Rows, place: Georeference) -> NDArray[Any]:
         rings = [ring for each in outlines for ring in each]
         of_ring = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
         of_building = np.repeat(np.arange(len(outlines)), [len(each) for each in outlines])
-        lines = shapely.linearrings(place.to_map(np.concatenate(rings)), indices=of_ring)
+        lines = shapely.linearrings(
+            place.to_map(np.concatenate(rings).astype(np.float64)), indices=of_ring
+        )
         geometry = shapely.polygons(lines, indices=of_building)
     else:
         geometry[:] = [each.geometry for each in rows if isinstance(each, GradedFootprint)]
@@ -81,6 +83,7 @@ def columns_of(
     for field, name in SHARES.items():
         if name in names:
             columns[field] = _rounded([each.shares[name] for each in rows], 4)
+    columns["cut"] = np.array([each.cut for each in rows], object)
     if graded:
         columns["share_not_computed"] = _rounded([each.share_not_computed for each in graded], 4)
         columns["source_fid"] = np.array([each.source_fid for each in graded], np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -148,4 +149,5 @@ def _added(totals: BuildingTotals, columns: Columns) -> BuildingTotals:
         buildings[each] = buildings.get(each, 0) + int(here.sum())
         pixels[each] = pixels.get(each, 0) + int(columns["area_px"][here].sum())
         metres[each] = metres.get(each, 0.0) + float(np.nansum(columns["area_m2"][here]))
-    return BuildingTotals(buildings, pixels, metres)
+    cut = Counter(dict(totals.cut)) + Counter(columns["cut"].tolist())
+    return BuildingTotals(buildings, pixels, metres, cut)

@@ -18,9 +18,6 @@ SIDE = 1024
 COLLAR = 0.02
 """Of an image: a border of one value that takes more is told."""
 
-_LUMA = 0.299, 0.587, 0.114
-"""Of red, green and blue (ITU-R BT.601), as OpenCV makes grey."""
-
 CLIPPED = 0.1
 """Of the known pixels: more that a scale makes 0 or 255 is told."""
 
@@ -61,17 +58,6 @@ class Seen:
             return None
         values = self._values[:, self._known]
         return round(float(((values < scale[0]) | (values > scale[1])).any(axis=0).mean()), 4)
-
-    def levels(self, scale: tuple[float, float] | None) -> list[float] | None:
-        """The grey levels, 0 to 255, below which 0, 1, ..., 100 % of the known pixels lie; None:
-        there are none."""
-        if self._values is None or not self._known.any():
-            return None
-        low, high = scale or (0.0, 255.0)
-        values = self._values[:, self._known].astype(np.float32)
-        grey = np.tensordot(np.array(_LUMA, np.float32), values, 1)
-        grey = ((grey - low) * (255.0 / (high - low))).clip(0, 255)
-        return [float(each) for each in np.percentile(grey, range(101))]
 
     def notes(self, path: Path, scale: tuple[float, float] | None) -> list[str]:
         """One line each."""

@@ -55,6 +55,39 @@ def test_the_map_of_a_scene_is_that_of_its_pixels(scene, mapped, reference, size
     assert len(features) == len(buildings)
 
 
+@pytest.mark.parametrize("raw", [False, True])
+def test_buildings_are_those_of_the_whole_map_in_either_form(
+    scene, write_raster, engine, tmp_path, raw
+):
+    pre, post, *_ = scene(100, 170)
+    options = MapOptions(raw_outlines=raw)
+    summary = map_pair(engine, pre, post, tmp_path / "out", options)
+    assert summary["outlines"] == ("raw" if raw else "straight")
+    damage, confidence = (read(tmp_path / "out" / f"{n}.tif") for n in ("damage", "confidence"))
+    found = find_buildings(damage, confidence, raw_outlines=raw)
+    from pyogrio.raw import read as read_vectors
+
+    _, _, geometry, _ = read_vectors(tmp_path / "out" / "buildings.gpkg", layer="buildings")
+    with rasterio.open(pre) as file:
+        place = file.transform
+    expected = [
+        shapely.Polygon(each.rings[0] @ np.array([[place.a, 0], [0, place.e]]) + (place.c, place.f))
+        for each in found
+    ]
+    written = shapely.get_exterior_ring(shapely.from_wkb(geometry))
+    assert len(written) == len(expected)
+    key = lambda line: (line.bounds, line.length)  # noqa: E731
+    for one, other in zip(
+        sorted(written, key=key), sorted((each.exterior for each in expected), key=key), strict=True
+    ):
+        assert one.equals_exact(other, 1e-6) or one.hausdorff_distance(other) < 1e-6
+    cut = sum("border" in each.cut for each in found)
+    assert summary["buildings_cut"] == {"border": cut, "not computed": 0}
+    assert summary["classes"]["destroyed"]["area_px"] == sum(
+        each.area_px for each in found if each.damage_class == 4
+    )
+
+
 def test_the_geotiff_says_what_it_is(scene, mapped):
     pre, post, *_ = scene(600, 700)
     _, out = mapped(pre, post)

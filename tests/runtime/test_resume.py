@@ -190,12 +190,12 @@ def _counting(monkeypatch) -> list[int]:
     return seen
 
 
+@pytest.mark.parametrize("options", [{"min_area": 40}, {"min_area": 40, "raw_outlines": True}])
 @pytest.mark.parametrize("kind", ["scene", "picture"])
 def test_other_buildings_are_made_without_inference(
-    kind, scene, pictures, engine, tmp_path, monkeypatch
+    kind, options, scene, pictures, engine, tmp_path, monkeypatch
 ):
     pair = pictures if kind == "picture" else scene()[:2]
-    options = {"min_area": 40}
     map_pair(engine, *pair, tmp_path / "whole", MapOptions(**options))
     out = tmp_path / "out"
     first = map_pair(engine, *pair, out, MapOptions())

@@ -1,4 +1,5 @@
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -6,11 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from runtime.buildings import find_buildings
-from runtime.buildings.components import buildings
+from runtime.buildings import find_buildings as find_both
+from runtime.buildings.finding import buildings
 from runtime.buildings.outlines import corners_of, outlines
 from runtime.damage import NODATA
 from runtime.scene.strip import Strip
+
+find_buildings = partial(find_both, raw_outlines=True)
 
 
 def damage_of(picture: str) -> np.ndarray:

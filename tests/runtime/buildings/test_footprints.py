@@ -286,7 +286,7 @@ def test_graded_footprints_become_the_layer(shapes, maps, tmp_path):
     assert set(columns) == {
         "damage", "damage_class", "confidence", "area_m2", "area_px", "share_background",
         "share_no_damage", "share_minor_damage", "share_major_damage", "share_destroyed",
-        "share_not_computed", "source_fid",
+        "share_not_computed", "source_fid", "cut",
     }  # fmt: skip
     assert columns["source_fid"].tolist() == [each.source_fid for each in graded]
     assert columns["damage"].tolist() == [each.damage for each in graded]
@@ -369,3 +369,16 @@ def test_a_footprint_with_a_corner_in_the_void_lies_nowhere(tmp_path, maps, far)
     )
     (found,) = graded_by(path, maps)
     assert (found.source_fid, found.area_px) == (2, 16)
+
+
+def test_a_footprint_says_what_cuts_it(tmp_path):
+    damage = np.ones((HEIGHT, WIDTH), np.uint8)
+    damage[:, :20] = NODATA
+    shapes = [
+        box(30, 30, 40, 40), box(10, 30, 30, 40), box(WIDTH - 9, 10, WIDTH, 20),
+        box(WIDTH - 9, 10, WIDTH + 5, 20), box(-5, 3, 30, 9),
+    ]  # fmt: skip
+    path = save(tmp_path / "a.gpkg", [on_ground(each) for each in shapes])
+    assert [each.cut for each in graded_by(path, (damage, np.full_like(damage, 200)))] == [
+        "", "not computed", "", "border", "border and not computed",
+    ]  # fmt: skip

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,9 +9,11 @@ from shapely.geometry import box, shape
 from shapely.ops import unary_union
 from shapely.validation import explain_validity
 
-from runtime.buildings import find_buildings
+from runtime.buildings import find_buildings as find_both
 from runtime.damage import NODATA
 from runtime.output.geojson import feature
+
+find_buildings = partial(find_both, raw_outlines=True)
 
 
 def damage_of(picture: str) -> np.ndarray:

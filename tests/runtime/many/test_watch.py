@@ -40,6 +40,7 @@ def maps(outbox: Path) -> dict[str, int]:
             "damage.png",
             "building.png",
             "confidence.png",
+            "quality.png",
             "overlay.png",
             "buildings.geojson",
             "summary.json",

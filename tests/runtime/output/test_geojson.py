@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,8 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from shapely.geometry import mapping, shape
 
-from runtime.buildings import find_buildings
+from runtime.buildings import find_buildings as find_both
 from runtime.output.geojson import feature, write_in_pixels
+
+find_buildings = partial(find_both, raw_outlines=True)
 
 DAMAGE = np.array([[1, 1, 1, 1], [1, 0, 4, 1], [1, 1, 1, 1], [0, 0, 0, 0]], np.uint8)
 

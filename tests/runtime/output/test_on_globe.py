@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from pyogrio.raw import read
 from pyproj import CRS, Geod, Transformer
 from shapely.geometry import shape
 
-from runtime.buildings import find_buildings
+from runtime.buildings import find_buildings as find_both
 from runtime.output.vectors import write_buildings
 from runtime.source.georeference import Georeference
+
+find_buildings = partial(find_both, raw_outlines=True)
 
 PIXEL = 0.5
 SIDE = 28

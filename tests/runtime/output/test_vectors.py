@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,13 +17,15 @@ from rasterio.warp import transform
 from shapely import from_wkb
 from shapely.geometry import Polygon, box, shape
 
-from runtime.buildings import find_buildings
+from runtime.buildings import find_buildings as find_both
 from runtime.buildings.area import grid_unit, on_ellipsoid
 from runtime.damage import CLASS_COLOURS, CLASS_NAMES
 from runtime.errors import BackendError, ConfigError
 from runtime.output import geopackage, vectors
 from runtime.output.vectors import write_buildings
 from runtime.source.georeference import Georeference
+
+find_buildings = partial(find_both, raw_outlines=True)
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -90,7 +93,7 @@ def test_fields_say_what_the_buildings_say(town, tmp_path):
     meta, _, columns = table(tmp_path)
     assert list(meta["fields"]) == [
         "damage", "damage_class", "confidence", "area_m2", "area_px", "share_no_damage",
-        "share_minor_damage", "share_major_damage", "share_destroyed",
+        "share_minor_damage", "share_major_damage", "share_destroyed", "cut",
     ]  # fmt: skip
     assert columns["damage_class"].dtype == np.int16
     for i, building in enumerate(town):
@@ -124,7 +127,7 @@ def test_geojson_is_in_longitude_and_latitude(town, tmp_path):
         expected = Polygon(zip(x, y, strict=True))
         assert polygon.exterior.hausdorff_distance(expected.exterior) < 2e-8
         assert set(feature["properties"]) == {
-            "damage", "damage_class", "confidence", "area_px", "area_m2", "shares",
+            "damage", "damage_class", "confidence", "area_px", "area_m2", "cut", "shares",
         }  # fmt: skip
         assert list(feature["properties"]["shares"]) == list(building.shares)
 
@@ -329,7 +332,7 @@ STREAM = """
 
     import numpy as np
 
-    from runtime.buildings.components import buildings
+    from runtime.buildings.finding import buildings
     from runtime.source.georeference import Georeference
     from runtime.scene.strip import Strip
     from runtime.output.vectors import write_buildings

@@ -17,8 +17,8 @@ def read(tmp_path, write_raster):
             for name, image in (("pre.tif", pre), ("post.tif", post))
         ]
         with open_pair(*paths, scale=scale) as pair:
-            pair.read(0, 0, pair.height, pair.width)
-            return levels.of_pair(pair.pre, pair.post), levels.notes(pair.pre, pair.post)
+            found = levels.of_pair(pair)
+            return found, levels.notes(pair, found)
 
     return of
 

@@ -36,6 +36,11 @@ def refused(mapped, tmp_path):
     return call
 
 
+def told(summary: dict, words: str) -> list[str]:
+    """The notes with these words: flat ground has others, too."""
+    return [note for note in summary["notes"] if words in note]
+
+
 def with_alpha(image: np.ndarray, alpha: int) -> np.ndarray:
     return np.dstack([image, np.full(image.shape[:2], alpha, image.dtype)])
 
@@ -161,13 +166,13 @@ def test_a_collar_of_one_value_is_told_and_nodata_takes_it_away(
     ground = (first != value).any(2)
     rows, columns = np.mgrid[:100, :170]
     collar = ~ground & ((rows - 50) ** 2 + (columns - 85) ** 2 > 400)
-    (note,) = summary["notes"]
+    (note,) = told(summary, "at its border")
     assert note == (
         f"{collar.mean():.0%} of {pre} is exactly {value}, {value}, {value} at its border; "
         f"if that is no data: --nodata {value}"
     )
     assert note in capsys.readouterr().err
-    assert json.loads((out / "summary.json").read_text())["notes"] == [note]
+    assert note in json.loads((out / "summary.json").read_text())["notes"]
     summary, _ = mapped(pre, post, nodata=(float(value), None))
     assert summary["notes"] == []
     assert summary["nodata_px"] == (~ground).sum()
@@ -179,7 +184,7 @@ def test_a_collar_is_found_through_what_is_declared(scene, write_raster, mapped)
     first[:5] = 7  # declared, all around
     first[-5:] = first[:, :5] = first[:, -5:] = 7
     write_raster(pre, first, nodata=7)
-    (note,) = mapped(pre, post)[0]["notes"]
+    (note,) = told(mapped(pre, post)[0], "at its border")
     assert "is exactly 0, 0, 0 at its border" in note
 
 
@@ -228,7 +233,7 @@ def test_a_scale_that_does_not_fit_an_image_is_told(scene, write_raster, mapped,
     write_raster(post, deep(second, 1000, 40))
     summary, _ = mapped(pre, post, scale=(100, 100 + 7 * 255))
     beyond = (deep(second, 1000, 40) > 100 + 7 * 255).any(2).mean()
-    (note,) = summary["notes"]
+    (note,) = told(summary, "--scale 100")
     assert note.startswith(f"{beyond:.0%} of {post} lies outside of --scale 100 1885")
     assert note in capsys.readouterr().err
     assert summary["clipped"] == [0.0, round(float(beyond), 4)]
