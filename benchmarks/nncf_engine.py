@@ -50,6 +50,7 @@ def engine_by_nncf(engine: Path, data: Path, split: str, count: int, out: Path) 
     """
     from calibration.calibrate import calibration_tiles
     from runtime.backends.openvino import load_openvino
+    from runtime.backends.openvino_core import core_of
     from runtime.files import replacing_folder
 
     nncf = _library()
@@ -63,7 +64,7 @@ def engine_by_nncf(engine: Path, data: Path, split: str, count: int, out: Path) 
     size = manifest.input.height, manifest.input.width
     tiles = calibration_tiles(data, split, count)
     openvino = load_openvino()
-    model = openvino.Core().read_model(engine / "model.xml")
+    model = core_of(openvino).read_model(engine / "model.xml")
     quantised = nncf.quantize(
         model,
         nncf.Dataset(list(_pairs(tiles, size))),

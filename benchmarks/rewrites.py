@@ -120,6 +120,7 @@ def _time(
     from export.deploy import deploy_graph
     from export.onnx_graph import export_onnx
     from runtime.backends.openvino import load_openvino, settings
+    from runtime.backends.openvino_core import core_of
     from train.synthetic.scene import make_scene
 
     scene = make_scene(0, 0, options.width)
@@ -131,7 +132,7 @@ def _time(
             folder = Path(scratch) / str(len(calls))
             folder.mkdir()
             builder.build(export_onnx(deploy_graph(network, variant), variant), folder)
-            core = load_openvino().Core()
+            core = core_of(load_openvino())
             compiled = core.compile_model(str(folder / "model.xml"), "CPU", settings())
             request = compiled.create_infer_request()
             calls[row["variant"]] = lambda r=request: r.infer(

@@ -26,8 +26,10 @@ def onnxruntime_run(graph: Path, threads: int) -> Run:
 
 def openvino_run(graph: Path, threads: int) -> Run:
     from runtime.backends.openvino import load_openvino, settings
+    from runtime.backends.openvino_core import core_of
 
-    compiled = load_openvino().Core().compile_model(str(graph), "CPU", settings(threads))
+    core = core_of(load_openvino())
+    compiled = core.compile_model(str(graph), "CPU", settings(threads))
     request: Any = compiled.create_infer_request()
 
     def run(feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:

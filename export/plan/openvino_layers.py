@@ -12,6 +12,7 @@ from export.plan.multiply import multiplies_in
 from export.plan.origin import Origins, module_path
 from export.plan.record import CPU, Kernel, Plan, Tensor
 from runtime.backends.openvino import load_openvino, settings
+from runtime.backends.openvino_core import core_of
 from runtime.errors import BackendError, ExportError, reason
 
 DTYPES = {
@@ -49,7 +50,7 @@ def profile(model: Path, origins: Origins | None = None, runs: int = 3) -> Plan:
         raise BackendError("OpenVINO is not installed; pip install openvino") from error
     version = openvino.__version__.split("-")[0]
     try:
-        core = openvino.Core()
+        core = core_of(openvino)
         compiled = core.compile_model(
             core.read_model(str(model)), "CPU", {**settings(), "PERF_COUNT": True}
         )

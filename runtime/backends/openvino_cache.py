@@ -16,6 +16,7 @@ from typing import Any, Final
 from runtime import cache, host
 from runtime.backends import LOADED
 from runtime.backends.contract import check_finite
+from runtime.backends.openvino_core import core_of
 from runtime.manifest import Manifest
 
 KIND: Final = "openvino"
@@ -42,7 +43,7 @@ def compile_model(
     It goes into the cache where it is not there. The cache is an aid only: what is damaged,
     foreign or cannot be written is passed over.
     """
-    core = openvino.Core()
+    core = core_of(openvino)
     parts = [manifest.payload_file(folder, name) for name in LOADED[KIND]]
     if parts[1].size > LARGEST:
         return core.compile_model(_model(openvino, core, manifest, folder), "CPU", settings), False
