@@ -155,7 +155,7 @@ def add_options(groups: Groups, threads: str = "physical cores") -> None:
     groups.rasters.add_argument(
         "--register", action="store_true",
         help="move the second image onto the first by what they show: where coordinates are off, "
-        "or terrain leans; up to 64 pixels",
+        "or terrain leans; up to 64 pixels in each direction",
     )  # fmt: skip
     groups.quality.add_argument(
         "--halo", type=int, metavar="PX",

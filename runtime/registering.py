@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +22,8 @@ KEPT = "registration.json"
 """In the folder of unfinished work: what is read on goes through the same field."""
 
 OFF = 2.0
-"""Pixels, the median: images that lie farther beside each other are told."""
+"""Pixels, the median: images that lie farther beside each other are told, and those of which one
+block in twenty lies twice as far."""
 
 ON = (1.0, 2.0)
 """Pixels: images of which half the blocks, and 95 % of them, lie less beside each other are not
@@ -57,12 +60,7 @@ def registered(
     if before and not asked:
         return Registration(pair, before.get("registration"), ())
     if path.exists():
-        try:
-            kept = records.load_json(path)
-        except records.RecordError as error:
-            raise ConfigError(
-                f"{path}: {error}; --restart throws it away and begins anew"
-            ) from error
+        kept = _read(path)
     else:
         with cached(pair, SURVEY.side + 2 * SURVEY.reach):
             found = (measure if asked else survey)(pair.pre, pair.post)
@@ -72,11 +70,27 @@ def registered(
             "notes": _notes(pair, found, asked, applied),
             "nodes": found.field.nodes.tolist() if applied and found.field else None,
         }
-        files.write_json(path, kept)
+        files.write_json(path, {**kept, "sha256": _digest(kept)})
     if kept["nodes"]:
         field = Field(pair.height, pair.width, np.array(kept["nodes"], np.float32))
         pair = replace(pair, post=Registered(pair.post, field))
     return Registration(pair, kept["record"], tuple(kept["notes"]))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What was kept. Another field for the rest of the windows would be a wrong map: ConfigError
+    for anything but what was written."""
+    try:
+        kept = records.load_json(path)
+        if not isinstance(kept, dict) or kept.pop("sha256", None) != _digest(kept):
+            raise records.RecordError("is not as it was written")
+    except records.RecordError as error:
+        raise ConfigError(f"{path}: {error}; --restart throws it away and begins anew") from error
+    return kept
+
+
+def _digest(kept: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def _is_of_use(found: Measured) -> bool:
@@ -129,6 +143,10 @@ def _notes(pair: ScenePair, found: Measured, asked: bool, applied: bool) -> list
         return [said + (few if len(found.points) < FEW * found.blocks else "")]
     if asked and half < OFF:
         return [f"--register: the images lie on each other to {half:.1f} pixels {of}; not moved"]
+    part = float(np.percentile(found.lengths, 95))
+    if half <= OFF and part > 2 * OFF:
+        away = f"parts of the images lie {part:.1f} pixels off each other {of}"
+        return [f"{away}; map them with --register"]
     if half <= OFF:
         return []
     advice = "--register did not make them more alike" if asked else "map them with --register"

@@ -135,7 +135,9 @@ def _parts(each: Component, min_area: int, maps: Maps) -> Iterator[Building]:
     foreign = building_pixels(damage).astype(np.bool_)
     inner = slice(REACH, -REACH), slice(REACH, -REACH)
     foreign[inner] &= mask == 0
-    shapes = regular(labels, count, rings, foreign)
+    corner = np.array((maps.width, maps.height), np.float64)
+    limits = -origin.astype(np.float64), corner - origin
+    shapes = regular(labels, count, rings, foreign, limits)
     outlines = [tuple(_begun(ring) + origin for ring in shape) for shape in shapes]
     if count == 1:
         yield building_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -49,13 +50,16 @@ def regular(
     count: int,
     rings: Sequence[Ring],
     foreign: NDArray[np.bool_],
+    limits: tuple[Points, Points],
 ) -> list[tuple[Points, ...]]:
     """Outlines of the parts 1..count: exterior, then holes, float64 [K,2] each.
 
     All are valid, none lies on another one, and parts that touch share their wall, point by point.
+    None lies beyond the scene.
 
     labels: int32 [h,w], 0 outside of the component. rings: its exact outline in them.
     foreign: bool [h+2*REACH,w+2*REACH], other buildings' pixels there and around.
+    limits: the scene's first and last corner, (x, y) in the same coordinates.
     """
     units = [unit_points(ring) for ring in rings]
     if sum(map(len, units)) <= MOST_UNITS:
@@ -63,7 +67,8 @@ def regular(
         direction = direction_of(units[0])
         for angle in (direction, None) if direction is not None else (None,):
             straight = [
-                _straight(ring, unit, angle) for ring, unit in zip(rings, units, strict=True)
+                _straight(ring, unit, angle, limits)
+                for ring, unit in zip(rings, units, strict=True)
             ]
             found = _parts(labels, count, units, straight)
             if found and _holds(labels, others, straight, found):
@@ -76,11 +81,20 @@ def regular(
     ]
 
 
-def _straight(ring: Ring, unit: NDArray[np.int32], angle: float | None) -> Straight:
+def _straight(
+    ring: Ring, unit: NDArray[np.int32], angle: float | None, limits: tuple[Points, Points]
+) -> Straight:
     """Lines that are near enough, else the ring's own edges."""
     exact = ring.astype(np.float64)
     if len(ring) > 4:
         found = straighten(unit, angle, CLOSEST)
+        if found:
+            inside = found.corners.clip(*limits)
+            # What is moved back to the scene's border may leave what it stood for.
+            if (inside == found.corners).all() or near(exact, inside, TOLERANCE):
+                found = replace(found, corners=inside)
+            else:
+                found = None
         if (
             found
             and area_of(found.corners) * area_of(exact) > 0

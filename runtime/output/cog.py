@@ -11,9 +11,11 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.windows import Window
 
 from runtime.damage import NODATA
+from runtime.errors import reason
 from runtime.output.legend import TRANSPARENT, Legend
 from runtime.scene.stored import Stored
 from runtime.scene.strip import NOT_COMPUTED
@@ -124,7 +126,13 @@ def _translate(
         "</VRTDataset>"
     )
     with rasterio.open(described) as source:
-        rasterio.shutil.copy(source, out, OVERVIEW_RESAMPLING=resampling, **OPTIONS)
+        try:
+            rasterio.shutil.copy(source, out, OVERVIEW_RESAMPLING=resampling, **OPTIONS)
+        except CPLE_BaseError as error:  # on a disk that fills, rasterio has no error of its own
+            why = reason(error)
+            raise OSError(
+                f"{out}: the GeoTIFF cannot be written ({why}); is there room on its disk?"
+            ) from error
 
 
 def reader(path: Path) -> Read:

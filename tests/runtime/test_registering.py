@@ -137,6 +137,50 @@ def test_a_map_that_goes_on_keeps_its_field(pair, engine, tmp_path, monkeypatch)
         assert (cut / name).read_bytes() == (whole / name).read_bytes()
 
 
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda kept: {**kept, "nodes": None},
+        lambda kept: {**kept, "nodes": kept["nodes"][:2]},
+        lambda kept: {**kept, "nodes": [[[1e9, 0.0]] * 2] * 2},
+        lambda kept: {**kept, "nodes": "far"},
+        lambda kept: {**kept, "record": "x"},
+        lambda kept: {**kept, "notes": 5},
+        lambda kept: {},
+        lambda kept: [],
+        lambda kept: None,
+    ],
+)
+def test_a_field_that_was_altered_is_not_gone_on_with(alter, pair, engine, tmp_path, monkeypatch):
+    def ended(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mapping, "write_maps", ended)
+        with pytest.raises(KeyboardInterrupt):
+            map_pair(engine, *pair, tmp_path / "out", MapOptions(register=True))
+    kept = tmp_path / "out" / ".unfinished" / registering.KEPT
+    kept.write_text(json.dumps(alter(json.loads(kept.read_text()))))
+    with pytest.raises(
+        ConfigError, match=r"registration\.json: is not as it was written; --restart"
+    ):
+        map_pair(engine, *pair, tmp_path / "out", MapOptions(register=True, resume=True))
+
+
+def test_a_part_that_lies_elsewhere_is_told(engine, images, tmp_path):
+    """Old: half of the blocks decided, and a mosaic of which a third is off said nothing."""
+    before, after, beside = images
+    third = after.shape[1] // 3
+    mixed = after.copy()
+    mixed[:, :third] = beside[:, :third]
+    write_png(tmp_path / "pre.png", before)
+    write_png(tmp_path / "post.png", mixed)
+    pair = tmp_path / "pre.png", tmp_path / "post.png"
+    summary = map_pair(engine, *pair, tmp_path / "out", MapOptions())
+    assert summary["registration"]["median_px"] < 2
+    assert any("parts of the images lie" in each for each in summary["notes"])
+
+
 def test_where_nothing_can_be_matched_it_says_so(engine, images, tmp_path):
     write_png(tmp_path / "pre.png", images[0])
     write_png(tmp_path / "post.png", texture(77, HEIGHT, WIDTH))

@@ -99,6 +99,8 @@ def test_outlines_are_valid_apart_and_near_the_exact_ones(seed, rough):
         assert apart <= TOLERANCE
     assert len(shapely.get_rings(together)) == len(shapely.get_rings(whole))  # with their holes
     assert sum(each.area_px for each in found) == sum(each.area_px for each in exact)
+    scene = shapely.box(0, 0, *damage.shape[::-1])
+    assert shapely.covers(scene, shapes).all()
     for each, shape in zip(found, shapes, strict=True):
         assert shape.area == pytest.approx(each.area_px, rel=0.05)
         assert each.rings[0][0].tolist() == min(each.rings[0].tolist(), key=lambda p: p[::-1])
