@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runtime import cli, files, identity, resolution
 from runtime.buildings.finding import Maps, buildings
@@ -111,7 +110,7 @@ def map_pair(
             pair = replace(pair, within=wanted.area.mask)
         work, before = begun(folder, out, pair, rows, pixels, options)
         lying = registered(pair, options.register, size, folder, before)
-        light = levels.of_pair(pair)
+        light = before.get("levels") or levels.of_pair(pair)
         notes += _told([*lying.notes, *levels.notes(pair, light)])
         pair = lying.pair
         shutil.rmtree(work.ready, ignore_errors=True)
@@ -134,6 +133,7 @@ def map_pair(
             drawn = pool.submit(write_overlay, pair.post, work, work.ready / "overlay.png")
             write_maps(work, pair.georeference, tags_of(gated))
             drawn.result()
+        made_with = identity.of_buildings(options)
         content = {
             "pre": str(pre),
             "post": str(post),
@@ -146,7 +146,7 @@ def map_pair(
             **summary.by_class(totals),
             "pixels": summary.by_value(counts),
             "min_area_px": options.min_area,
-            "outlines": identity.of_buildings(options)["outlines"],
+            "outlines": made_with["outlines"],
             "footprints": str(options.footprints) if options.footprints else None,
             "aoi": str(options.aoi) if options.aoi else None,
             "nodata_px": counts[NODATA],
@@ -158,7 +158,7 @@ def map_pair(
             "notes": [*notes, *_told(_seen(pair))],
             **{key: before[key] for key in _OF_READING if key in before},
             "identity": pixels,
-            "made_with": identity.of_buildings(options),
+            "made_with": made_with,
             "engine": summary.of_engine(engine),
         }
         return _publish(work, out, content)
@@ -253,7 +253,7 @@ def _write_buildings(
     options: MapOptions,
 ) -> BuildingTotals:
     """Buildings as the strips come; known footprints once all have, for they come in any order."""
-    place, maps = pair.georeference, None if options.raw_outlines else _maps(work)
+    place, maps = pair.georeference, None if options.raw_outlines else Maps(*work.size, work.read)
     if place is None:
         found = buildings(made, options.min_area, maps)
         return geojson.write_in_pixels(found, work.ready / "buildings.geojson")
@@ -270,16 +270,6 @@ def _write_buildings(
         footprints, lambda: (work.whole("damage"), work.whole("confidence")), place, wanted.area
     )
     return write_buildings(graded, work.ready, place, footprints.attributes)
-
-
-def _maps(work: Unfinished) -> Maps:
-    """What is stored of the strips; each is before it is handed on."""
-
-    def read(name: str, top: int, left: int, height: int, width: int) -> NDArray[np.uint8]:
-        # A copy: what is mapped of a file until it is closed counts as memory.
-        return np.array(work.whole(name)[top : top + height, left : left + width])
-
-    return Maps(*work.size, read)
 
 
 def _publish(work: Unfinished, out: Path, content: dict[str, Any]) -> dict[str, Any]:

@@ -143,11 +143,9 @@ def _notes(pair: ScenePair, found: Measured, asked: bool, applied: bool) -> list
         return [said + (few if len(found.points) < FEW * found.blocks else "")]
     if asked and half < OFF:
         return [f"--register: the images lie on each other to {half:.1f} pixels {of}; not moved"]
-    part = float(np.percentile(found.lengths, 95))
-    if half <= OFF and part > 2 * OFF:
-        away = f"parts of the images lie {part:.1f} pixels off each other {of}"
-        return [f"{away}; map them with --register"]
     if half <= OFF:
-        return []
+        part = float(np.percentile(found.lengths, 95))
+        away = f"parts of the images lie {part:.1f} pixels off each other {of}"
+        return [f"{away}; map them with --register"] if part > 2 * OFF else []
     advice = "--register did not make them more alike" if asked else "map them with --register"
     return [f"the images lie {half:.1f} pixels off each other {of}; {advice}"]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.buildings.components import Component, components
-from runtime.buildings.marks import BORDER, NOT_COMPUTED, cut_of, touching
+from runtime.buildings.marks import BORDER, MARK, NOT_COMPUTED, cut_of, touching
 from runtime.buildings.necks import MOST_PIXELS, separate
 from runtime.buildings.outlines import Ring
 from runtime.buildings.regular import REACH, regular
@@ -146,21 +146,19 @@ def _parts(each: Component, min_area: int, maps: Maps) -> Iterator[Building]:
         return
     confidence = maps.read("confidence", top, left, height, width)
     pixels, votes = count_votes(labels, count + 1, damage[inner], confidence)
-    unknown = touching(damage == NODATA)[inner]
+    marks = np.zeros(count + 1, MARK)
+    for line, at_border in (
+        (labels[0], top == 0),
+        (labels[-1], bottom == maps.height),
+        (labels[:, 0], left == 0),
+        (labels[:, -1], right == maps.width),
+    ):
+        if at_border:
+            marks[line] |= BORDER
+    marks[labels[touching(damage == NODATA)[inner]]] |= NOT_COMPUTED
     for part, outline in enumerate(outlines, 1):
-        marks = 0
-        here = labels == part
-        rows, columns = np.flatnonzero(here.any(axis=1)), np.flatnonzero(here.any(axis=0))
-        if (
-            top + rows[0] == 0
-            or left + columns[0] == 0
-            or top + rows[-1] == maps.height - 1
-            or left + columns[-1] == maps.width - 1
-        ):
-            marks |= BORDER
-        if unknown[here].any():
-            marks |= NOT_COMPUTED
-        yield building_of(pixels[part].tolist(), votes[part].tolist(), outline, cut_of(marks))
+        cut = cut_of(int(marks[part]))
+        yield building_of(pixels[part].tolist(), votes[part].tolist(), outline, cut)
 
 
 def mask_of(rings: Iterable[Ring], height: int, width: int) -> NDArray[np.uint8]:

@@ -169,20 +169,17 @@ class Unfinished:
         """The rows that are done now."""
         top = 0
         for height in self.journal.heights:
-            rows = slice(top, top + height)
+            window = (top, 0, height, self.size[1])
             names = [name for name in self.maps if name != "building"]
-            yield Strip(top, **{name: self.whole(name)[rows, :].copy() for name in names})
+            yield Strip(top, **{name: self.read(name, *window) for name in names})
             top += height
 
-    def read(
-        self, top: int, left: int, height: int, width: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """damage and confidence of a window, uint8 [height,width]."""
-        damage, confidence = (
-            self.whole(name)[top : top + height, left : left + width].copy()
-            for name in ("damage", "confidence")
-        )
-        return np.asarray(damage), np.asarray(confidence)
+    def read(self, name: str, top: int, left: int, height: int, width: int) -> NDArray[np.uint8]:
+        """A window of one map, uint8 [height,width].
+
+        A copy: what is mapped of a file until it is closed counts as memory.
+        """
+        return np.array(self.whole(name)[top : top + height, left : left + width])
 
     def whole(self, name: str) -> Stored:
         """One map, as far as it is done; read by parts."""

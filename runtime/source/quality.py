@@ -164,8 +164,8 @@ def _found(cells: _Cells, other: _Cells, known: Known) -> NDArray[np.uint8]:
     reason[cells.step < _FLAT_STEP] = _FLAT
     reason[cells.white > _WHITE_SHARE] = _WHITE
     reason[~known] = 0
-    large = _around(reason > 0) >= _MOST * _around(known) - 1e-3
-    large &= _around(reason > 0) > 0.5
+    found = _around(reason > 0)
+    large = (found >= _MOST * _around(known) - 1e-3) & (found > 0.5)
     wide = cv2.dilate(large.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     nearest = np.where(reason > 0, reason, cv2.dilate(reason, np.ones((7, 7), np.uint8)))
     return np.where(wide, nearest, 0).astype(np.uint8)

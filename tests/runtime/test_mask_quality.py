@@ -9,9 +9,10 @@ import rasterio
 
 from runtime.damage import NODATA
 from runtime.engine import load_engine
-from runtime.errors import ImageError
+from runtime.errors import ConfigError, ImageError
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
+from runtime.scene.unfinished import Unfinished
 from runtime.source.quality import LAYER
 
 FLAT, INSIDE = np.s_[64:224, 96:304], np.s_[64:224, 112:304]
@@ -21,6 +22,18 @@ FLAT_BEFORE = LAYER.index("no texture before")
 def read(path):
     with rasterio.open(path) as file:
         return file.read(1)
+
+
+def end_after(rows, monkeypatch):
+    """What is mapped ends when so many rows of windows are stored."""
+    add = Unfinished.add
+
+    def ends(self, *arguments):
+        if self.rows == rows:
+            raise KeyboardInterrupt
+        return add(self, *arguments)
+
+    monkeypatch.setattr(Unfinished, "add", ends)
 
 
 @pytest.fixture
@@ -75,18 +88,8 @@ def test_an_interrupted_map_ends_with_the_same_layer(flat, engine, tmp_path, mon
     pre, post, *_ = flat
     options = MapOptions(mask_quality=True)
     whole = map_pair(engine, pre, post, tmp_path / "whole", options)
-    out, seen = tmp_path / "out", []
-    from runtime.scene.unfinished import Unfinished
-
-    add = Unfinished.add
-
-    def two(self, *arguments):
-        if len(seen) == 2:
-            raise KeyboardInterrupt
-        seen.append(arguments)
-        return add(self, *arguments)
-
-    monkeypatch.setattr(Unfinished, "add", two)
+    out = tmp_path / "out"
+    end_after(2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         map_pair(engine, pre, post, out, options)
     monkeypatch.undo()
@@ -107,17 +110,7 @@ def test_a_map_without_the_mask_is_not_taken_for_one_with_it(flat, engine, tmp_p
 
 def test_work_of_a_version_without_the_layer_is_one_line(flat, engine, tmp_path, monkeypatch):
     pre, post, *_ = flat
-    from runtime.errors import ConfigError
-    from runtime.scene.unfinished import Unfinished
-
-    add = Unfinished.add
-
-    def one(self, *arguments):
-        if self.rows:
-            raise KeyboardInterrupt
-        return add(self, *arguments)
-
-    monkeypatch.setattr(Unfinished, "add", one)
+    end_after(1, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         map_pair(engine, pre, post, tmp_path / "out", MapOptions())
     monkeypatch.undo()
