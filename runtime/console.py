@@ -22,6 +22,7 @@ GROUPS = {
         "predict": "runtime.predict",
         "batch": "runtime.batch",
         "watch": "runtime.watch",
+        "change": "runtime.change",
     },
     "Engines": {
         "build-engine": "export.build_engine",
@@ -58,6 +59,7 @@ GROUPS = {
         "outlines": "benchmarks.outlines",
         "known-windows": "benchmarks.known_windows",
         "image-quality": "benchmarks.image_quality",
+        "several-dates": "benchmarks.several_dates",
         "throughput": "benchmarks.throughput",
         "window-gate": "benchmarks.window_gate",
         "reading": "benchmarks.reading",
