@@ -1,4 +1,4 @@
-"""Two clouded images after the event: the score of each alone and of both together."""
+"""Two clouded images after the event: scores of each alone, and of both together."""
 
 from __future__ import annotations
 
