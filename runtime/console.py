@@ -27,6 +27,7 @@ GROUPS = {
     "Engines": {
         "build-engine": "export.build_engine",
         "to-onnx": "export.to_onnx",
+        "to-deepness": "export.to_deepness",
         "plan-report": "export.plan_report",
     },
     "Calibration": {
