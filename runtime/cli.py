@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from runtime import log
 from runtime.errors import ToolkitError
 
 _Result = TypeVar("_Result")
@@ -122,6 +123,9 @@ def python() -> str:
 
 def note(message: str) -> None:
     """Progress for a person: stderr, so that stdout stays for results."""
+    if log.in_json():
+        log.write(message)
+        return
     print("\n".join(map(_printable, message.split("\n"))), file=sys.stderr, flush=True)
 
 
@@ -164,8 +168,11 @@ def _usage(message: str) -> NoReturn:
 
 
 def _report(message: str, code: int) -> int:
-    line = " ".join(message.split())
-    print(f"error: {_printable(line)}", file=sys.stderr)
+    line = f"error: {' '.join(message.split())}"
+    if log.in_json():
+        log.write(line)
+    else:
+        print(_printable(line), file=sys.stderr)
     return code
 
 
