@@ -37,6 +37,7 @@ from runtime.engine import Engine, load_engine
 from runtime.errors import BackendError, ToolkitError
 from runtime.files import replacing_folder
 from runtime.host import platform_name
+from runtime.trust import OWN_BUILD
 from train.inference import Runner
 
 
@@ -139,7 +140,7 @@ def _status(target: Target) -> str:
 
 def _loaded(folder: Path, target: Target) -> Engine:
     try:
-        return load_engine(folder)
+        return load_engine(folder, trust=OWN_BUILD)
     except BackendError as error:
         if target.name == "onnxruntime-cuda":
             onnxruntime_builder.check_placement(folder, error)

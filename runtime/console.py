@@ -27,6 +27,8 @@ GROUPS = {
         "build-engine": "export.build_engine",
         "to-onnx": "export.to_onnx",
         "plan-report": "export.plan_report",
+        "sign": "runtime.sign",
+        "verify": "runtime.verify",
     },
     "Calibration": {
         "calibrate": "calibration.__main__",
@@ -65,6 +67,7 @@ GROUPS = {
         "tiling-loop": "benchmarks.tiling_loop",
         "plain-loop": "benchmarks.plain_loop",
         "overhead": "benchmarks.overhead",
+        "signature": "benchmarks.signature",
         "loading": "benchmarks.loading",
         "start-up": "benchmarks.start_up",
         "gpu-record": "benchmarks.gpu_record.__main__",
