@@ -82,6 +82,9 @@ GROUPS = {
         "fp8": "benchmarks.fp8.__main__",
         "plausible": "benchmarks.plausible",
     },
+    "Devices": {
+        "doctor": "runtime.doctor.__main__",
+    },
     "Shell": {
         "completion": "runtime.completion",
     },
