@@ -17,8 +17,15 @@ from typing import NoReturn, TypeVar
 
 from runtime import log
 from runtime.errors import ToolkitError
+from runtime.trust.setting import demanded
 
 _Result = TypeVar("_Result")
+
+ENGINES = {"engine", "engine_or_onnx"}
+"""Arguments that name engine folders which a command loads."""
+
+TRUST = "demanded_trust"
+"""Where `--trust` of such a command is; `run` sees to it, for every engine that is loaded."""
 
 PROJECT = "dual-hrnet-edge"
 
@@ -39,6 +46,8 @@ _EXTRA_OF_LIBRARY = {
     "openvino": "openvino",
     "cuda": "cuda",
     "pycuda": "pycuda",
+    "cryptography": "trust",
+    "model_signing": "signing",
 }
 """Those that commands of every package may need; None: the base install has it."""
 
@@ -53,7 +62,7 @@ def run(
     A `ToolkitError`, a library that is not installed, or an operating-system error (disk full,
     no permission) becomes one line on stderr; with ``--debug`` it keeps its traceback.
     """
-    add_debug(parser)
+    add_shared(parser)
     parser.error = _usage  # type: ignore[method-assign]
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that it cannot show ends no work
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -61,7 +70,8 @@ def run(
     try:
         # options may stand between key=value pairs
         args = _flushed(lambda: parser.parse_intermixed_args(argv))
-        code = _flushed(lambda: main(args) or 0)
+        with demanded(getattr(args, TRUST, None)):
+            code = _flushed(lambda: main(args) or 0)
     except (ModuleNotFoundError, ToolkitError, OSError, KeyboardInterrupt) as error:
         if args.debug:
             raise
@@ -69,9 +79,16 @@ def run(
     sys.exit(code)
 
 
-def add_debug(parser: argparse.ArgumentParser) -> None:
-    """The option that every command has."""
+def add_shared(parser: argparse.ArgumentParser) -> None:
+    """The option that every command has, and that of each that loads engines."""
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    taken = {each.dest for each in parser._actions}
+    if taken & ENGINES and not taken & {TRUST, "trust"}:
+        parser.add_argument(
+            "--trust", dest=TRUST, type=Path, metavar="DIR",
+            help="take engines alone that a key in this folder has signed, besides those that the "
+            "device demands anyway",
+        )  # fmt: skip
 
 
 def end(error: BaseException, package: str) -> int:

@@ -29,6 +29,8 @@ GROUPS = {
         "to-onnx": "export.to_onnx",
         "to-deepness": "export.to_deepness",
         "plan-report": "export.plan_report",
+        "sign": "runtime.sign",
+        "verify": "runtime.verify",
     },
     "Calibration": {
         "calibrate": "calibration.__main__",
@@ -68,6 +70,7 @@ GROUPS = {
         "tiling-loop": "benchmarks.tiling_loop",
         "plain-loop": "benchmarks.plain_loop",
         "overhead": "benchmarks.overhead",
+        "signature": "benchmarks.signature",
         "loading": "benchmarks.loading",
         "start-up": "benchmarks.start_up",
         "gpu-record": "benchmarks.gpu_record.__main__",
@@ -81,6 +84,9 @@ GROUPS = {
         "rewrites": "benchmarks.rewrites",
         "fp8": "benchmarks.fp8.__main__",
         "plausible": "benchmarks.plausible",
+    },
+    "Devices": {
+        "doctor": "runtime.doctor.__main__",
     },
     "Shell": {
         "completion": "runtime.completion",
