@@ -23,10 +23,12 @@ GROUPS = {
         "batch": "runtime.batch",
         "watch": "runtime.watch",
         "serve": "runtime.serve.__main__",
+        "change": "runtime.change",
     },
     "Engines": {
         "build-engine": "export.build_engine",
         "to-onnx": "export.to_onnx",
+        "to-deepness": "export.to_deepness",
         "plan-report": "export.plan_report",
     },
     "Calibration": {
@@ -59,6 +61,7 @@ GROUPS = {
         "outlines": "benchmarks.outlines",
         "known-windows": "benchmarks.known_windows",
         "image-quality": "benchmarks.image_quality",
+        "several-dates": "benchmarks.several_dates",
         "throughput": "benchmarks.throughput",
         "window-gate": "benchmarks.window_gate",
         "reading": "benchmarks.reading",
