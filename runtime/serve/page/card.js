@@ -1,0 +1,78 @@
+// The chosen building: how sure the map is, in shares of each class, and what is right.
+
+import { attempt } from "./announce.js";
+import { make, tell, template } from "./dom.js";
+import { swatch } from "./legend.js";
+import { number, percent, text, when } from "./text.js";
+import { CHOICES, CLASSES, classOf } from "./work.js";
+
+export function showCard(place, work) {
+  const { root, parts } = template("card");
+  place.append(root);
+  const buttons = CHOICES.map((name) => {
+    const button = make(
+      "button",
+      { class: "class", onclick: () => attempt(() => work.correct(work.selected, name)) },
+      swatch(work, name),
+      make("span", { text: work.labelOf(name) }),
+    );
+    parts.classes.append(button);
+    return [name, button];
+  });
+  parts.back.addEventListener("click", () => attempt(() => work.correct(work.selected, null)));
+  parts.remove.addEventListener("click", () => attempt(() => work.erase(work.selected)));
+
+  const show = () => {
+    const item = work.selected;
+    place.classList.toggle("empty", !item);
+    parts.heading.textContent = item ? titleOf(item) : text("card.none");
+    tell(parts.facts, item ? factsOf(item).join(" · ") : null);
+    parts.shares.replaceChildren(...(item?.shares ? bars(work, item.shares) : []));
+    parts.shares.hidden = !item?.shares;
+    tell(parts.corrected, item?.corrected ? correctedLine(work, item) : null);
+    parts.classes.hidden = !item;
+    parts.back.hidden = !item?.corrected;
+    parts.remove.hidden = !item?.drawn;
+    for (const [name, button] of buttons) {
+      button.setAttribute("aria-pressed", String(Boolean(item) && classOf(item) === name));
+      button.hidden = Boolean(item?.drawn) && !CLASSES.includes(name); // that one is deleted
+    }
+  };
+  parts.heading.setAttribute("aria-live", "polite");
+  work.addEventListener("selected", show);
+  show();
+}
+
+export const titleOf = (item) =>
+  text(item.drawn ? "drawn.title" : "building.title", { id: String(item.id) });
+
+function factsOf(item) {
+  if (item.drawn) return [text("drawn.by", { name: item.who, when: when(item.when) })];
+  const facts = [text("building.sure", { share: percent(item.confidence) })];
+  if (item.area_m2 !== undefined && item.area_m2 !== null) {
+    facts.push(text("building.area_m2", { area: item.area_m2 }));
+  } else if (item.area_px !== undefined && item.area_px !== null) {
+    facts.push(text("building.area_px", { area: item.area_px }));
+  }
+  if (typeof item.lon === "number") {
+    facts.push(text("building.place", { lat: number(item.lat, 5), lon: number(item.lon, 5) }));
+  }
+  return facts;
+}
+
+const correctedLine = (work, item) =>
+  text("card.corrected", { old: work.labelOf(item.class), new: work.labelOf(item.corrected) });
+
+/** A bar for each class, with its share in figures. */
+function bars(work, shares) {
+  return CLASSES.flatMap((name) => {
+    const share = shares[name] ?? 0;
+    const bar = make("span", { class: "bar-in" });
+    bar.style.width = `${100 * share}%`;
+    bar.style.backgroundColor = work.colourOf(name);
+    return [
+      make("dt", { text: work.labelOf(name) }),
+      make("dd", {}, make("span", { class: "bar-of" }, bar), make("span", { text: percent(share) })),
+    ];
+  });
+}
