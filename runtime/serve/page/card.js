@@ -48,20 +48,22 @@ export const titleOf = (item) =>
 
 function factsOf(item) {
   if (item.drawn) return [text("drawn.by", { name: item.who, when: when(item.when) })];
-  const facts = [text("building.sure", { share: percent(item.confidence) })];
-  if (item.area_m2 !== undefined && item.area_m2 !== null) {
-    facts.push(text("building.area_m2", { area: item.area_m2 }));
-  } else if (item.area_px !== undefined && item.area_px !== null) {
-    facts.push(text("building.area_px", { area: item.area_px }));
-  }
-  if (typeof item.lon === "number") {
+  const facts = [];
+  const known = (name) => typeof item[name] === "number"; // else the map does not say it
+  if (known("confidence")) facts.push(text("building.sure", { share: percent(item.confidence) }));
+  if (known("area_m2")) facts.push(text("building.area_m2", { area: item.area_m2 }));
+  else if (known("area_px")) facts.push(text("building.area_px", { area: item.area_px }));
+  if (known("lon")) {
     facts.push(text("building.place", { lat: number(item.lat, 5), lon: number(item.lon, 5) }));
   }
   return facts;
 }
 
-const correctedLine = (work, item) =>
-  text("card.corrected", { old: work.labelOf(item.class), new: work.labelOf(item.corrected) });
+function correctedLine(work, item) {
+  const [old, now] = [work.labelOf(item.class), work.labelOf(item.corrected)];
+  if (item.corrected === item.class) return text("card.right", { label: now });
+  return text("card.corrected", { old, new: now });
+}
 
 /** A bar for each class, with its share in figures. */
 function bars(work, shares) {

@@ -19,9 +19,9 @@ const HELP = [
   [["b"], "key.blink"],
   [["c"], "key.compare"],
   [["d"], "key.draw"],
-  [["Space"], "key.corner"],
+  [[" "], "key.corner"],
   [["Enter"], "key.finish"],
-  [["Esc"], "key.stop"],
+  [["Escape"], "key.stop"],
   [["?"], "key.help"],
 ];
 
@@ -65,12 +65,17 @@ export function listenToKeys({ work, list, drawing, swipe, undo }) {
   return () => document.removeEventListener("keydown", pressed);
 }
 
+/** As it stands on the key. */
+const nameOf = (key) =>
+  ({ " ": text("keyname.space"), Enter: text("keyname.enter"), Escape: text("keyname.escape") })[key] ??
+  key;
+
 export async function openHelp() {
   const { root, parts } = template("help-dialog");
   parts.enabled.checked = recall(ENABLED, true);
   for (const [keys, line] of HELP) {
     parts.keys.append(
-      make("dt", {}, ...keys.map((key) => make("kbd", { text: key }))),
+      make("dt", {}, ...keys.map((key) => make("kbd", { text: nameOf(key) }))),
       make("dd", { text: text(line) }),
     );
   }

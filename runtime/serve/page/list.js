@@ -76,7 +76,8 @@ export class BuildingList {
 
   #row(item) {
     const label = this.work.labelOf(classOf(item));
-    const state = item.corrected || item.drawn ? text("list.checked") : percent(item.confidence);
+    const checked = item.corrected || item.drawn;
+    const state = checked ? text("list.checked") : percent(item.confidence ?? 0);
     return make(
       "li",
       {},

@@ -17,6 +17,9 @@ export const signOf = (damageClass) => (CLASSES.indexOf(damageClass) + 1) % 5;
 /** The class that counts: as corrected, else as mapped. */
 export const classOf = (item) => item.corrected ?? item.class;
 
+/** Is it another class than mapped? One that was found right is no correction. */
+const differs = (item) => Number(Boolean(item.corrected) && item.corrected !== item.class);
+
 /** A correction that drew a building, in the shape of a building of the map. */
 export const asDrawn = (correction) => ({
   ...correction,
@@ -99,7 +102,7 @@ export class Work extends EventTarget {
       ? await put(path, { class: damageClass, who: who() })
       : await remove(path);
     this.#count(classOf(item), classOf(changed));
-    this.summary.corrections += Boolean(changed.corrected) - Boolean(item.corrected);
+    this.summary.corrections += differs(changed) - differs(item);
     this.#replaced(item, changed);
     return changed;
   }
