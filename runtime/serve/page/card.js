@@ -9,16 +9,8 @@ import { CHOICES, CLASSES, classOf } from "./work.js";
 export function showCard(place, work) {
   const { root, parts } = template("card");
   place.append(root);
-  const buttons = CHOICES.map((name) => {
-    const button = make(
-      "button",
-      { class: "class", onclick: () => attempt(() => work.correct(work.selected, name)) },
-      swatch(work, name),
-      make("span", { text: work.labelOf(name) }),
-    );
-    parts.classes.append(button);
-    return [name, button];
-  });
+  const choices = CHOICES.map((name) => choice(work, name));
+  parts.classes.append(...choices.map(({ button }) => button));
   parts.back.addEventListener("click", () => attempt(() => work.correct(work.selected, null)));
   parts.remove.addEventListener("click", () => attempt(() => work.erase(work.selected)));
 
@@ -27,16 +19,11 @@ export function showCard(place, work) {
     place.classList.toggle("empty", !item);
     parts.heading.textContent = item ? titleOf(item) : text("card.none");
     tell(parts.facts, item ? factsOf(item).join(" · ") : null);
-    parts.shares.replaceChildren(...(item?.shares ? bars(work, item.shares) : []));
-    parts.shares.hidden = !item?.shares;
     tell(parts.corrected, item?.corrected ? correctedLine(work, item) : null);
     parts.classes.hidden = !item;
     parts.back.hidden = !item?.corrected;
     parts.remove.hidden = !item?.drawn;
-    for (const [name, button] of buttons) {
-      button.setAttribute("aria-pressed", String(Boolean(item) && classOf(item) === name));
-      button.hidden = Boolean(item?.drawn) && !CLASSES.includes(name); // that one is deleted
-    }
+    for (const each of choices) each.show(item);
   };
   parts.heading.setAttribute("aria-live", "polite");
   work.addEventListener("selected", show);
@@ -65,16 +52,27 @@ function correctedLine(work, item) {
   return text("card.corrected", { old, new: now });
 }
 
-/** A bar for each class, with its share in figures. */
-function bars(work, shares) {
-  return CLASSES.flatMap((name) => {
-    const share = shares[name] ?? 0;
-    const bar = make("span", { class: "bar-in" });
-    bar.style.width = `${100 * share}%`;
-    bar.style.backgroundColor = work.colourOf(name);
-    return [
-      make("dt", { text: work.labelOf(name) }),
-      make("dd", {}, make("span", { class: "bar-of" }, bar), make("span", { text: percent(share) })),
-    ];
-  });
+/** The button of a class: its name, the share that the map gives it in figures, and as a bar. */
+function choice(work, name) {
+  const figure = make("span", { class: "figure quiet" });
+  const bar = make("span", { class: "bar-in" });
+  const around = make("span", { class: "bar-of" }, bar);
+  bar.style.backgroundColor = work.colourOf(name);
+  const button = make(
+    "button",
+    { class: "class", onclick: () => attempt(() => work.correct(work.selected, name)) },
+    swatch(work, name),
+    make("span", { class: "grow", text: work.labelOf(name) }),
+    figure,
+    around,
+  );
+  const show = (item) => {
+    const share = item?.shares?.[name];
+    around.hidden = share === undefined;
+    figure.textContent = share === undefined ? "" : percent(share);
+    bar.style.width = `${100 * (share ?? 0)}%`;
+    button.setAttribute("aria-pressed", String(Boolean(item) && classOf(item) === name));
+    button.hidden = Boolean(item?.drawn) && !CLASSES.includes(name); // that one is deleted
+  };
+  return { button, show };
 }

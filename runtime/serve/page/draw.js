@@ -25,19 +25,22 @@ export class Drawing {
     parts.stop.addEventListener("click", () => this.end());
   }
 
-  begin() {
+  /** byKeys: corners are set where the cross in the middle is, too. */
+  begin({ byKeys = false } = {}) {
     this.corners = [];
     this.work.drawing = true;
     this.work.select(null);
     this.scene.map.doubleClickZoom.disable();
     this.parts.stage.classList.add("draws");
-    this.parts.drawing.hidden = this.parts.crosshair.hidden = false;
+    this.parts.drawing.hidden = false;
+    this.parts.crosshair.hidden = !byKeys;
     this.#show();
     this.scene.map.getContainer().focus();
   }
 
   /** For those who draw by keys: a corner in the middle of the view. */
   cornerInMiddle() {
+    this.parts.crosshair.hidden = false;
     this.#clicked(this.scene.map.getCenter());
   }
 

@@ -39,7 +39,7 @@ function link(path, name, about, size) {
     "li",
     {},
     make("a", { href: path, download: name.split("/").at(-1), text: name }),
-    about ? make("span", { class: "quiet small", text: about }) : null,
+    about ? make("span", { class: "about quiet small", text: about }) : null,
     size === null ? null : make("span", { class: "quiet small figure", text: bytes(size) }),
   );
 }

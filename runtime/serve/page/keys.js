@@ -37,7 +37,7 @@ export function listenToKeys({ work, list, drawing, swipe, undo }) {
     u: undo,
     b: () => swipe.blink(),
     c: () => swipe.compare(),
-    d: () => drawing.begin(),
+    d: () => drawing.begin({ byKeys: true }),
     "?": openHelp,
   };
   for (const name of CHOICES) always[String(signOf(name))] = choose(name);

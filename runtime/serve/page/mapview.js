@@ -46,8 +46,10 @@ export function showMap(place, job, sceneFacts, summary, drawn) {
   work.addEventListener("steps", () => (buildings.undo.disabled = work.steps.length === 0));
   work.addEventListener("selected", () => work.selected && scene.show(work.selected.ring));
 
-  const sayWho = () =>
-    (parts.who.textContent = who() ? text("who.is", { name: who() }) : text("who.set"));
+  const sayWho = () => {
+    parts.who.textContent = who() || text("who.set");
+    if (who()) parts.who.setAttribute("aria-label", text("who.is", { name: who() }));
+  };
   parts.who.addEventListener("click", async () => {
     await askWho({ again: true });
     sayWho();

@@ -26,6 +26,7 @@ export class Scene {
       }),
       attributionControl: false,
       zoomControl: false,
+      zoomSnap: 0.25,
       minZoom: 0,
       maxZoom: whole + CLOSER,
       maxBounds: L.latLngBounds([0, 0], [height, width]).pad(0.6),

@@ -9,6 +9,9 @@ import { CLASSES, NO_BUILDING } from "./work.js";
 export function showTotals(parts, work) {
   const show = () => {
     const { mapped, corrected, corrections, estimate, summary } = work.summary;
+    const missing = holesOf(summary);
+    const hole = missing > 0 ? [note(text("totals.hole", { share: percent(missing) }))] : [];
+    parts.hole.replaceChildren(...hole);
     parts.notes.replaceChildren(...notesOf(work.job, summary));
     parts.counted.textContent = text("totals.counted", { count: corrections });
     const titles = ["totals.class", "totals.mapped", "totals.corrected"];
@@ -65,15 +68,12 @@ function methodOf(estimate, corrections) {
   return later > 0 ? `${line} ${text("totals.later", { count: later })}` : line;
 }
 
-/** What was not computed, and all that the map says of itself. */
+const note = (line) => make("p", { class: "note", text: line });
+
+/** All that the map says of itself. */
 function notesOf(job, summary) {
-  const missing = holesOf(summary);
   const lines = [...new Set([...job.notes, ...(summary.notes ?? [])])];
-  const notes = lines.map((line) => make("p", { class: "note", text: line }));
   const failed = summary.failed_tiles?.length ?? 0;
-  if (failed) notes.unshift(make("p", { class: "note", text: text("totals.failed", { count: failed }) }));
-  if (missing > 0) {
-    notes.unshift(make("p", { class: "note hole", text: text("totals.hole", { share: percent(missing) }) }));
-  }
-  return notes;
+  if (failed) lines.unshift(text("totals.failed", { count: failed }));
+  return lines.map(note);
 }
