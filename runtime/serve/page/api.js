@@ -15,22 +15,25 @@ export class ApiError extends Error {
 export const access = { refused: () => {} };
 
 async function ask(method, path, { json, signal } = {}) {
+  const response = await answer(path, {
+    method,
+    signal,
+    headers: json === undefined ? {} : { "Content-Type": "application/json" },
+    body: json === undefined ? undefined : JSON.stringify(json),
+  });
+  return response.status === 204 ? null : response.json();
+}
+
+async function answer(path, request) {
   let response;
   try {
-    response = await fetch(path, {
-      method,
-      signal,
-      headers: json === undefined ? {} : { "Content-Type": "application/json" },
-      body: json === undefined ? undefined : JSON.stringify(json),
-    });
+    response = await fetch(path, request);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, text("error.unreachable"));
   }
-  if (response.status === 204) return null;
-  const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw refusal(response.status, body);
-  return body;
+  if (!response.ok) throw refusal(response.status, await response.json().catch(() => ({})));
+  return response;
 }
 
 function refusal(status, body) {
@@ -38,6 +41,9 @@ function refusal(status, body) {
   const line = typeof body.error === "string" ? body.error : text("error.status", { status: String(status) });
   return new ApiError(status, line, body);
 }
+
+/** What a path holds, as it is. */
+export const file = async (path) => (await answer(path, {})).blob();
 
 export const get = (path, signal) => ask("GET", path, { signal });
 export const post = (path, json = {}) => ask("POST", path, { json });

@@ -62,9 +62,9 @@ function choice(work, name) {
     "button",
     { class: "class", onclick: () => attempt(() => work.correct(work.selected, name)) },
     swatch(work, name),
-    make("span", { class: "grow", text: work.labelOf(name) }),
-    figure,
+    make("span", { class: "class-name", text: work.labelOf(name) }),
     around,
+    figure,
   );
   const show = (item) => {
     const share = item?.shares?.[name];

@@ -93,16 +93,20 @@ export class Outlines {
     const corners = (item) => item.ring.map(([x, y]) => [y, x]);
     const casing = items.map((item) => [...corners(item), corners(item)[0]]);
     const plain = { renderer: this.canvas, interactive: false, noClip: true };
-    L.polyline(casing, { ...plain, color: "#000", opacity: 0.55, weight: 5 }).addTo(this.group);
+    const thin = Math.min(1, Math.max(0.3, this.#scale())); // where a whole town is in view
+    L.polyline(casing, { ...plain, color: "#000", opacity: 0.55, weight: 5 * thin }).addTo(this.group);
     for (const item of items) {
       const damageClass = classOf(item);
       const colour = this.work.colourOf(damageClass);
+      const line = LINES[damageClass] ?? LINES["not-a-building"];
       L.polygon(corners(item), {
         renderer: this.canvas,
         color: colour,
         fillColor: colour,
         fillOpacity: 0.08,
-        ...LINES[damageClass],
+        ...line,
+        weight: line.weight * thin,
+        dashArray: thin < 0.8 ? null : line.dashArray,
       })
         .on("click", () => this.work.drawing || this.work.select(item))
         .addTo(this.group);
@@ -111,9 +115,14 @@ export class Outlines {
     this.#markSelected();
   }
 
+  /** Pixels of the screen for one of the map. */
+  #scale() {
+    return 2 ** (this.scene.map.getZoom() - this.scene.whole);
+  }
+
   /** The number of its class on each building that is large enough on the screen. */
   #sign(items) {
-    const scale = 2 ** (this.scene.map.getZoom() - this.scene.whole);
+    const scale = this.#scale();
     const view = this.scene.map.getBounds();
     const signed = items.filter((item) => {
       const box = L.latLngBounds(item.ring.map(([x, y]) => [y, x]));

@@ -18,7 +18,8 @@ export class Scene {
     this.whole = whole;
     this.base = "compare";
     this.over = "damage";
-    this.opacity = 0.6;
+    this.opacity = 0.35;
+    this.divider = 0.5; // share of the width, see swipe.js
     this.listeners = [];
     this.map = L.map(parts.map, {
       crs: L.extend({}, L.CRS.Simple, {
@@ -77,15 +78,18 @@ export class Scene {
     this.map.fitBounds(this.bounds, { animate: false });
   }
 
-  /** Bring a ring of pixels into view, large enough to be judged. */
+  /** Bring a ring of pixels into view, large enough to be judged, and beside the divider. */
   show(ring) {
     const bounds = L.latLngBounds(ring.map(([x, y]) => [y, x]));
     const around = this.map.getBoundsZoom(bounds.pad(2));
     const now = this.map.getZoom();
     const fits = now >= around - 1 && now <= around + 1;
-    if (fits && this.map.getBounds().pad(-0.1).contains(bounds)) return;
     const zoom = fits ? now : Math.min(around, this.whole + CLOSER - 1);
-    this.map.setView(bounds.getCenter(), zoom, { animate: !still() });
+    const width = this.map.getSize().x;
+    const wide = this.base === "compare" && this.divider < 0.8; // is there room for it after?
+    const aside = wide ? (this.divider / 2) * width : 0;
+    const middle = this.map.project(bounds.getCenter(), zoom).subtract([aside, 0]);
+    this.map.setView(this.map.unproject(middle, zoom), zoom, { animate: !still() });
   }
 
   leave() {

@@ -27,7 +27,7 @@ export function showStart(place) {
       lines.show(jobs);
       showInbox(parts, pairs, started);
       tell(parts.box, boxLine(health));
-      tell(parts.error, null);
+      tell(parts.error, health.trouble);
       return jobs.some((job) => ["waiting", "running"].includes(job.state)) ? 1500 : 8000;
     } catch (error) {
       if (error.status !== 401) tell(parts.error, error.message);

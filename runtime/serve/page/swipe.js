@@ -6,7 +6,6 @@ export class Swipe {
   constructor(divider, scene) {
     this.divider = divider;
     this.scene = scene;
-    this.share = 0.5;
     divider.addEventListener("pointerdown", (event) => {
       divider.setPointerCapture(event.pointerId);
       event.preventDefault();
@@ -18,11 +17,12 @@ export class Swipe {
       this.move((event.clientX - left) / width);
     });
     divider.addEventListener("keydown", (event) => {
+      const now = scene.divider;
       const to = {
-        ArrowLeft: this.share - STEP,
-        ArrowDown: this.share - STEP,
-        ArrowRight: this.share + STEP,
-        ArrowUp: this.share + STEP,
+        ArrowLeft: now - STEP,
+        ArrowDown: now - STEP,
+        ArrowRight: now + STEP,
+        ArrowUp: now + STEP,
         Home: 0,
         End: 1,
       }[event.key];
@@ -33,7 +33,7 @@ export class Swipe {
     });
     scene.map.on("move zoomend resize viewreset", () => this.#clip());
     scene.onArranged(() => this.#clip());
-    this.move(0.5);
+    this.move(scene.divider);
   }
 
   /** Before and after by turns, to see what blinks. */
@@ -48,9 +48,10 @@ export class Swipe {
   }
 
   move(share) {
-    this.share = Math.min(1, Math.max(0, share));
-    this.divider.style.left = `${100 * this.share}%`;
-    this.divider.setAttribute("aria-valuenow", String(Math.round(100 * this.share)));
+    const within = Math.min(1, Math.max(0, share));
+    this.scene.divider = within;
+    this.divider.style.left = `${100 * within}%`;
+    this.divider.setAttribute("aria-valuenow", String(Math.round(100 * within)));
     this.#clip();
   }
 
@@ -61,7 +62,7 @@ export class Swipe {
     const size = map.getSize();
     const from = map.containerPointToLayerPoint([0, 0]);
     const to = map.containerPointToLayerPoint(size);
-    const middle = from.x + size.x * this.share;
+    const middle = from.x + size.x * this.scene.divider;
     const box = (left, right) =>
       `polygon(${left}px ${from.y}px, ${right}px ${from.y}px, ${right}px ${to.y}px, ${left}px ${to.y}px)`;
     for (const name of Object.keys(this.scene.layers)) {

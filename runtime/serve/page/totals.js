@@ -4,7 +4,7 @@ import { holesOf } from "./scene.js";
 import { make, tell } from "./dom.js";
 import { swatch } from "./legend.js";
 import { number, percent, text } from "./text.js";
-import { CLASSES, NO_BUILDING } from "./work.js";
+import { CLASSES } from "./work.js";
 
 export function showTotals(parts, work) {
   const show = () => {
@@ -19,8 +19,10 @@ export function showTotals(parts, work) {
     parts.head.replaceChildren(
       ...titles.map((key) => make("th", { scope: "col", text: text(key) })),
     );
-    const none = corrected[NO_BUILDING] || mapped[NO_BUILDING];
-    const names = none ? [...CLASSES, NO_BUILDING] : CLASSES;
+    const others = [...Object.keys(mapped), ...Object.keys(corrected)].filter(
+      (name) => !CLASSES.includes(name) && (mapped[name] || corrected[name]),
+    );
+    const names = [...CLASSES, ...new Set(others)]; // with those that have no grade
     parts.rows.replaceChildren(
       ...names.map((name) => row(work, name)),
       make(
@@ -37,7 +39,7 @@ export function showTotals(parts, work) {
   show();
 }
 
-const sum = (counts) => CLASSES.reduce((total, name) => total + (counts[name] ?? 0), 0);
+const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0);
 
 const cell = (line) => make("td", { text: line });
 

@@ -17,9 +17,6 @@ export const signOf = (damageClass) => (CLASSES.indexOf(damageClass) + 1) % 5;
 /** The class that counts: as corrected, else as mapped. */
 export const classOf = (item) => item.corrected ?? item.class;
 
-/** Is it another class than mapped? One that was found right is no correction. */
-const differs = (item) => Number(Boolean(item.corrected) && item.corrected !== item.class);
-
 /** A correction that drew a building, in the shape of a building of the map. */
 export const asDrawn = (correction) => ({
   ...correction,
@@ -102,7 +99,7 @@ export class Work extends EventTarget {
       ? await put(path, { class: damageClass, who: who() })
       : await remove(path);
     this.#count(classOf(item), classOf(changed));
-    this.summary.corrections += differs(changed) - differs(item);
+    this.summary.corrections += Boolean(changed.corrected) - Boolean(item.corrected);
     this.#replaced(item, changed);
     return changed;
   }
@@ -153,8 +150,9 @@ export class Work extends EventTarget {
   /** Totals change at once; the box's own follow a moment later. */
   #count(from, to) {
     const totals = this.summary.corrected;
-    if (from) totals[from] = (totals[from] ?? 0) - 1;
-    if (to) totals[to] = (totals[to] ?? 0) + 1;
+    for (const [name, step] of [[from, -1], [to, 1]]) {
+      if (name && name !== NO_BUILDING) totals[name] = (totals[name] ?? 0) + step;
+    }
   }
 
   #told() {
