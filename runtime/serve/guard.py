@@ -64,7 +64,7 @@ class Guard:
         if scope["type"] != "http":
             return
         headers = _headers(scope)
-        send = _with_headers(send)
+        send = _with_headers(send, str(scope["path"]))
         refused = self._foreign(scope, headers)
         if refused:
             await _answer(send, *refused)
@@ -156,9 +156,9 @@ def _has_body(headers: dict[str, str]) -> bool:
 
 def _too_large(scope: Scope, headers: dict[str, str]) -> str | None:
     length = headers.get("content-length", "0")
-    if _is_upload(scope) or not length.isdecimal() or int(length) <= MOST_BODY:
+    if _is_upload(scope) or not length.isdecimal() or int(length[:20]) <= MOST_BODY:
         return None
-    return f"{length} bytes; expected at most {MOST_BODY}"
+    return f"{length[:20]} bytes; expected at most {MOST_BODY}"
 
 
 def _limited(receive: Receive) -> Receive:
@@ -175,13 +175,16 @@ def _limited(receive: Receive) -> Receive:
     return limited
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, path: str) -> Send:
+    # What may be kept is asked for again with its ETag.
+    others = {**HEADERS, "cache-control": "no-store" if path.startswith("/api/") else "no-cache"}
+
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             there = {name.lower() for name, _ in message.get("headers", ())}
             added = [
                 (name.encode(), value.encode())
-                for name, value in {**HEADERS, "cache-control": "no-store"}.items()
+                for name, value in others.items()
                 if name.encode() not in there
             ]
             message["headers"] = [*message.get("headers", ()), *added]

@@ -14,7 +14,7 @@ from runtime.many.progress import now
 
 State = Literal["waiting", "running", "done", "failed", "cancelled", "deleting"]
 
-MOST = 10_000
+MOST = 1000
 """Jobs that are kept, at most: the list is in memory."""
 
 _ENDED = ("done", "failed", "cancelled")

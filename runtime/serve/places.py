@@ -9,7 +9,6 @@ from pathlib import Path
 
 from runtime.errors import ConfigError
 from runtime.locks import LOCK, locked
-from runtime.many.outbox import WORKING
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def held(data: Path) -> Iterator[Places]:
     if data.exists() and not data.is_dir():
         raise ConfigError(f"--data {data}: is a file; expected a folder, or a new name")
     places = Places(data.absolute())
-    for folder in (places.inbox, places.uploads, places.jobs, places.views, places.maps / WORKING):
+    for folder in (places.inbox, places.uploads, places.jobs, places.views, places.maps):
         folder.mkdir(parents=True, exist_ok=True)
     with (data / LOCK).open("a") as lock:
         if not locked(lock):

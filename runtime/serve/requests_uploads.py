@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
@@ -17,6 +18,8 @@ router = APIRouter(prefix="/api", tags=["uploads"])
 
 AT_ONCE = 1 << 20
 """Bytes that are written together."""
+SILENCE = 60.0
+"""Seconds without a byte after which a request is taken for ended."""
 
 
 @router.get("/limits")
@@ -68,8 +71,8 @@ async def add(
     part = await run_in_threadpool(adding.__enter__)
     try:
         await _receive(request, part)
-    except BaseException as error:
-        await run_in_threadpool(adding.__exit__, type(error), error, error.__traceback__)
+    except BaseException as error:  # also of a task that may wait for nothing any more
+        adding.__exit__(type(error), error, error.__traceback__)
         raise
     await run_in_threadpool(adding.__exit__, None, None, None)
     return models.Offset(offset=part.offset)
@@ -77,14 +80,17 @@ async def add(
 
 async def _receive(request: Request, part: Part) -> None:
     gathered = bytearray()
-    try:
-        async for some in request.stream():
-            gathered += some
-            if len(gathered) >= AT_ONCE:
-                await run_in_threadpool(part.write, bytes(gathered))
-                gathered.clear()
-    except ClientDisconnect:  # nobody hears the answer
-        pass
+    stream = request.stream()
+    while True:
+        try:
+            gathered += await asyncio.wait_for(anext(stream), SILENCE)
+        except (StopAsyncIteration, ClientDisconnect):  # nobody hears the answer of the second
+            break
+        except asyncio.TimeoutError:
+            break
+        if len(gathered) >= AT_ONCE:
+            await run_in_threadpool(part.write, bytes(gathered))
+            gathered.clear()
     if gathered:
         await run_in_threadpool(part.write, bytes(gathered))
 

@@ -17,6 +17,7 @@ from runtime import cli
 from runtime.errors import ConfigError
 from runtime.manifest import Manifest
 from runtime.many.lasting import Reopened, Stop
+from runtime.many.outbox import holding
 from runtime.options import MapOptions
 from runtime.serve.app import make_app
 from runtime.serve.guard import App, is_loopback
@@ -39,11 +40,13 @@ def serve(args: argparse.Namespace, options: MapOptions) -> int:
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(Stop())
         places = stack.enter_context(held(args.data))
+        stack.enter_context(holding(places.maps))
         listening = stack.enter_context(_listening(args.host, args.port))
         engine = stack.enter_context(Reopened(args.engine, args.threads, args.device, args.mode))
         jobs, pairs = Jobs(places.jobs), Pairs(places)
         uploads = Uploads(places.uploads, options, int(args.max_upload * 1e9), args.max_uploads)
         worker = Worker(engine, places, jobs, uploads, pairs, options, stop)
+        worker.clean()
         service = Service(
             places, Manifest.read(args.engine), jobs, uploads, pairs, worker, token is not None
         )

@@ -57,7 +57,7 @@ class Uploads:
         self._folder, self._options = folder, options
         self.most_bytes, self.most = most_bytes, most
         self._lock = threading.RLock()
-        self._busy: set[str] = set()
+        self._busy: dict[str, Part] = {}
         self._all: dict[str, Upload] = {}
         for path in folder.iterdir():
             self._read(path)
@@ -111,29 +111,34 @@ class Uploads:
 
     @contextlib.contextmanager
     def adding(self, id: str, offset: int) -> Iterator[Part]:
-        """Be the only one that adds to an upload, from `offset` on, which is where it ended."""
+        """Add to an upload from `offset` on, which is where it ended.
+
+        A request that was at it has no more to say: of a connection that broke in the field the
+        other end may never hear.
+        """
         with self._lock:
             upload = self.get(id)
-            if id in self._busy:
-                raise RefusedError(409, f"upload {id}: another request adds to it; wait for it")
+            if before := self._busy.pop(id, None):
+                before.end_early()
+                upload = self.get(id)
             if upload.file is not None or offset != self._there(upload):
                 there = upload.size if upload.file else self._there(upload)
                 raise RefusedError(
                     409, f"upload {id}: {there} bytes are there, not {offset}", offset=there
                 )
-            self._busy.add(id)
+            file = (self._folder / id / _PART).open("r+b")
+            file.seek(offset)
+            part = self._busy[id] = Part(self, upload, file, offset)
         try:
-            with (self._folder / id / _PART).open("r+b") as file:
-                file.seek(offset)
-                part = Part(self, upload, file, offset)
-                try:
-                    yield part
-                finally:
-                    part.sync()
+            try:
+                yield part
+            finally:
+                part.close()
             part.end()
         finally:
             with self._lock:
-                self._busy.discard(id)
+                if self._busy.get(id) is part:
+                    del self._busy[id]
 
     def offset(self, id: str) -> int:
         upload = self.get(id)
@@ -141,9 +146,9 @@ class Uploads:
 
     def forget(self, id: str) -> None:
         with self._lock:
-            if id in self._busy:
-                raise RefusedError(409, f"upload {id}: a request adds to it; end that first")
             self.get(id)
+            if before := self._busy.pop(id, None):
+                before.end_early()
             self._remove(id)
 
     def keep(self, upload: Upload) -> None:
@@ -224,9 +229,17 @@ class Part:
         self._uploads, self._upload, self._file = uploads, upload, file
         self.offset = offset
         self._synced = offset
+        self._lock = threading.RLock()
+        self._over = False
 
     def write(self, some: bytes | bytearray) -> None:
         """RefusedError for more than was announced, or for what is no image."""
+        with self._lock:
+            self._write(some)
+
+    def _write(self, some: bytes | bytearray) -> None:
+        if self._over:
+            raise RefusedError(409, f"upload {self._upload.id}: another request adds to it now")
         if self.offset + len(some) > self._upload.size:
             raise RefusedError(
                 413, f"upload {self._upload.id}: more than its {self._upload.size} bytes"
@@ -243,6 +256,18 @@ class Part:
         if self.offset - self._synced >= SYNCED:
             self.sync()
 
+    def end_early(self) -> None:
+        """Another one goes on from here."""
+        with self._lock:
+            self.close()
+            self._over = True
+
+    def close(self) -> None:
+        with self._lock:
+            if not self._over:
+                self.sync()
+            self._file.close()
+
     def sync(self) -> None:
         if self.offset == self._synced:
             return
@@ -253,5 +278,5 @@ class Part:
         self._uploads.keep(self._upload)
 
     def end(self) -> None:
-        if self.offset == self._upload.size:
+        if self.offset == self._upload.size and not self._over:
             self._uploads.whole(self._upload)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runtime import cli, records
-from runtime.errors import BackendError, EngineError, StoppedError, ToolkitError, reason
+from runtime.errors import BackendError, EngineError, StoppedError, reason
 from runtime.many.lasting import Reopened, Stop
 from runtime.many.listing import shown
 from runtime.many.outbox import WORKING, clear, is_done, os_reason, windows_without_result
@@ -58,10 +58,18 @@ class Worker:
         self.running: str | None = None
         self.progress = (0, 0)
         self.trouble: str | None = None
+        self._counted: int | None = None
         self.windows = 0
         self.seconds = 0.0
         self.mapped = 0
         self.failed = 0
+
+    def clean(self) -> None:
+        """Remove what a killed server left, before anybody asks."""
+        kept = {f"{job.id}{ending}" for job in self._jobs.all() for ending in ("", listing.ENDING)}
+        for path in self._places.views.iterdir():
+            if path.name not in kept:
+                _removed(path)
 
     def forever(self) -> None:
         """Until `stop`. What cannot be done for now is tried again, and no job is lost."""
@@ -114,9 +122,14 @@ class Worker:
         self._remove(found)
 
     def _remove(self, job: Job) -> None:
-        maps = self._places.maps
-        for folder in (maps / job.id, maps / WORKING / job.id, self._places.views / job.id):
-            shutil.rmtree(folder, ignore_errors=True)
+        maps, view = self._places.maps, self._places.views / job.id
+        for path in (
+            maps / job.id,
+            maps / WORKING / job.id,
+            view,
+            view.with_suffix(listing.ENDING),
+        ):
+            _removed(path)
         for image in (job.pre, job.post):
             if image.upload and [each.id for each in self._jobs.uses(image.upload)] == [job.id]:
                 with contextlib.suppress(RefusedError):
@@ -131,10 +144,6 @@ class Worker:
                 self._remove(job)
         going_on = {job.id for job in jobs if job.state in ("waiting", "running", "cancelled")}
         clear(self._places.maps, going_on)
-        kept = {job.id for job in jobs}
-        for folder in self._places.views.iterdir():
-            if folder.name not in kept:
-                shutil.rmtree(folder, ignore_errors=True)
         for job in jobs:
             if job.state == "done" and not (self._places.views / job.id).exists():
                 self._show(job)
@@ -155,13 +164,13 @@ class Worker:
             if begun is None:
                 return
             self.running, self.progress = job.id, (0, begun.windows)
+            self._counted = None
         try:
             with self._timed():
                 why = self._troubles.given_up(job.id) or self._map(begun)
             notes = () if why else self._notes(begun)
         except StoppedError:
-            wanted = job.id not in self._unwanted
-            self._ended(begun, "waiting" if wanted else "cancelled", None)
+            self._ended(begun, "cancelled" if job.id in self._unwanted else "waiting", None)
         except ChangedError as error:
             self._ended(begun, "failed", reason(error))
         except (MemoryError, EngineError, BackendError, OSError) as error:
@@ -205,7 +214,7 @@ class Worker:
             if not folder.exists():
                 listing.make(maps, folder.with_suffix(listing.ENDING))
                 views.make(Path(job.pre.path), Path(job.post.path), maps, folder, self._options)
-        except (ToolkitError, OSError, records.RecordError) as error:
+        except Exception as error:  # whatever it is, the map is there, and other jobs wait
             why = f"the page cannot show this map: {reason(error)}"
             cli.note(f"{shown(job.name)}: {why}")
             return why
@@ -213,8 +222,9 @@ class Worker:
 
     def _told(self, done: int, of: int) -> None:
         """From the thread that computes."""
-        self.windows += max(0, done - self.progress[0]) if self.progress[1] else 0
-        self.progress = (done, of)
+        if self._counted is not None:
+            self.windows += done - self._counted
+        self._counted, self.progress = done, (done, of)
         if self._stop.asked or self.running in self._unwanted:
             raise StoppedError("ended, to go on later")
 
@@ -244,3 +254,10 @@ class Worker:
         if line != self.trouble:
             cli.note(f"error: {line}; no job is lost, trying again")
         self.trouble = line
+
+
+def _removed(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
