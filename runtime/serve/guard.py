@@ -68,7 +68,7 @@ class Guard:
         refused = self._foreign(scope, headers)
         if refused:
             await _answer(send, *refused)
-        elif self._token and not self._knows(headers):
+        elif self._token and not _is_page(scope) and not self._knows(headers):
             await self._ask(scope, headers, send)
         elif too_large := _too_large(scope, headers):
             await _answer(send, 413, too_large)
@@ -144,6 +144,13 @@ def _is_loopback(host: str) -> bool:
 
 def _headers(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _is_page(scope: Scope) -> bool:
+    """Is it a file of the page itself, which holds no data, and asks for the token?"""
+    if scope["method"] not in _SAFE or b"token=" in scope["query_string"]:
+        return False
+    return scope["path"] == "/" or str(scope["path"]).startswith(("/static/", "/vendor/leaflet/"))
 
 
 def _is_upload(scope: Scope) -> bool:

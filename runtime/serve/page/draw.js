@@ -27,10 +27,13 @@ export class Drawing {
 
   /** byKeys: corners are set where the cross in the middle is, too. */
   begin({ byKeys = false } = {}) {
+    if (this.work.drawing) return;
     this.corners = [];
     this.work.drawing = true;
     this.work.select(null);
     this.scene.map.doubleClickZoom.disable();
+    this.shown = this.scene.base;
+    if (this.shown === "compare") this.#showBase("after");
     this.parts.stage.classList.add("draws");
     this.parts.drawing.hidden = false;
     this.parts.crosshair.hidden = !byKeys;
@@ -59,12 +62,19 @@ export class Drawing {
   }
 
   end() {
+    if (!this.work.drawing) return;
     this.work.drawing = false;
+    this.#showBase(this.shown);
     this.corners = [];
     this.sketch.clearLayers();
     this.scene.map.doubleClickZoom.enable();
     this.parts.stage.classList.remove("draws");
     this.parts.drawing.hidden = this.parts.crosshair.hidden = true;
+  }
+
+  #showBase(base) {
+    this.scene.base = base;
+    this.scene.arrange();
   }
 
   #clicked({ lat, lng }) {
