@@ -11,7 +11,7 @@ import pytest
 
 from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES
 
-PAGE = Path(__file__).parents[3] / "runtime" / "serve" / "page"
+PAGE = Path(__file__).parents[4] / "runtime" / "serve" / "page"
 SCRIPTS = sorted(PAGE.glob("*.js"))
 WORDS = json.loads((PAGE / "text.en.json").read_text())
 
