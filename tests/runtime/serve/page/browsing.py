@@ -98,12 +98,16 @@ def place_pair(inbox: Path, name: str) -> None:
 
 @dataclass
 class Visits:
-    """Pages of a browser; what they asked other machines for, and what went wrong in them."""
+    """Pages of a browser; what they asked other machines for, and what went wrong in them.
+
+    expected: parts of the browser's own lines about what a test makes fail.
+    """
 
     browser: Any
     box: Box
     elsewhere: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
     contexts: list[Any] = field(default_factory=list)
 
     def open(self, path: str = "/", width: int = 1280, height: int = 800, **options: Any) -> Any:
@@ -133,6 +137,10 @@ class Visits:
     def close(self) -> None:
         for context in self.contexts:
             context.close()
+        assert self.elsewhere == []
+        assert [
+            fault for fault in self.faults if not any(each in fault for each in self.expected)
+        ] == []
 
 
 def shown(page: Any) -> None:

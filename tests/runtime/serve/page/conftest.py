@@ -27,8 +27,6 @@ def visits(browser, box: Box) -> Iterator[Visits]:
     visits = Visits(browser, box)
     yield visits
     visits.close()
-    assert visits.elsewhere == []
-    assert visits.faults == []
 
 
 @pytest.fixture(scope="session")
