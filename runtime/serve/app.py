@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from runtime import cli
 from runtime.errors import BackendError, ConfigError, reason
+from runtime.many.outbox import os_reason
 from runtime.serve import requests_buildings, requests_jobs, requests_maps, requests_uploads
 from runtime.serve.answers import ERRORS
 from runtime.serve.errors import RefusedError
@@ -42,6 +44,7 @@ def make_app(service: Service, token: str | None, loopback: bool) -> Guard:
         openapi_url="/api/openapi.json",
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         responses=ERRORS,
     )
     app.state.service = service
@@ -114,6 +117,9 @@ async def _large(_: Request, error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     """A fault of ours: the line says where, the terminal has the rest."""
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return _error(507 if full else 500, os_reason(error, Path("the box")))
     cli.note(f"{request.method} {request.url.path}\n{''.join(traceback.format_exception(error))}")
     return _error(500, f"unexpected {type(error).__name__}; the box's terminal says where")
 

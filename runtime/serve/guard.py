@@ -42,12 +42,6 @@ HEADERS = {
 }
 """Of every answer that does not say otherwise."""
 
-_ASK = b"""<!doctype html><html lang="en"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width"><title>Token</title>
-<p>This box asks for its token, which it showed when it was started.</p>
-<form action="/"><label>Token <input name="token" type="password" autofocus></label>
-<button>Open</button></form></html>"""
-
 
 class RequestTooLargeError(Exception):
     pass
@@ -68,8 +62,11 @@ class Guard:
         refused = self._foreign(scope, headers)
         if refused:
             await _answer(send, *refused)
-        elif self._token and not _is_page(scope) and not self._knows(headers):
-            await self._ask(scope, headers, send)
+        elif self._token and not self._knows(headers) and (given := self._given(scope)):
+            await _answer(send, 303, "", given)
+        elif self._token and not self._knows(headers) and not _is_page(str(scope["path"])):
+            line = "expected the token of this box, as the header Authorization: Bearer TOKEN"
+            await _answer(send, 401, line, {"www-authenticate": "Bearer"})
         elif too_large := _too_large(scope, headers):
             await _answer(send, 413, too_large)
         else:
@@ -106,22 +103,23 @@ class Guard:
         assert self._token
         return hmac.compare_digest(given.encode(errors="replace"), self._token)
 
-    async def _ask(self, scope: Scope, headers: dict[str, str], send: Send) -> None:
-        """With the token in the address once: the cookie has it from then on."""
+    def _given(self, scope: Scope) -> dict[str, str] | None:
+        """Headers of an answer to the right token in an address: a cookie has it from then on."""
         asked = parse_qsl(scope["query_string"].decode("latin-1"))
         given = [value for name, value in asked if name == "token"]
-        if scope["method"] in _SAFE and given and self._is_right(given[-1]):
-            rest = urlencode([each for each in asked if each[0] != "token"])
-            # Without the slashes that would make it another host.
-            where = "/" + scope["path"].lstrip("/\\") + (f"?{rest}" if rest else "")
-            where = where if where.isascii() and where.isprintable() else "/"
-            cookie = f"{COOKIE}={given[-1]}; Path=/; Max-Age={MONTH}; HttpOnly; SameSite=Lax"
-            await _answer(send, 303, "", {"location": where, "set-cookie": cookie})
-        elif "text/html" in headers.get("accept", "") and scope["method"] in _SAFE:
-            await _answer(send, 401, "", {"content-type": "text/html; charset=utf-8"}, _ASK)
-        else:
-            line = "expected the token of this box, as the header Authorization: Bearer TOKEN"
-            await _answer(send, 401, line, {"www-authenticate": "Bearer"})
+        if scope["method"] not in _SAFE or not given or not self._is_right(given[-1]):
+            return None
+        rest = urlencode([each for each in asked if each[0] != "token"])
+        # Without the slashes that would make it another host.
+        where = "/" + str(scope["path"]).lstrip("/\\") + (f"?{rest}" if rest else "")
+        where = where if where.isascii() and where.isprintable() else "/"
+        cookie = f"{COOKIE}={given[-1]}; Path=/; Max-Age={MONTH}; HttpOnly; SameSite=Lax"
+        return {"location": where, "set-cookie": cookie}
+
+
+def _is_page(path: str) -> bool:
+    """Of the page's own files, which are everybody's: it asks for the token itself."""
+    return path == "/" or path.startswith(("/static/", "/vendor/"))
 
 
 def is_loopback(host: str) -> bool:
@@ -144,13 +142,6 @@ def _is_loopback(host: str) -> bool:
 
 def _headers(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-
-
-def _is_page(scope: Scope) -> bool:
-    """Is it a file of the page itself, which holds no data, and asks for the token?"""
-    if scope["method"] not in _SAFE or b"token=" in scope["query_string"]:
-        return False
-    return scope["path"] == "/" or str(scope["path"]).startswith(("/static/", "/vendor/leaflet/"))
 
 
 def _is_upload(scope: Scope) -> bool:
@@ -205,9 +196,8 @@ async def _answer(
     status: int,
     line: str,
     headers: dict[str, str] | None = None,
-    body: bytes | None = None,
 ) -> None:
-    content = body if body is not None else json.dumps({"error": line}).encode()
+    content = json.dumps({"error": line}).encode()
     given = {"content-type": "application/json", **(headers or {})}
     raw = [(name.encode(), value.encode("latin-1")) for name, value in given.items()]
     raw.append((b"content-length", str(len(content)).encode()))

@@ -112,7 +112,7 @@ class Listing:
     @contextlib.contextmanager
     def _asked(self) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(sqlite3.connect(self._path, timeout=30.0)) as database:
-            stamp = _stamp(self._corrections.path)
+            stamp = changed(self._corrections.path)
             if stamp != (_state(database, "stamp") or ""):
                 with self._ALONE:
                     self._take_over(database, stamp)
@@ -174,6 +174,12 @@ def _shown(row: tuple[int, str, str | None, str]) -> dict[str, Any]:
 def _state(database: sqlite3.Connection, name: str) -> str | None:
     row = database.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
     return row[0] if row else None
+
+
+def changed(path: Path) -> str:
+    """Another text where the corrections may have changed: in their file, or in the log beside it
+    that QGIS writes while it has the file open."""
+    return f"{_stamp(path)} {_stamp(path.with_name(f'{path.name}-wal'))}".strip()
 
 
 def _stamp(path: Path) -> str:

@@ -44,7 +44,7 @@ class Service:
     token: bool
     _open: OrderedDict[str, Corrections] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _counts: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def job(self, id: str) -> Job:
         found = self.jobs.get(id)
@@ -92,9 +92,8 @@ class Service:
         """Buildings that were corrected; read again when their file has changed."""
         if job.state != "done":
             return 0
-        try:
-            changed = (self.places.maps / job.id / CORRECTIONS).stat().st_mtime_ns
-        except FileNotFoundError:
+        changed = listing.changed(self.places.maps / job.id / CORRECTIONS)
+        if not changed:
             return 0
         known = self._counts.get(job.id)
         if known is None or known[0] != changed:

@@ -81,7 +81,7 @@ class Server:
         return id
 
     def begin(self, pre, post, name="town") -> str:
-        images = {role: {"upload": self.upload(each)} for role, each in (("pre", pre), ("post", post))}
+        images = {"pre": {"upload": self.upload(pre)}, "post": {"upload": self.upload(post)}}
         answer = self.client.post("/api/jobs", json={"name": name, **images})
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
@@ -90,7 +90,7 @@ class Server:
         return self.client.get(f"/api/jobs/{id}").json()
 
     def ended(self, id: str) -> dict:
-        wait_for(lambda: self.job(id)["state"] not in ("waiting", "running"))
+        wait_for(lambda: self.jobs.get(id).has_ended)
         return self.job(id)
 
 
@@ -102,7 +102,7 @@ def png(image: np.ndarray) -> bytes:
 
 @pytest.fixture(scope="session")
 def small_engine(make_engine, tmp_path_factory) -> Path:
-    return make_engine(tmp_path_factory.mktemp("serve") / "engine")
+    return make_engine(tmp_path_factory.mktemp("serve") / "engine", size=(128, 160))
 
 
 @pytest.fixture
@@ -112,11 +112,13 @@ def start(small_engine, tmp_path):
         servers = ExitStack()
         stack.callback(lambda: servers.close())
 
-        def call(options=MapOptions(), token=None, most=1 << 30) -> Server:
+        def call(options=None, token=None, most=1 << 30) -> Server:
             nonlocal servers
             servers.close()
             servers = ExitStack()
-            return Server(servers, small_engine, tmp_path / "data", options, token, most)
+            return Server(
+                servers, small_engine, tmp_path / "data", options or MapOptions(), token, most
+            )
 
         yield call
 
@@ -163,9 +165,7 @@ class Process:
         """Status, and what was answered."""
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         kinds = {} if isinstance(body, bytes | None) else {"Content-Type": "application/json"}
-        request = urllib.request.Request(
-            self.url + path, data, {**kinds, **headers}, method=method
-        )
+        request = urllib.request.Request(self.url + path, data, {**kinds, **headers}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return answer.status, json.loads(answer.read() or b"null")
