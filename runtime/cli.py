@@ -44,6 +44,7 @@ _EXTRA_OF_LIBRARY = {
     **dict.fromkeys(("rasterio", "pyogrio"), "raster"),
     **dict.fromkeys(("ray", "pyarrow", "pandas"), "ray"),
     "openvino": "openvino",
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "pydantic", "xstatic"), "serve"),
     "cuda": "cuda",
     "pycuda": "pycuda",
     "cryptography": "trust",

@@ -22,6 +22,7 @@ GROUPS = {
         "predict": "runtime.predict",
         "batch": "runtime.batch",
         "watch": "runtime.watch",
+        "serve": "runtime.serve.__main__",
         "change": "runtime.change",
     },
     "Engines": {
@@ -73,6 +74,9 @@ GROUPS = {
         "signature": "benchmarks.signature",
         "loading": "benchmarks.loading",
         "start-up": "benchmarks.start_up",
+        "serve-fuzz": "benchmarks.serve_fuzz",
+        "serve-kills": "benchmarks.serve_kills",
+        "serve-load": "benchmarks.serve_load",
         "gpu-record": "benchmarks.gpu_record.__main__",
         "training": "benchmarks.training",
         "leave-one-out": "benchmarks.leave_one_out",

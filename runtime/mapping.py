@@ -39,7 +39,7 @@ from runtime.scene.gate import gate_of
 from runtime.scene.strip import Strip
 from runtime.scene.unfinished import Unfinished
 from runtime.scene.windows import window_rows
-from runtime.scene.work import halo_of, strips
+from runtime.scene.work import Told, halo_of, strips
 from runtime.source import levels
 from runtime.source.explain import why_unknown
 from runtime.source.georeference import Georeference
@@ -53,7 +53,12 @@ if TYPE_CHECKING:
 
 
 def map_pair(
-    engine: Engine, pre: Path, post: Path, out: Path, options: MapOptions
+    engine: Engine,
+    pre: Path,
+    post: Path,
+    out: Path,
+    options: MapOptions,
+    told: Told | None = None,
 ) -> dict[str, Any]:
     """Map one pair of files into a folder; what `python -m runtime.predict` does.
 
@@ -66,6 +71,7 @@ def map_pair(
         post: image after, of the same size and grid.
         out: folder of the maps, made if it is not there.
         options: how; `MapOptions()` for pictures and RGB rasters on one grid.
+        told: is told how far it is, window by window, and may end it; see `runtime.scene.work`.
 
     Returns:
         The content of summary.json. Its `failed_tiles` lists the windows that could not be
@@ -122,7 +128,7 @@ def map_pair(
         gate = gate_of(engine) if options.gated else None
         with (
             cached(pair, engine.height),
-            closing(strips(engine, pair, rows, work, gate, options.mask_quality)) as made,
+            closing(strips(engine, pair, rows, work, gate, options.mask_quality, told)) as made,
         ):
             of_layers = {"damage": counts, "quality": quality}
             place = pair.georeference

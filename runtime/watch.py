@@ -132,7 +132,7 @@ def _held(
 ) -> bool:
     """Once the outbox can be written, which a device may have to wait for; False if not so."""
     from runtime.many.outbox import holding, os_reason
-    from runtime.many.watching import PATIENCE
+    from runtime.many.trying import PATIENCE
 
     delay = PATIENCE[0]
     while not stop.asked:

@@ -94,8 +94,6 @@ class Inbox:
         # Not Path.resolve, which raises for links in a circle.
         if besides and Path(os.path.realpath(besides)).parent == Path(os.path.realpath(folder)):
             self._ours.add(besides.name)
-        with contextlib.suppress(OSError):  # a disk that is read-only today; they are made later
-            self._make_folders()
 
     @contextlib.contextmanager
     def holding(self) -> Iterator[None]:
@@ -103,6 +101,8 @@ class Inbox:
 
         The folder itself is locked: nothing is written. Where that cannot be, it is not.
         """
+        with contextlib.suppress(OSError):  # a disk that is read-only today; they are made later
+            self._make_folders()
         handle = os.open(self.folder, os.O_RDONLY)
         try:
             try:

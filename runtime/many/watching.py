@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.errors import BackendError, EngineError, reason
@@ -19,39 +18,18 @@ from runtime.many.listing import name_some, shown
 from runtime.many.outbox import (
     WORKING,
     clear,
-    counted,
     is_done,
-    is_unfinished,
-    map_once,
     os_reason,
     windows_without_result,
 )
 from runtime.many.pairs import NAMES, Pair, can_name_a_folder, name_and_role
 from runtime.many.sources import ChangedError, StaleError, damaged, made_from
+from runtime.many.trying import PATIENCE, Troubles, map_counted
 from runtime.many.writers import is_being_written
 from runtime.options import SUMMARY, MapOptions
 
-PATIENCE = (1.0, 60.0)
-"""Seconds until the first next try, doubled each time, and the most."""
-DEATHS = 10
-"""How often a pair is begun that ends the process each time: more often than power fails."""
-TRIES = 8
-"""How often a pair is tried that finds no memory, or alone makes the engine fail."""
 CHANGES = 3
 """How often a single round begins with a pair that changes meanwhile."""
-
-
-@dataclass
-class _Trouble:
-    """Of one pair. `mapped_before`: pairs that were mapped when it began.
-
-    last: what it was, if it may be the pair's own.
-    """
-
-    tries: int
-    not_before: float
-    mapped_before: int
-    last: str | None = None
 
 
 class Watch:
@@ -74,9 +52,8 @@ class Watch:
     ) -> None:
         self._engine, self._inbox, self._outbox, self._options = engine, inbox, outbox, options
         self._health, self._stop, self._warn, self._redo = health, stop, warn, redo
-        self._mapped = 0
         self._not_well = 0
-        self._troubled: dict[str, _Trouble] = {}
+        self._troubles = Troubles()
         self._told_of: set[Path] = set()
         self._told_unreadable: set[Path] = set()
         self._written: set[Path] = set()
@@ -192,15 +169,9 @@ class Watch:
 
     def _next(self, arrivals: list[Arrival]) -> list[Arrival]:
         """Those that are complete; one that was in trouble last, and not too soon."""
-        self._troubled = {
-            each.name: self._troubled[each.name] for each in arrivals if each.name in self._troubled
-        }
-        now = time.monotonic()
-        ready = [
-            (self._troubled.get(each.name) or _Trouble(0, now, 0), each)
-            for each in self._inbox.ready(arrivals)
-        ]
-        due = [(trouble.tries, each) for trouble, each in ready if trouble.not_before <= now]
+        self._troubles.keep({each.name for each in arrivals})
+        ready = [(self._troubles.tries(each.name), each) for each in self._inbox.ready(arrivals)]
+        due = [(tries, each) for tries, each in ready if tries is not None]
         return [each for _, each in sorted(due, key=lambda one: one[0])]
 
     def _deal_with(self, arrival: Arrival) -> bool:
@@ -221,9 +192,9 @@ class Watch:
             self._warn(f"{reason(error)}; mapping it again")
             return False
         except (MemoryError, EngineError, BackendError, NotMovedError) as error:
-            self._postpone(arrival, error)
+            self._troubles.postpone(arrival.name, error)
             raise
-        self._troubled.pop(arrival.name, None)
+        self._troubles.over(arrival.name)
         self._tell(arrival.name, why, None if was_done else 1000 * (time.perf_counter() - start))
         return True
 
@@ -243,7 +214,7 @@ class Watch:
             self._health.failed(why)
             self._warn(f"failed: {why}")
         elif milliseconds is not None:
-            self._mapped += 1
+            self._troubles.mapped += 1
             self._health.done(milliseconds)
         if why is None and (holes := windows_without_result(self._outbox, name)):
             self._not_well += 1
@@ -260,12 +231,8 @@ class Watch:
         if arrival.pair is None:
             names = ", ".join(path.name for paths in arrival.images.values() for path in paths)
             return f"{arrival.name}: expected one image before and one after, found {names}"
-        trouble = self._troubled.get(arrival.name)
-        if trouble and trouble.tries >= TRIES and trouble.last:
-            return (
-                f"{arrival.name}: {trouble.last}, {TRIES} times in a row, while others were "
-                "mapped or memory was short; put it into the inbox again to try it again"
-            )
+        if why := self._troubles.given_up(arrival.name):
+            return f"{why}; put it into the inbox again to try it again"
         return None
 
     def _map(self, arrival: Arrival) -> str | None:
@@ -274,12 +241,7 @@ class Watch:
         engine = self._engine.get()
         self._health.begun(pair.name, self._outbox / WORKING / pair.name)
         try:
-            with counted(self._outbox, pair.name) as times:
-                # A raster that gets further each time may be cut off by the night as often as
-                # it will.
-                if times > DEATHS and not is_unfinished(self._outbox, pair.name):
-                    return f"{pair.name}: the watch died {DEATHS} times in a row while it mapped it"
-                return map_once(engine, pair, self._outbox, self._options, redo=self._redo)
+            return map_counted(engine, pair, self._outbox, self._options, redo=self._redo)
         except StaleError as error:
             return self._stale(pair, error)
         finally:
@@ -291,21 +253,6 @@ class Watch:
             f"{pair.name}: {what} was mapped before: {reason(error)}; give this one another name, "
             "move those maps away, or let them be replaced with --redo"
         )
-
-    def _postpone(self, arrival: Arrival, error: Exception) -> None:
-        """This one last from now on, so that it blocks no other."""
-        before = self._troubled.get(arrival.name)
-        trouble = before or _Trouble(0, 0.0, self._mapped)
-        trouble.tries += 1
-        wait = min(PATIENCE[0] * 2.0 ** (trouble.tries - 1), PATIENCE[1])
-        trouble.not_before = time.monotonic() + wait
-        # An engine that fails with every pair is not this one's fault, nor is a file system.
-        alone = self._mapped > trouble.mapped_before
-        theirs = isinstance(error, MemoryError) or (
-            alone and isinstance(error, (EngineError, BackendError))
-        )
-        trouble.last = reason(error) if theirs else None
-        self._troubled[arrival.name] = trouble
 
     def _trouble(self, error: Exception) -> None:
         message = os_reason(error, self._outbox) if isinstance(error, OSError) else reason(error)

@@ -1,0 +1,24 @@
+// Ask again and again, and not while nobody looks.
+
+/** Call at once, then after as many milliseconds as the call returns. */
+export function repeat(action) {
+  let timer = 0;
+  let stopped = false;
+  const now = async () => {
+    clearTimeout(timer);
+    if (stopped || document.hidden) return;
+    const wait = await action();
+    clearTimeout(timer);
+    if (!stopped && wait !== null) timer = setTimeout(now, wait);
+  };
+  document.addEventListener("visibilitychange", now);
+  now();
+  return {
+    now,
+    stop: () => {
+      stopped = true;
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", now);
+    },
+  };
+}
