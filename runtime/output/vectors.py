@@ -27,6 +27,7 @@ from runtime.source.georeference import WGS84, Georeference, reproject
 from runtime.source.globe import continuous, cut
 
 GEOPACKAGE = f"{LAYER}.gpkg"
+GEOJSON = f"{LAYER}.geojson"
 
 CHUNK = 1_000
 """Buildings whose polygons are held at a time."""
