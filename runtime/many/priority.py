@@ -15,6 +15,10 @@ PRIORITY = "priority.txt"
 MOST_BYTES = 1 << 20
 
 
+def has_priorities(inbox: Path) -> bool:
+    return (inbox / PRIORITY).exists()
+
+
 def ranks(inbox: Path, warn: Callable[[str], None]) -> Callable[[str], int]:
     """A function of a pair's name: smaller comes first.
 

@@ -9,87 +9,41 @@ is refused changes nothing, and is tried again when its folder changes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runtime.backends import Mode
 from runtime.engine import Engine, load_engine
-from runtime.errors import EngineError, ToolkitError, reason
+from runtime.errors import EngineError
 from runtime.known_answer import KEY, UnknownAnswerError, compared
 from runtime.manifest import FILE_NAME
 
 Stamp = tuple[Any, ...]
 
 
-class Renewed:
-    """The engine in a folder: loaded again after it failed, and another one where one lies there.
+def renewed(folder: Path, before: Engine, given: tuple[int | None, int | None, Mode]) -> Taken:
+    """The engine that lies in the folder now, loaded and tested.
 
-    warn: is told of every change, and of what was refused.
+    Raises what speaks against it: ToolkitError, OSError or MemoryError; nothing of it is left then.
     """
-
-    def __init__(
-        self,
-        folder: Path,
-        threads: int | None,
-        device: int | None,
-        mode: Mode,
-        warn: Callable[[str], None],
-    ) -> None:
-        self._folder, self._given, self._warn = folder, (threads, device, mode), warn
-        self._engine: Engine | None = None
-        self._stamp: Stamp | None = None
-        self._refused: Stamp | None = None
-
-    def __enter__(self) -> Renewed:
-        self.get()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def get(self) -> Engine:
-        """For the next pair. Raises what `load_engine` does where there is no earlier one."""
-        there = stamp(self._folder)
-        if self._engine is None:
-            self._engine = load_engine(self._folder, *self._given)
-            self._stamp = there
-        elif there not in (self._stamp, self._refused):
-            self._renew(self._engine, there)
-        assert self._engine
-        return self._engine
-
-    def close(self) -> None:
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            engine.close()
-
-    def _renew(self, before: Engine, there: Stamp) -> None:
-        try:
-            fresh = load_engine(self._folder, *self._given)
-        except (ToolkitError, OSError, MemoryError) as error:
-            self._refuse(there, error)
-            return
-        try:
-            if payload_of(fresh) == payload_of(before):  # copied again, or its card was written
-                fresh.close()
-                self._stamp = there
-                return
-            said = self_test(fresh)
-        except (ToolkitError, OSError, MemoryError) as error:
+    fresh = load_engine(folder, *given)
+    try:
+        if payload_of(fresh) == payload_of(before):  # copied again, or its card was written anew
             fresh.close()
-            self._refuse(there, error)
-            return
-        self._engine, self._stamp, self._refused = fresh, there, None
-        before.close()
-        self._warn(f"{self._folder}: another engine from now on, {named(fresh)}; {said}")
+            return Taken(before, None)
+        return Taken(fresh, f"{named(fresh)}; {self_test(fresh)}")
+    except BaseException:
+        fresh.close()
+        raise
 
-    def _refuse(self, there: Stamp, error: BaseException) -> None:
-        self._refused = there
-        self._warn(
-            f"{self._folder}: another engine lies there and is refused ({reason(error)}); "
-            "going on with the one before"
-        )
+
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """engine: from now on. said: of another one than before, in words; None: it is the same."""
+
+    engine: Engine
+    said: str | None
 
 
 def stamp(folder: Path) -> Stamp:
