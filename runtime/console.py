@@ -65,6 +65,7 @@ GROUPS = {
         "image-quality": "benchmarks.image_quality",
         "several-dates": "benchmarks.several_dates",
         "throughput": "benchmarks.throughput",
+        "watch-faults": "benchmarks.watch_faults",
         "window-gate": "benchmarks.window_gate",
         "reading": "benchmarks.reading",
         "registration": "benchmarks.registration.__main__",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from runtime.errors import BackendError, EngineError, reason
+from runtime.many.disks import Disks
 from runtime.many.health import Health
 from runtime.many.inbox import Arrival, Inbox, NotMovedError
 from runtime.many.lasting import Reopened, Stop
@@ -54,6 +55,7 @@ class Watch:
         retention: Retention | None = None,
     ) -> None:
         self._retention = retention
+        self._disks = Disks((inbox.folder, outbox))
         self._engine, self._inbox, self._outbox, self._options = engine, inbox, outbox, options
         self._health, self._stop, self._warn, self._redo = health, stop, warn, redo
         self._not_well = 0
@@ -155,12 +157,14 @@ class Watch:
         return set(stuck.values())
 
     def _tidy(self) -> None:
+        self._disks.check()
         (self._outbox / WORKING).mkdir(exist_ok=True)  # the disk may have been changed
         for error in self._inbox.recover(self._is_of):
             self._warn(f"{os_reason(error, self._inbox.folder)}; left as it is")
         clear(self._outbox, {each.name for each in self._look()})
 
     def _look(self) -> list[Arrival]:
+        self._disks.check()
         arrivals = self._inbox.look()
         self._health.waiting = len(arrivals)
         self._health.ignored = list(self._inbox.unmatched)
@@ -195,7 +199,9 @@ class Watch:
         try:
             if not arrival.unchanged() or self._is_being_written(arrival):
                 return False
+            self._disks.check()
             why = self._refused(arrival) or self._map(arrival)
+            self._disks.check()  # else what was written, and what went wrong, means nothing
             if not arrival.unchanged():
                 return False
             if why is None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -366,3 +371,59 @@ def test_engines_that_change_under_load_lose_no_pair(two_engines, boxes, arrive,
         for name in names
     }
     assert len(set(built.values())) == 2
+
+
+UNPLUGGED = """
+mount -t tmpfs none "$1" && mkdir "$1/outbox" || exit 77
+{command} & pid=$!
+while [ ! -e "$2/out" ]; do sleep 0.02; done
+mount --move "$1" "$2/away"
+touch "$2/is-out"
+while [ ! -e "$2/in" ]; do sleep 0.02; done
+mount --move "$2/away" "$1"
+while [ ! -e "$2/end" ]; do sleep 0.02; done
+ls "$1/outbox" > "$2/maps"
+kill $pid
+wait $pid
+"""
+
+
+def test_an_outbox_whose_disk_is_taken_out_is_waited_for(boxes, arrive, engine_folder, tmp_path):
+    """What lies where it was mounted is another folder, in which maps would be lost."""
+    if shutil.which("unshare") is None:
+        pytest.skip("no unshare")
+    stick, told = tmp_path / "stick", tmp_path / "told"
+    (stick / "outbox").mkdir(parents=True)  # found when the disk is gone
+    (tmp_path / "away").mkdir()
+    command = (
+        f"{sys.executable} -m runtime.watch --engine {engine_folder} --inbox {boxes[0]} --outbox "
+        f"{stick / 'outbox'} --threads 1 --settle 0.1 --poll 0.02 2> {told}"
+    )
+    script = tmp_path / "script.sh"
+    script.write_text(UNPLUGGED.replace("{command}", command))
+    process = subprocess.Popen(
+        ["unshare", "-rm", "sh", script, stick, tmp_path],
+        cwd=Path(__file__).parents[3],
+        start_new_session=True,
+    )
+    try:
+        arrive("a")
+        done = boxes[0] / "done"
+        wait_for(lambda: (done / "a_post.png").exists() or process.poll() is not None)
+        if process.poll() is not None:
+            pytest.skip("no mounts here")
+        (tmp_path / "out").touch()
+        wait_for(lambda: (tmp_path / "is-out").exists())
+        arrive("b")
+        wait_for(lambda: "is gone; mount it again; no pair is lost" in told.read_text())
+        assert (boxes[0] / "b_post.png").exists()
+        (tmp_path / "in").touch()
+        wait_for(lambda: (done / "b_post.png").exists())
+        (tmp_path / "end").touch()
+        process.wait(20)
+        assert (tmp_path / "maps").read_text().split() == ["a", "b", "health.json"]
+        assert [path.name for path in (stick / "outbox").iterdir()] == ["health.json"]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
