@@ -11,7 +11,8 @@ const LONGEST_WAIT = 30_000;
 const markOf = (file) => `${file.name}|${file.size}|${file.lastModified}`;
 
 /** Uploads that a reload or a closed window broke off: [{ name, size, offset }]. */
-export const brokenOff = () => Object.values(recall("uploads", {}));
+export const brokenOff = () =>
+  Object.values(recall("uploads", {})).filter(({ size, offset }) => offset < size);
 
 export class Upload extends EventTarget {
   /** Dispatches "change" when sent, state or error do. */
@@ -37,7 +38,6 @@ export class Upload extends EventTarget {
       try {
         await this.#findOffset();
         await this.#sendPieces();
-        forget(this.file);
         this.set("done");
         this.resolve(this.id);
         return;
@@ -66,7 +66,13 @@ export class Upload extends EventTarget {
     if (this.id) await remove(`/api/uploads/${this.id}`).catch(() => {});
   }
 
+  /** A job has it now: the same file, chosen again, is a new one. */
+  used() {
+    forget(this.file);
+  }
+
   fail(error) {
+    forget(this.file);
     this.set("failed", error.message);
     this.reject(error);
   }

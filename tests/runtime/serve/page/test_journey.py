@@ -54,6 +54,7 @@ def picture_of(page) -> np.ndarray:
 
 def which(part: np.ndarray, columns: slice) -> str:
     """The image that these columns of the screen show, by what lies in the two files."""
+
     def alike(role: str) -> float:
         image = cv2.imread(str(EXAMPLE / f"{role}.png"), cv2.IMREAD_GRAYSCALE)
         return float(np.corrcoef(part[:, columns].ravel(), image[:, columns].ravel())[0, 1])
@@ -193,7 +194,7 @@ def test_the_same_on_a_phone(visits: Visits, box: Box, placed: str, tmp_path: Pa
     assert box.get(f"/api/jobs/{placed}/drawn") == []
 
     page.get_by_role("tab", name="Totals").tap()
-    assert "not \"no damage\"" in page.locator(".totals .note").first.inner_text()
+    assert 'not "no damage"' in page.locator(".totals .note").first.inner_text()
     page.get_by_role("tab", name="Files").tap()
     with rasterio.open(downloaded(page, "damage.tif", tmp_path)) as file:
         damage, place = file.read(1), file.crs

@@ -75,7 +75,9 @@ def test_it_goes_on_after_a_pause_and_after_a_reload(visits: Visits, large: Path
             route.continue_()  # the others hang, as on a bad line
 
     def patches(route) -> None:
-        (only_the_first if route.request.method == "PATCH" else lambda each: each.continue_())(route)
+        (only_the_first if route.request.method == "PATCH" else lambda each: each.continue_())(
+            route
+        )
 
     way = re.compile("/api/uploads/")
     page.context.route(way, patches)
