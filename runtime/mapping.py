@@ -22,6 +22,7 @@ import numpy as np
 from runtime import cli, files, identity, resolution
 from runtime.buildings.finding import Maps, buildings
 from runtime.buildings.wanted import Wanted, wanted_of
+from runtime.buildings.witnesses import Witnesses
 from runtime.damage import NODATA
 from runtime.errors import ConfigError, ImageError
 from runtime.going_on import begun, finished, is_of, working
@@ -30,6 +31,7 @@ from runtime.output import geojson, quality_record, summary
 from runtime.output.gate_record import record_of, tags_of
 from runtime.output.maps import OUTPUTS, maps_of, write_maps
 from runtime.output.quicklook import write_overlay
+from runtime.output.style import Look
 from runtime.output.totals import BuildingTotals
 from runtime.registering import registered
 from runtime.scene import space, unfinished
@@ -40,6 +42,7 @@ from runtime.scene.windows import window_rows
 from runtime.scene.work import Told, halo_of, strips
 from runtime.source import levels
 from runtime.source.explain import why_unknown
+from runtime.source.georeference import Georeference
 from runtime.source.pair import ScenePair, cached, open_pair
 
 _OF_READING = ("levels", "clipped", "notes")
@@ -81,7 +84,7 @@ def map_pair(
     """
     if options.need_raster and not find_spec("rasterio"):
         raise ConfigError(f"{pre}: mapping a raster needs rasterio; {RASTER_EXTRA}")
-    _check_out(out, [pre, post, options.label, options.footprints, options.aoi])
+    check_out(out, [pre, post, options.label, options.footprints, options.aoi])
     halo = halo_of(engine, options.halo)
     pixels = identity.of_pixels(engine, pre, post, options, halo)
     if options.resume:
@@ -121,15 +124,15 @@ def map_pair(
         pair = lying.pair
         shutil.rmtree(work.ready, ignore_errors=True)
         work.ready.mkdir()
-        counts: Counter[int] = Counter()
-        quality: Counter[int] = Counter()
+        counts, quality = Counter[int](), Counter[int]()
         gate = gate_of(engine) if options.gated else None
         with (
             cached(pair, engine.height),
             closing(strips(engine, pair, rows, work, gate, options.mask_quality, told)) as made,
         ):
-            counted = _counted(made, counts, quality)
-            totals = _write_buildings(counted, work, pair, wanted, options)
+            of_layers = {"damage": counts, "quality": quality}
+            place = pair.georeference
+            totals = write_buildings(counted(made, of_layers), work, place, wanted, options)
         _check_known(work, counts, quality, pair, wanted)
         _check_unchanged(pixels, identity.of_pixels(engine, pre, post, options, halo), work)
         gated = record_of(gate.record, work.journal.skipped) if gate else None
@@ -167,10 +170,10 @@ def map_pair(
             "made_with": made_with,
             "engine": summary.of_engine(engine),
         }
-        return _publish(work, out, content)
+        return publish(work, out, content)
 
 
-def _check_out(out: Path, inputs: Iterable[Path | None]) -> None:
+def check_out(out: Path, inputs: Iterable[Path | None]) -> None:
     """Raises ConfigError for a folder that libraries cannot name, or where inputs would be lost."""
     if not str(out).isprintable():
         raise ConfigError(f"--out {str(out)!r}: expected a name of printable characters in UTF-8")
@@ -189,13 +192,12 @@ def _same(pre: Path, post: Path) -> list[str]:
     return [f"{pre} and {post} are one file, in which nothing can have changed"]
 
 
-def _counted(made: Iterator[Strip], damage: Counter[int], quality: Counter[int]) -> Iterator[Strip]:
-    """Pixels by their values in both layers, added as the strips pass."""
+def counted(made: Iterable[Strip], layers: Mapping[str, Counter[int]]) -> Iterator[Strip]:
+    """Pixels by their values in these layers, added as the strips pass."""
     for strip in made:
         for part in strip.parts():
-            for counts, layer in ((damage, part.damage), (quality, part.quality)):
-                assert layer is not None
-                found = np.bincount(layer.ravel(), minlength=NODATA + 1)
+            for name, counts in layers.items():
+                found = np.bincount(getattr(part, name).ravel(), minlength=NODATA + 1)
                 counts.update({int(value): int(found[value]) for value in found.nonzero()[0]})
         yield strip
 
@@ -251,34 +253,43 @@ def _seen(pair: ScenePair) -> list[str]:
     return [note for each in both for note in each.seen.notes(each.path, each.scale)]
 
 
-def _write_buildings(
+def write_buildings(
     made: Iterable[Strip],
     work: Unfinished,
-    pair: ScenePair,
+    place: Georeference | None,
     wanted: Wanted,
     options: MapOptions,
+    witnesses: Witnesses | None = None,
+    name: str = "buildings",
+    look: Look | None = None,
 ) -> BuildingTotals:
-    """Buildings as the strips come; known footprints once all have, for they come in any order."""
-    place, maps = pair.georeference, None if options.raw_outlines else Maps(*work.size, work.read)
+    """Buildings as the strips come; known footprints once all have, for they come in any order.
+
+    name, look: of the layer, see `vectors.write_buildings`.
+    """
+    maps = None if options.raw_outlines else Maps(*work.size, work.read)
+    found = buildings(made, options.min_area, maps)
+    if witnesses:
+        found = witnesses.of(found, work.size)
     if place is None:
-        found = buildings(made, options.min_area, maps)
-        return geojson.write_in_pixels(found, work.ready / "buildings.geojson")
-    from runtime.output.vectors import write_buildings
+        return geojson.write_in_pixels(found, work.ready / f"{name}.geojson")
+    from runtime.output import vectors
 
     footprints = wanted.footprints
     if not footprints:
-        return write_buildings(buildings(made, options.min_area, maps), work.ready, place)
+        return vectors.write_buildings(found, work.ready, place, name=name, look=look)
     from runtime.buildings.footprints import grade
 
     for _ in made:
         pass
     graded = grade(
-        footprints, lambda: (work.whole("damage"), work.whole("confidence")), place, wanted.area
-    )
-    return write_buildings(graded, work.ready, place, footprints.attributes)
+        footprints, lambda: (work.whole("damage"), work.whole("confidence")), place, wanted.area,
+        witnesses,
+    )  # fmt: skip
+    return vectors.write_buildings(graded, work.ready, place, footprints.attributes, name, look)
 
 
-def _publish(work: Unfinished, out: Path, content: dict[str, Any]) -> dict[str, Any]:
+def publish(work: Unfinished, out: Path, content: dict[str, Any]) -> dict[str, Any]:
     """Into `out`, the summary last: while it is missing the maps are not complete."""
     ready = sorted(work.ready.iterdir())
     content = {**content, "files": identity.of_files(ready)}

@@ -24,8 +24,10 @@ from runtime.libraries import library
 from runtime.options import SUMMARY
 from runtime.output.geopackage import GEOMETRY_COLUMN, LAYER
 from runtime.output.tables import SHARES
-from runtime.output.vectors import GEOJSON, GEOPACKAGE
+from runtime.output.vectors import GEOPACKAGE
 from runtime.source.georeference import WGS84, Georeference, reproject
+
+GEOJSON = "buildings.geojson"
 
 CHUNK = 1_000
 """Buildings that are held at a time."""

@@ -26,13 +26,14 @@ ROWS_AT_ONCE = 50_000
 
 
 class Layer:
-    """The layer of buildings in a GeoPackage at `path`, which is made by the first `flush`.
+    """A layer in a GeoPackage at `path`, which is made by the first `flush`.
 
     geometry_type: "Polygon" or "MultiPolygon"; polygons become multipolygons in that layer.
     """
 
-    def __init__(self, path: Path, crs_wkt: str, geometry_type: str) -> None:
+    def __init__(self, path: Path, crs_wkt: str, geometry_type: str, name: str = LAYER) -> None:
         self.path = path
+        self.name = name
         self._crs_wkt = crs_wkt
         self._geometry_type = geometry_type
         self._wkb: list[NDArray[Any]] = []
@@ -66,7 +67,7 @@ class Layer:
                 field_data=[each.data for each in data],
                 field_mask=[each.mask if each.mask.any() else None for each in data],
                 fields=np.array(names, object),
-                layer=LAYER,
+                layer=self.name,
                 driver="GPKG",
                 crs=self._crs_wkt,
                 append=self._written,

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from runtime.buildings.footprints import UNKNOWN
+from runtime.buildings.tally import UNKNOWN
 from runtime.damage import CLASS_COLOURS, CLASS_NAMES, DAMAGE_CLASSES, NODATA_NAME
 from runtime.output.overlay import NODATA_COLOUR
 from runtime.output.qml import document
 from runtime.output.tables import SHARES
 
-STYLE_NAME = "damage"
 
-OF_BUILDINGS = tuple(CLASS_NAMES[each] for each in DAMAGE_CLASSES)
-"""The values of `damage` in a layer of buildings."""
-OF_FOOTPRINTS = (*OF_BUILDINGS, UNKNOWN, NODATA_NAME)
+@dataclass(frozen=True)
+class Look:
+    """The field of a layer that its colours are by, and the colour of each of its values."""
 
-_COLOURS = {
-    **{CLASS_NAMES[each]: CLASS_COLOURS[each] for each in DAMAGE_CLASSES},
-    UNKNOWN: (150, 150, 150),
-    NODATA_NAME: NODATA_COLOUR,
-}
+    field: str
+    colours: Mapping[str, tuple[int, int, int]]
+
+
+_OF_CLASSES = {CLASS_NAMES[each]: CLASS_COLOURS[each] for each in DAMAGE_CLASSES}
+
+OF_BUILDINGS = Look("damage", _OF_CLASSES)
+OF_FOOTPRINTS = Look(
+    "damage", {**_OF_CLASSES, UNKNOWN: (150, 150, 150), NODATA_NAME: NODATA_COLOUR}
+)
 
 _ALIASES = {
     "damage": "Damage",
@@ -36,6 +41,8 @@ _ALIASES = {
     "cut": "Cut by",
     "share_not_computed": f"Share {NODATA_NAME}",
     "source_fid": "Number of the footprint",
+    "sources": "Images that show it",
+    "change": "Change",
 }
 """What QGIS calls the fields; it passes over those that a layer has not."""
 
@@ -71,33 +78,31 @@ VALUES ('', '', ?, ?, ?, ?, '', 1, 'Damage classes', '', ?)
 """
 
 
-def add_style(
-    package: Path, layer: str, geometry_column: str, time: str, values: Iterable[str]
-) -> None:
-    """Make the damage colours the default style of a layer in a GeoPackage without styles.
+def add_style(package: Path, layer: str, geometry_column: str, time: str, look: Look) -> None:
+    """Make these colours the default style of a layer in a GeoPackage without styles.
 
-    time: ISO 8601, of the tables' last change. values: OF_BUILDINGS or OF_FOOTPRINTS.
+    time: ISO 8601, of the tables' last change.
     """
     with contextlib.closing(sqlite3.connect(package)) as database, database:
         database.execute(_TABLE)
         database.execute(_CONTENTS, (time,))
-        database.execute(_STYLE, (layer, geometry_column, STYLE_NAME, style(values), time))
+        database.execute(_STYLE, (layer, geometry_column, look.field, style(look), time))
 
 
-def style(values: Iterable[str]) -> str:
-    """A QGIS style, as XML: one filled symbol a value of `damage`, and names for the fields."""
+def style(look: Look) -> str:
+    """A QGIS style, as XML: one filled symbol a value, and names for the fields."""
     renderer = ElementTree.Element(
-        "renderer-v2", type="categorizedSymbol", attr="damage", symbollevels="0",
+        "renderer-v2", type="categorizedSymbol", attr=look.field, symbollevels="0",
         enableorderby="0", forceraster="0",
     )  # fmt: skip
     categories = ElementTree.SubElement(renderer, "categories")
     symbols = ElementTree.SubElement(renderer, "symbols")
-    for number, value in enumerate(values):
+    for number, (value, colour) in enumerate(look.colours.items()):
         ElementTree.SubElement(
             categories, "category", value=value, type="string", symbol=str(number), label=value,
             render="true",
         )  # fmt: skip
-        symbols.append(_symbol(str(number), _COLOURS[value]))
+        symbols.append(_symbol(str(number), colour))
     aliases = ElementTree.Element("aliases")
     for field, alias in _ALIASES.items():
         ElementTree.SubElement(aliases, "alias", field=field, name=alias)

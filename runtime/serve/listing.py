@@ -48,17 +48,20 @@ class Page:
 
 def make(maps: Path, path: Path) -> None:
     """The table of the buildings of a map, which appears whole."""
+    with Corrections(maps) as corrections:
+        write(corrections.buildings(), path)
+
+
+def write(buildings: Iterator[Building], path: Path) -> None:
     with replacing(path) as temporary, contextlib.closing(sqlite3.connect(temporary)) as database:
         database.execute("PRAGMA journal_mode = OFF")
         database.execute("PRAGMA synchronous = OFF")
         database.executescript(_TABLES)
-        with Corrections(maps) as corrections:
-            for some in _in_groups(corrections.buildings()):
-                database.executemany(
-                    "INSERT INTO building VALUES (?, ?, NULL, ?, ?, ?)", map(_row, some)
-                )
-                boxes = (_box(each) for each in some if each.ring)
-                database.executemany("INSERT INTO box VALUES (?, ?, ?, ?, ?)", boxes)
+        for some in _in_groups(buildings):
+            rows = map(_row, some)
+            database.executemany("INSERT INTO building VALUES (?, ?, NULL, ?, ?, ?)", rows)
+            boxes = (_box(each) for each in some if each.ring)
+            database.executemany("INSERT INTO box VALUES (?, ?, ?, ?, ?)", boxes)
         database.executescript(_INDICES)
         total = database.execute("SELECT count(*) FROM building").fetchone()[0]
         database.execute("INSERT INTO state VALUES ('total', ?)", (str(total),))
