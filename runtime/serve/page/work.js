@@ -29,7 +29,7 @@ export const sameItem = (one, other) =>
   Boolean(one && other && one.id === other.id && Boolean(one.drawn) === Boolean(other.drawn));
 
 export class Work extends EventTarget {
-  /** Dispatches "selected", "changed" (detail: an item), "drawn", "totals", "steps". */
+  /** Dispatches "selected" (detail: { move }), "changed" (an item), "drawn", "totals", "steps". */
   constructor(job, scene, summary, drawn) {
     super();
     this.job = job;
@@ -51,9 +51,11 @@ export class Work extends EventTarget {
     return className(damageClass, label ?? damageClass);
   }
 
-  select(item) {
+  /** seen: it is in view already, the map need not move there. */
+  select(item, { seen = false } = {}) {
+    const move = Boolean(item) && !seen && !sameItem(item, this.selected);
     this.selected = item;
-    this.#tell("selected", item);
+    this.#tell("selected", { move });
   }
 
   /** Set the class of a building, a drawn one too; null: as it was mapped. */
@@ -75,7 +77,7 @@ export class Work extends EventTarget {
     if (!(await askWho())) return null;
     const item = await this.#add(ring, damageClass);
     this.#step(() => this.#takeAway(this.#present(item)));
-    this.select(item);
+    this.select(item, { seen: true });
     return item;
   }
 
@@ -131,7 +133,7 @@ export class Work extends EventTarget {
     const added = await this.#add(item.ring, damageClass);
     added.name = item.name ?? item.id; // the steps know it by its first number
     await this.#takeAway(item);
-    this.select(added);
+    this.select(added, { seen: true });
     return added;
   }
 
