@@ -23,6 +23,10 @@ export class Upload extends EventTarget {
     this.sent = 0;
     this.state = "waiting"; // waiting | sending | paused | retrying | done | failed | cancelled
     this.error = null;
+    this.#promise();
+  }
+
+  #promise() {
     this.finished = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -31,6 +35,7 @@ export class Upload extends EventTarget {
   }
 
   async start() {
+    if (this.state === "failed") this.#promise();
     this.stopping = new AbortController();
     this.set("sending");
     let wait = 1000;
