@@ -57,7 +57,8 @@ def test_a_broken_connection_is_waited_for(visits: Visits, large: Path) -> None:
         second_is_lost(route) if route.request.method == "PATCH" else route.continue_()
     ))  # fmt: skip
     page.locator("input[type=file]").first.set_input_files(large)
-    page.get_by_text("No connection").wait_for()
+    page.get_by_text("trying again").wait_for()
+    assert "does not answer" in page.locator(".slot .error").first.inner_text()
     page.locator(".slot.done").wait_for()
     assert begins == [0, PIECE, PIECE, 2 * PIECE]
     assert is_whole(visits, large)
