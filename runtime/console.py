@@ -22,6 +22,7 @@ GROUPS = {
         "predict": "runtime.predict",
         "batch": "runtime.batch",
         "watch": "runtime.watch",
+        "sheet": "runtime.sheet.__main__",
     },
     "Engines": {
         "build-engine": "export.build_engine",

@@ -78,10 +78,15 @@ def add_style(
 
     time: ISO 8601, of the tables' last change. values: OF_BUILDINGS or OF_FOOTPRINTS.
     """
+    add_document(package, layer, geometry_column, time, style(values))
+
+
+def add_document(package: Path, layer: str, geometry_column: str, time: str, text: str) -> None:
+    """Make `text`, a QGIS style, a layer's default in a GeoPackage without styles."""
     with contextlib.closing(sqlite3.connect(package)) as database, database:
         database.execute(_TABLE)
         database.execute(_CONTENTS, (time,))
-        database.execute(_STYLE, (layer, geometry_column, STYLE_NAME, style(values), time))
+        database.execute(_STYLE, (layer, geometry_column, STYLE_NAME, text, time))
 
 
 def style(values: Iterable[str]) -> str:
@@ -97,26 +102,26 @@ def style(values: Iterable[str]) -> str:
             categories, "category", value=value, type="string", symbol=str(number), label=value,
             render="true",
         )  # fmt: skip
-        symbols.append(_symbol(str(number), _COLOURS[value]))
+        symbols.append(symbol(str(number), _COLOURS[value]))
     aliases = ElementTree.Element("aliases")
     for field, alias in _ALIASES.items():
         ElementTree.SubElement(aliases, "alias", field=field, name=alias)
     return document("Symbology|Fields", renderer, aliases)
 
 
-def _symbol(name: str, colour: tuple[int, int, int]) -> ElementTree.Element:
-    """A fill, with a darker outline that parts neighbours of one class."""
-    symbol = ElementTree.Element(
-        "symbol", name=name, type="fill", alpha="1", clip_to_extent="1", force_rhr="0"
+def symbol(
+    name: str, colour: tuple[int, int, int], fill: str = "solid", alpha: float = 1
+) -> ElementTree.Element:
+    """A fill, with a darker outline that parts neighbours of one class. fill: QGIS's name."""
+    found = ElementTree.Element(
+        "symbol", name=name, type="fill", alpha=f"{alpha:g}", clip_to_extent="1", force_rhr="0"
     )
-    layer = ElementTree.SubElement(
-        symbol, "layer", {"class": "SimpleFill"}, enabled="1", locked="0"
-    )
+    layer = ElementTree.SubElement(found, "layer", {"class": "SimpleFill"}, enabled="1", locked="0")
     layer.set("pass", "0")
     options = ElementTree.SubElement(layer, "Option", type="Map")
     settings = {
         "color": _rgba(colour),
-        "style": "solid",
+        "style": fill,
         "outline_color": _rgba(tuple(each // 2 for each in colour)),
         "outline_style": "solid",
         "outline_width": "0.2",
@@ -125,7 +130,7 @@ def _symbol(name: str, colour: tuple[int, int, int]) -> ElementTree.Element:
     }
     for key, value in settings.items():
         ElementTree.SubElement(options, "Option", name=key, value=value, type="QString")
-    return symbol
+    return found
 
 
 def _rgba(colour: tuple[int, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -93,10 +93,10 @@ def columns_of(
     return columns
 
 
-def own_names(attributes: Sequence[Attribute]) -> list[str]:
-    """What the footprints' own columns are called: as they were, with "source_" before those that
-    the layer has already, in whatever case, and then a number."""
-    taken, found = set(_TAKEN), []
+def own_names(attributes: Sequence[Attribute], taken_already: Iterable[str] = _TAKEN) -> list[str]:
+    """What the own columns of a user's file are called: as they were, with "source_" before those
+    that the layer has already, in whatever case, and then a number. taken_already: lower case."""
+    taken, found = set(taken_already), []
     for attribute in attributes:
         name = attribute.name
         if name.lower() in taken or not name.strip():
