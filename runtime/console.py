@@ -23,6 +23,7 @@ GROUPS = {
         "batch": "runtime.batch",
         "watch": "runtime.watch",
         "sheet": "runtime.sheet.__main__",
+        "deliver": "runtime.deliver.__main__",
     },
     "Engines": {
         "build-engine": "export.build_engine",
