@@ -34,7 +34,7 @@ _EXTRA_OF_LIBRARY = {
     **dict.fromkeys(("numpy", "cv2"), None),
     "onnxruntime": "onnxruntime",
     **dict.fromkeys(("rasterio", "pyogrio"), "raster"),
-    **dict.fromkeys(("fpdf", "h3"), "deliver"),
+    **dict.fromkeys(("fpdf", "fontTools", "h3"), "deliver"),
     **dict.fromkeys(("ray", "pyarrow", "pandas"), "ray"),
     "openvino": "openvino",
     "cuda": "cuda",

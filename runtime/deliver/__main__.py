@@ -1,4 +1,4 @@
-"""Hand a finished map over: STAC, Copernicus EMS, FEMA and UNOSAT layers, and a grid of cells."""
+"""Hand a finished map over: STAC, Copernicus EMS, FEMA, UNOSAT, a grid of cells."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import argparse
 from pathlib import Path
 
 from runtime import cli
+from runtime.deliver import FORMS, Cells, deliver
 from runtime.sheet.__main__ import add_dates
-
-FORMS = ("stac", "ems", "fema", "unosat", "grid")
-
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
@@ -44,8 +42,6 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     cli.prepare_opencv()
-    from runtime.deliver import Cells, deliver
-
     cells = Cells(args.cell, args.h3, args.areas.absolute() if args.areas else None)
     taken = (args.taken_before, args.taken_after)
     for path in deliver(args.map, args.forms, args.out, args.datetime, taken, cells):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from runtime import cli, files
+from runtime.deliver import FORMS, Cells
 from runtime.deliver.context import Context, context_of
 from runtime.deliver.conventions import CONVENTIONS
 from runtime.deliver.footprint import Footprint, footprint_of
@@ -16,40 +16,15 @@ from runtime.errors import ConfigError
 from runtime.finished.folder import ESTIMATE, open_map
 from runtime.output.maps import OUTPUTS
 
-FORMS = ("stac", *CONVENTIONS, "grid")
-
-
-@dataclass(frozen=True)
-class Cells:
-    """How `grid` cuts the map: squares of `side` metres, H3 of a resolution, or a file's areas."""
-
-    side: float = 500.0
-    h3: int | None = None
-    areas: Path | None = None
-
-
-def deliver(
+def write(
     folder: Path,
     forms: Sequence[str],
     out: Path,
-    when: str | None = None,
-    taken: tuple[str | None, str | None] = (None, None),
-    cells: Cells = Cells(),
+    when: str | None,
+    taken: tuple[str | None, str | None],
+    cells: Cells,
 ) -> list[Path]:
-    """Write the forms of the finished map in `folder`, which is not changed, into `out`.
-
-    Args:
-        forms: of `FORMS`.
-        when: what STAC calls datetime (ISO 8601); without it, when the image after was taken.
-        taken: when the images before and after were taken, where they do not say it.
-    Returns:
-        The files, by name.
-    Raises:
-        ConfigError: no finished map, a picture without a place, a form or date that is none, a
-            date that nobody tells; nothing is written then.
-        BackendError: a library that is not installed.
-        OSError: a file that cannot be written.
-    """
+    """See `runtime.deliver.deliver`."""
     unknown = [each for each in forms if each not in FORMS]
     if unknown or not forms:
         raise ConfigError(

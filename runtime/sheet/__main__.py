@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from runtime import cli
+from runtime.sheet import write
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,8 +38,6 @@ def add_dates(p: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     cli.prepare_opencv()
-    from runtime.sheet import write
-
     source = args.map.absolute()
     out = args.out or source.parent / f"{source.name}-sheet"
     html, pdf = out / "sheet.html", out / "sheet.pdf"
