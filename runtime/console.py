@@ -22,6 +22,8 @@ GROUPS = {
         "predict": "runtime.predict",
         "batch": "runtime.batch",
         "watch": "runtime.watch",
+        "corrections": "runtime.corrections.__main__",
+        "counts": "runtime.counts.__main__",
     },
     "Engines": {
         "build-engine": "export.build_engine",
