@@ -58,6 +58,7 @@ GROUPS = {
         "planted-faults": "benchmarks.planted_faults",
         "seams": "benchmarks.seams",
         "outlines": "benchmarks.outlines",
+        "counts-coverage": "benchmarks.counts_coverage",
         "known-windows": "benchmarks.known_windows",
         "image-quality": "benchmarks.image_quality",
         "throughput": "benchmarks.throughput",

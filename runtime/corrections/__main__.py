@@ -1,4 +1,4 @@
-"""Corrections by hand of a finished map's buildings: list, make, take back, and export them."""
+"""Corrections by hand of a finished map: list, make, take back, export."""
 
 from __future__ import annotations
 
