@@ -24,6 +24,8 @@ GROUPS = {
         "watch": "runtime.watch",
         "sheet": "runtime.sheet.__main__",
         "deliver": "runtime.deliver.__main__",
+        "corrections": "runtime.corrections.__main__",
+        "counts": "runtime.counts.__main__",
     },
     "Engines": {
         "build-engine": "export.build_engine",
@@ -58,6 +60,7 @@ GROUPS = {
         "planted-faults": "benchmarks.planted_faults",
         "seams": "benchmarks.seams",
         "outlines": "benchmarks.outlines",
+        "counts-coverage": "benchmarks.counts_coverage",
         "known-windows": "benchmarks.known_windows",
         "image-quality": "benchmarks.image_quality",
         "throughput": "benchmarks.throughput",

@@ -22,6 +22,7 @@ import numpy as np
 from runtime import cli, files, identity, resolution
 from runtime.buildings.finding import Maps, buildings
 from runtime.buildings.wanted import Wanted, wanted_of
+from runtime.corrections.aside import make_room
 from runtime.damage import NODATA
 from runtime.errors import ConfigError, ImageError
 from runtime.going_on import begun, finished, is_of, working
@@ -31,6 +32,7 @@ from runtime.output.gate_record import record_of, tags_of
 from runtime.output.maps import OUTPUTS, maps_of, write_maps
 from runtime.output.quicklook import write_overlay
 from runtime.output.totals import BuildingTotals
+from runtime.output.vectors import GEOJSON, GEOPACKAGE
 from runtime.registering import registered
 from runtime.scene import space, unfinished
 from runtime.scene.gate import gate_of
@@ -277,6 +279,8 @@ def _publish(work: Unfinished, out: Path, content: dict[str, Any]) -> dict[str, 
     ready = sorted(work.ready.iterdir())
     content = {**content, "files": identity.of_files(ready)}
     identity.forget(out, [path.name for path in ready])
+    buildings = next(path for path in ready if path.name in (GEOPACKAGE, GEOJSON))
+    content["notes"] += _told(make_room(out, content["files"][buildings.name]["sha256"]))
     for path in ready:
         files.sync(path)
         path.replace(out / path.name)

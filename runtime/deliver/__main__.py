@@ -9,6 +9,7 @@ from runtime import cli
 from runtime.deliver import FORMS, Cells, deliver
 from runtime.sheet.__main__ import add_dates
 
+
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m runtime.deliver",

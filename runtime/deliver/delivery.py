@@ -16,6 +16,7 @@ from runtime.errors import ConfigError
 from runtime.finished.folder import ESTIMATE, open_map
 from runtime.output.maps import OUTPUTS
 
+
 def write(
     folder: Path,
     forms: Sequence[str],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime import files, records
+from runtime.corrections.aside import origin
 from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES
 from runtime.errors import ConfigError
 from runtime.options import SUMMARY
@@ -16,6 +17,8 @@ from runtime.source.georeference import Georeference
 CORRECTIONS = "corrections.gpkg"
 ESTIMATE = "estimate.json"
 _MOST_BYTES = 1 << 26
+
+_OF_ESTIMATE = {"classes", "level", "method", "checked", "date", "corrections"}
 
 _KEYS = {
     "height": int, "width": int, "classes": dict, "pixels": dict, "quality": dict, "engine": dict,
@@ -89,8 +92,22 @@ def open_map(folder: Path) -> FinishedMap:
             )
     damage = folder / "damage.tif"
     place = _place_of(damage, summary) if "damage.tif" in summary["files"] else None
-    estimate = folder / ESTIMATE
-    return FinishedMap(folder, summary, place, _load(estimate) if estimate.is_file() else None)
+    return FinishedMap(folder, summary, place, _estimate_of(folder, summary))
+
+
+def _estimate_of(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    """None where there is none, or one of a map that was there before."""
+    path = folder / ESTIMATE
+    listed = summary["files"]
+    buildings = listed.get("buildings.gpkg") or listed.get("buildings.geojson") or {}
+    if not path.is_file() or origin(path) != buildings.get("sha256"):
+        return None
+    estimate = _load(path)
+    if missing := sorted(_OF_ESTIMATE - estimate.keys()):
+        raise ConfigError(
+            f"{path}: {missing[0]} is missing; make it again with dual-hrnet counts estimate"
+        )
+    return estimate
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -84,29 +84,49 @@ def add_style(
 def add_document(package: Path, layer: str, geometry_column: str, time: str, text: str) -> None:
     """Make `text`, a QGIS style, a layer's default in a GeoPackage without styles."""
     with contextlib.closing(sqlite3.connect(package)) as database, database:
-        database.execute(_TABLE)
-        database.execute(_CONTENTS, (time,))
-        database.execute(_STYLE, (layer, geometry_column, STYLE_NAME, text, time))
+        keep_style(database, layer, geometry_column, time, text)
+
+
+def keep_style(
+    database: sqlite3.Connection, layer: str, geometry_column: str, time: str, text: str
+) -> None:
+    """Make a style, as XML, the default of a layer, in the transaction that is open."""
+    database.execute(_TABLE)
+    database.execute(_CONTENTS, (time,))
+    database.execute(_STYLE, (layer, geometry_column, STYLE_NAME, text, time))
 
 
 def style(values: Iterable[str]) -> str:
     """A QGIS style, as XML: one filled symbol a value of `damage`, and names for the fields."""
+    categories = [(value, value, _COLOURS[value]) for value in values]
+    return document("Symbology|Fields", categorised("damage", categories), aliases_of(_ALIASES))
+
+
+def categorised(
+    field: str, categories: Iterable[tuple[str, str, tuple[int, int, int]]]
+) -> ElementTree.Element:
+    """A renderer with a symbol for each value of a field: value, what it is called, colour."""
     renderer = ElementTree.Element(
-        "renderer-v2", type="categorizedSymbol", attr="damage", symbollevels="0",
+        "renderer-v2", type="categorizedSymbol", attr=field, symbollevels="0",
         enableorderby="0", forceraster="0",
     )  # fmt: skip
-    categories = ElementTree.SubElement(renderer, "categories")
+    listed = ElementTree.SubElement(renderer, "categories")
     symbols = ElementTree.SubElement(renderer, "symbols")
-    for number, value in enumerate(values):
+    for number, (value, label, colour) in enumerate(categories):
         ElementTree.SubElement(
-            categories, "category", value=value, type="string", symbol=str(number), label=value,
+            listed, "category", value=value, type="string", symbol=str(number), label=label,
             render="true",
         )  # fmt: skip
-        symbols.append(symbol(str(number), _COLOURS[value]))
+        symbols.append(symbol(str(number), colour))
+    return renderer
+
+
+def aliases_of(names: Mapping[str, str]) -> ElementTree.Element:
+    """What the fields are called."""
     aliases = ElementTree.Element("aliases")
-    for field, alias in _ALIASES.items():
+    for field, alias in names.items():
         ElementTree.SubElement(aliases, "alias", field=field, name=alias)
-    return document("Symbology|Fields", renderer, aliases)
+    return aliases
 
 
 def symbol(

@@ -343,7 +343,7 @@ def test_a_killed_process_leaves_a_whole_file(picture):
 def test_a_picture_needs_no_geospatial_library(picture):
     code = (
         "import sys\n"
-        "for name in ('rasterio', 'shapely', 'pyogrio', 'cv2'): sys.modules[name] = None\n"
+        "for name in ('rasterio', 'shapely', 'pyogrio'): sys.modules[name] = None\n"
         "from runtime.corrections import Corrections\n"
         "c = Corrections(sys.argv[1])\n"
         "c.set(3, 'destroyed', 'Ana'); c.add([(1, 1), (9, 1), (9, 9)], 'destroyed', 'Ana')\n"

@@ -122,8 +122,10 @@ def test_the_numbers_are_those_of_the_map_its_corrections_and_its_estimate(place
         "classes": {name: {"mapped": row["buildings"], "estimate": 1234.4, "low": 1100.2,
                            "high": 1402.6} for name, row in summary["classes"].items()},
         "level": 0.9, "method": "stratified <sample>", "checked": 321, "date": "2026-11-30",
-        "corrections": count,
+        "corrections": count, "map_sha256": summary["files"]["buildings.gpkg"]["sha256"],
     }  # fmt: skip
+    (placed / "estimate.json").write_text(json.dumps({**estimate, "map_sha256": "another"}))
+    assert "Estimate" not in sheet_of(open_map(placed), now=NOW).totals.header
     (placed / "estimate.json").write_text(json.dumps(estimate))
     sheet = sheet_of(open_map(placed), now=NOW)
     rows = {row[0]: row[1:] for row in sheet.totals.rows}
