@@ -1,4 +1,4 @@
-"""How often the intervals of `dual-hrnet counts` hold the truth, on towns whose truth is known."""
+"""How often the intervals of counts hold the truth, on towns whose truth is known."""
 
 from __future__ import annotations
 

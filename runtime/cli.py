@@ -42,6 +42,7 @@ _EXTRA_OF_LIBRARY = {
     **dict.fromkeys(("numpy", "cv2"), None),
     "onnxruntime": "onnxruntime",
     **dict.fromkeys(("rasterio", "pyogrio"), "raster"),
+    **dict.fromkeys(("fpdf", "fontTools", "h3"), "deliver"),
     **dict.fromkeys(("ray", "pyarrow", "pandas"), "ray"),
     "openvino": "openvino",
     **dict.fromkeys(("fastapi", "starlette", "uvicorn", "pydantic", "xstatic"), "serve"),

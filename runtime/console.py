@@ -24,6 +24,10 @@ GROUPS = {
         "watch": "runtime.watch",
         "serve": "runtime.serve.__main__",
         "change": "runtime.change",
+        "sheet": "runtime.sheet.__main__",
+        "deliver": "runtime.deliver.__main__",
+        "corrections": "runtime.corrections.__main__",
+        "counts": "runtime.counts.__main__",
     },
     "Engines": {
         "build-engine": "export.build_engine",
@@ -61,6 +65,7 @@ GROUPS = {
         "planted-faults": "benchmarks.planted_faults",
         "seams": "benchmarks.seams",
         "outlines": "benchmarks.outlines",
+        "counts-coverage": "benchmarks.counts_coverage",
         "known-windows": "benchmarks.known_windows",
         "image-quality": "benchmarks.image_quality",
         "several-dates": "benchmarks.several_dates",

@@ -1,4 +1,4 @@
-"""Totals of a map that can be defended: draw a sample to check, and estimate from it."""
+"""Totals of a map that can be defended: a sample to check, and an estimate."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _estimate(args: argparse.Namespace) -> None:
-    from runtime.counts.estimate import estimate, table
+    from runtime.counts.totals import estimate, table
 
     content = estimate(args.map, args.method, args.partial, args.level)
     print(json.dumps(content, indent=2) if args.json else table(content))

@@ -42,15 +42,14 @@ def of_share(share: Floats, units: Floats, z: float) -> Interval:
 def of_number(total: Floats, each: Floats, z: float) -> Interval:
     """Of a total of rare things, of which each that was seen stands for `each` of them.
 
-    The same limits for a Poisson number, scaled. Nothing seen does not mean that nothing is there.
+    The same limits for a Poisson number, scaled. Nothing seen does not mean that nothing is there;
+    where `each` is 0, all was looked at.
     """
     seen = total / np.maximum(each, _SMALL)
     shift, more = z**2 / 3 + 1 / 6, z**2 / 18 + 7 / 36
     half = z * np.sqrt(seen + more)
-    return (
-        np.clip(seen + shift - half, 0, seen) * each,
-        (seen + shift + half) * each,
-    )
+    low, high = np.clip(seen + shift - half, 0, seen) * each, (seen + shift + half) * each
+    return np.where(each > _SMALL, low, total), np.where(each > _SMALL, high, total)
 
 
 def of_sum(parts: Sequence[tuple[Floats, Interval]]) -> tuple[Floats, Floats, Floats]:

@@ -13,7 +13,7 @@ import numpy as np
 from runtime.corrections import blob, package
 from runtime.corrections.aside import move_aside
 from runtime.corrections.finished_map import Columns, FinishedMap
-from runtime.corrections.store import DAMAGE_NAMES, Corrections
+from runtime.corrections.store import DAMAGE_NAMES, NEW_CLASSES, Corrections
 from runtime.counts import strata
 from runtime.counts.ground import Cells, cells_of, side_for
 from runtime.counts.sample_file import (
@@ -159,10 +159,8 @@ class Sample:
                 f"{name}: true_class is {str(true_class)[:60]!r}; expected {', '.join(OF_ROWS)}"
             )
         if said is not None and (said in OF_CELLS) != (kind == CELL):
-            wanted = (
-                OF_CELLS if kind == CELL else [each for each in OF_ROWS if each not in OF_CELLS]
-            )
-            raise ConfigError(f"{name}: true_class is {said}; expected {', '.join(wanted)}")
+            wanted = ", ".join(OF_CELLS if kind == CELL else NEW_CLASSES)
+            raise ConfigError(f"{name}: true_class is {said}; expected {wanted}")
         counts = {name: fields[field] for field, name in MISSED.items()}
         if all(each is None for each in counts.values()):
             return said, None
@@ -171,12 +169,13 @@ class Sample:
                 raise ConfigError(
                     f"{name}: {each!r} missed {field}; expected a whole number, 0 or more"
                 )
-        missed: dict[str, int] = {field: int(each or 0) for field, each in counts.items()}
+        missed = {of: int(each or 0) for of, each in counts.items()}
+        number = sum(list(missed.values()))
         if kind == BUILDING:
             raise ConfigError(f"{name}: counts missed buildings; expected that of cells alone")
-        if said is not None and sum(missed.values()):
+        if said is not None and number:
             raise ConfigError(
-                f"{name}: true_class is {said}, and {sum(missed.values())} are counted as missed; "
+                f"{name}: true_class is {said}, and {number} are counted as missed; "
                 "leave one of both empty"
             )
         return said, missed
