@@ -39,13 +39,9 @@ def test_another_export_of_a_checkpoint_is_the_same_payload(
 
 
 def test_a_built_engine_carries_its_bill_and_answer_and_is_built_where_signatures_are_demanded(
-    small_checkpoint, command, tmp_path, monkeypatch
+    small_checkpoint, command, tmp_path, monkeypatch, strangers_keys
 ):
-    ec = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ec")
-    from tests.runtime.trust.conftest import write_public
-
-    key = write_public(tmp_path / "trust" / "key.pub", ec.generate_private_key(ec.SECP256R1()))
-    monkeypatch.setenv(setting.VARIABLE, str(key.parent))
+    monkeypatch.setenv(setting.VARIABLE, str(strangers_keys))
     folder = tmp_path / "engine"
     result = command(
         "export.build_engine", "--checkpoint", small_checkpoint, "--size", 64, 64, "--fp32",
