@@ -14,6 +14,7 @@ import onnx
 
 from calibration.gate import Comparison
 from export.accuracy import Gate, open_gate, ranges_record
+from export.bill import write_bill
 from export.builders import onnxruntime as onnxruntime_builder
 from export.builders import openvino as openvino_builder
 from export.builders import tensorrt as tensorrt_builder
@@ -24,7 +25,7 @@ from export.material import Material
 from export.onnx_graph import export_onnx
 from export.parity import prove
 from export.parity_pairs import described
-from export.payload import compile_payload, graph_of, model_of
+from export.payload import REPRODUCIBLE, compile_payload, graph_of, model_of
 from export.precision import prove_precision
 from export.reach import measured_reach
 from export.request import EngineRequest
@@ -120,6 +121,7 @@ def _attempt(
         "high_precision": list(options.high_precision),
         "gate": _gate(request, material, comparison) if comparison else None,
         known_answer.KEY: answer,
+        "reproducible": REPRODUCIBLE[target.name],
     }
     model_with_reach = replace(built.model, reach_px=reach)
     complete = replace(built, model=model_with_reach, verification=verification)
@@ -129,6 +131,7 @@ def _attempt(
         complete = replace(complete, gate=made)
     complete.write(folder)
     write_card(folder, complete, source.training)
+    write_bill(folder, complete)
     return complete, None
 
 

@@ -97,6 +97,7 @@ GROUPS = {
     },
     "Devices": {
         "doctor": "runtime.doctor.__main__",
+        "sbom": "runtime.sbom",
     },
     "Shell": {
         "completion": "runtime.completion",

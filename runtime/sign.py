@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
         "new key: openssl ecparam -name prime256v1 -genkey -noout -out key.pem; its public part, "
         "for devices: openssl ec -in key.pem -pubout -out key.pub",
     )
-    p.add_argument("engine", type=Path, metavar="ENGINE", help="engine folder")
+    p.add_argument("folder", type=Path, metavar="ENGINE", help="engine folder")
     p.add_argument(
         "--key", required=True, metavar="PEM",
         help="private key (P-256, P-384, P-521), or the pkcs11: URI of one in a token",
@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> None:
     from runtime.trust.listing import files_in
     from runtime.trust.statement import signed_files
 
-    folder: Path = args.engine
+    folder: Path = args.folder
     for path in (args.certificate, *args.chain):
         if path and not path.is_file():
             raise ConfigError(f"{path}: is no file; expected a certificate (PEM)")

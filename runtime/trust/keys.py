@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import stat
+import warnings
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -137,16 +138,19 @@ def _holds(key: Any, bundle: Bundle) -> bool:
 def _by_certificate(bundle: Bundle, trusted: list[Trusted], now: datetime) -> tuple[Trusted, Any]:
     x509 = cryptography().x509
     try:
-        leaf, *above = [x509.load_der_x509_certificate(each) for each in bundle.certificates]
-        key, signs = leaf.public_key(), _may_sign(leaf)
-    except ValueError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd ones; they are refused, or trusted as they are
+            leaf, *above = [x509.load_der_x509_certificate(each) for each in bundle.certificates]
+            key, signs = leaf.public_key(), _may_sign(leaf)
+            dated = _why_not_now(leaf, now)
+    except Exception as error:  # what cryptography says of a stranger's has no common base
         raise UntrustedError(f"its certificate cannot be read ({reason(error)})") from error
     if getattr(getattr(key, "curve", None), "name", None) not in CURVES:
         raise UntrustedError("its certificate is not of a key on P-256, P-384 or P-521")
     for each in trusted:
         if each.certificate == leaf or (each.certificate is None and each.key == key):
-            if why := _why_not_now(leaf, now):
-                raise UntrustedError(f"its certificate {why}")
+            if dated:
+                raise UntrustedError(f"its certificate {dated}")
             return each, key
     if not signs:
         raise UntrustedError("its certificate is not for signing (keyUsage digitalSignature)")
@@ -164,7 +168,7 @@ def _by_certificate(bundle: Bundle, trusted: list[Trusted], now: datetime) -> tu
     )
     try:
         top = verifier.verify(leaf, above).chain[-1]
-    except checking.VerificationError as error:
+    except (checking.VerificationError, ValueError) as error:
         raise UntrustedError(
             f"its certificate is of no trusted authority, or not at this time ({reason(error)})"
         ) from error
@@ -226,7 +230,7 @@ def _read(path: Path) -> list[Trusted]:
             elif kind == "PUBLIC KEY":
                 key = library.hazmat.primitives.serialization.load_pem_public_key(block[0])
                 found.append(Trusted(path, key))
-        except ValueError as error:
+        except Exception as error:  # what cryptography says of a key has no common base
             raise ConfigError(f"{path}: cannot be read as PEM ({reason(error)})") from error
     for each in found:
         if each.certificate is None or not _is_authority(each.certificate):

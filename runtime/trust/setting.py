@@ -43,7 +43,7 @@ def folders(given: Path | None = None) -> list[Path]:
         found.append(Path(value))
     if given is not None:
         found.append(given)
-    return list(dict.fromkeys(each.absolute() for each in found))
+    return list(dict.fromkeys(Path(each).absolute() for each in found))
 
 
 def option() -> Path | None:

@@ -95,20 +95,18 @@ def test_an_engine_of_another_device(make_engine, edit_manifest, tmp_path):
     assert found.mend.startswith("pip install")
 
 
-def test_an_engine_that_is_not_signed_where_that_is_demanded(make_engine, tmp_path, monkeypatch):
-    ec = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ec")
-    from tests.runtime.trust.conftest import write_public
-
+def test_an_engine_that_is_not_signed_where_that_is_demanded(
+    make_engine, tmp_path, monkeypatch, strangers_keys
+):
     folder = make_engine(tmp_path / "engine")
-    key = write_public(tmp_path / "trust" / "key.pub", ec.generate_private_key(ec.SECP256R1()))
-    monkeypatch.setenv(setting.VARIABLE, str(key.parent))
+    monkeypatch.setenv(setting.VARIABLE, str(strangers_keys))
     assert not problems(engine.check_trust, engine=folder)
     found = only(problems(engine.check, engine=folder))
     assert "not signed" in found.what
     assert "dual-hrnet sign" in found.mend
     (told,) = self_test.check(Asked())  # the example is not signed, which is no fault of the box
     assert told.state == "not checked"
-    key.unlink()
+    (strangers_keys / "key.pub").unlink()
     assert "no public key" in only(problems(engine.check_trust, engine=folder)).what
 
 

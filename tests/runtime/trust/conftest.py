@@ -21,8 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from runtime.trust import SIGNATURE, setting
 
-NOW = datetime.datetime.now(datetime.timezone.utc)
-DAY = datetime.timedelta(days=1)
+_DAY = datetime.timedelta(days=1)
 
 
 @pytest.fixture(autouse=True)
@@ -31,18 +30,28 @@ def _no_demand_of_this_machine(monkeypatch, tmp_path):
     monkeypatch.delenv(setting.VARIABLE, raising=False)
 
 
-def write_private(path: Path, key, passphrase: bytes | None = None) -> Path:
+def _write_private(path: Path, key, passphrase: bytes | None = None) -> Path:
     how = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how))
     path.chmod(0o600)
     return path
 
 
-def write_public(path: Path, key) -> Path:
+def _write_public(path: Path, key) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     path.chmod(0o644)
     return path
+
+
+@pytest.fixture(scope="session")
+def write_private():
+    return _write_private
+
+
+@pytest.fixture(scope="session")
+def write_public():
+    return _write_public
 
 
 @pytest.fixture(scope="session")
@@ -54,11 +63,11 @@ def key():
 def keys(tmp_path_factory, key):
     """`key.pem` (private), `trust/key.pub`, and those of a stranger."""
     folder = tmp_path_factory.mktemp("keys")
-    write_private(folder / "key.pem", key)
-    write_public(folder / "trust" / "key.pub", key)
+    _write_private(folder / "key.pem", key)
+    _write_public(folder / "trust" / "key.pub", key)
     stranger = ec.generate_private_key(ec.SECP256R1())
-    write_private(folder / "stranger.pem", stranger)
-    write_public(folder / "strangers" / "key.pub", stranger)
+    _write_private(folder / "stranger.pem", stranger)
+    _write_public(folder / "strangers" / "key.pub", stranger)
     return folder
 
 
@@ -75,6 +84,7 @@ def certificate():
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         by = issuer.subject if issuer else subject
         maker = issued_by or key
+        now = datetime.datetime.now(datetime.timezone.utc)
         others = "content_commitment key_encipherment data_encipherment key_agreement"
         others += " crl_sign encipher_only decipher_only"
         usage = dict.fromkeys(others.split(), False)
@@ -85,8 +95,8 @@ def certificate():
             .issuer_name(by)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW + days[0] * DAY)
-            .not_valid_after(NOW + days[1] * DAY)
+            .not_valid_before(now + days[0] * _DAY)
+            .not_valid_after(now + days[1] * _DAY)
             .add_extension(x509.BasicConstraints(authority, None), critical=True)
             .add_extension(x509.KeyUsage(**usage), critical=True)
             .add_extension(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from runtime import load_engine
 from runtime.errors import AlteredPayloadError, SignatureError
-from runtime.manifest import Manifest
+from runtime.manifest import GATE, Graph, Manifest, Model, WindowGate, payload_of
 from runtime.trust import SIGNATURE, setting
 from runtime.trust.bundle import pre_authenticated
 from runtime.trust.signed import signed
@@ -211,3 +212,26 @@ def test_the_manifest_that_is_believed_is_the_one_that_was_signed(
     for _ in range(2):
         with pytest.raises(SignatureError, match="manifest.json"):
             Manifest.read(signed_engine, trust)
+
+
+def test_the_gate_of_an_engine_is_covered(make_engine, tmp_path, stock_sign, keys, trust, pair):
+    model = Model("dual-hrnet", 8, 1234, "ab" * 32)
+    folder = make_engine(tmp_path / "engine")
+    (folder / GATE).mkdir()
+    shutil.copy(folder / "model.onnx", folder / GATE / "model.onnx")
+    payload = payload_of(folder / GATE, ["model.onnx"])
+    gate = WindowGate(model, Graph("cd" * 32, 17), "fp32", 1, 40, 0, {}, payload)
+    dataclasses.replace(Manifest.read(folder), gate=gate).write(folder)
+    stock_sign(folder, keys / "key.pem")
+    with load_engine(folder, trust=trust) as engine:
+        assert engine.window_gate.predict(*pair).damage.any()
+    path = folder / GATE / "model.onnx"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(AlteredPayloadError):
+        load_engine(folder, trust=trust)
+    # And where the manifest was made to fit.
+    made_to_fit = dataclasses.replace(gate, payload=payload_of(folder / GATE, ["model.onnx"]))
+    dataclasses.replace(Manifest.read(folder), gate=made_to_fit).write(folder)
+    with pytest.raises(SignatureError, match="manifest.json"):
+        load_engine(folder, trust=trust)

@@ -163,10 +163,10 @@ def test_no_byte_of_the_signature_file_can_change_what_is_taken(signed_engine, t
     assert taken < len(content) // 50
 
 
-def test_a_signature_of_every_curve_is_taken(make_engine, stock_sign, tmp_path):
+def test_a_signature_of_every_curve_is_taken(
+    make_engine, stock_sign, tmp_path, write_private, write_public
+):
     from cryptography.hazmat.primitives.asymmetric import ec
-
-    from tests.runtime.trust.conftest import write_private, write_public
 
     for curve in (ec.SECP384R1, ec.SECP521R1):
         key = ec.generate_private_key(curve())

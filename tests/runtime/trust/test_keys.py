@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -11,7 +13,9 @@ from runtime.trust import keys as trusted_keys
 from runtime.trust.bundle import read_bundle
 from runtime.trust.keys import UntrustedError, read_keys, signer
 from runtime.trust.signed import signed
-from tests.runtime.trust.conftest import DAY, NOW, write_private, write_public
+
+NOW = datetime.datetime.now(datetime.timezone.utc)
+DAY = datetime.timedelta(days=1)
 
 
 @pytest.fixture
@@ -145,7 +149,7 @@ def test_a_trusted_certificate_dates_its_key(
 
 
 @pytest.mark.parametrize("kind", ["rsa", "ed25519", "secp256k1"])
-def test_other_kinds_of_keys_are_named(kind, tmp_path):
+def test_other_kinds_of_keys_are_named(kind, tmp_path, write_public):
     key = {
         "rsa": lambda: rsa.generate_private_key(65537, 2048),
         "ed25519": ed25519.Ed25519PrivateKey.generate,
@@ -157,7 +161,7 @@ def test_other_kinds_of_keys_are_named(kind, tmp_path):
     assert kind in str(told.value).lower()
 
 
-def test_a_private_key_among_the_public_ones_is_refused(key, tmp_path):
+def test_a_private_key_among_the_public_ones_is_refused(key, tmp_path, write_private):
     (tmp_path / "trust").mkdir()
     write_private(tmp_path / "trust" / "key.pem", key)
     with pytest.raises(ConfigError, match="holds a private key, which signs"):

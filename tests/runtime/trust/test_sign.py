@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from runtime import cli, load_engine, sign
 from runtime.trust import SIGNATURE
 from runtime.trust.signed import signed
-from tests.runtime.trust.conftest import write_private, write_public
 
 
 @pytest.fixture
@@ -44,7 +43,9 @@ def test_the_folder_is_as_it_was_but_for_the_signature(engine, keys, run):
     load_engine(engine, trust=keys / "strangers").close()
 
 
-def test_a_key_with_a_passphrase_signs(engine, key, trust, tmp_path, run, monkeypatch):
+def test_a_key_with_a_passphrase_signs(
+    engine, key, trust, tmp_path, run, monkeypatch, write_private
+):
     path = write_private(tmp_path / "locked.pem", key, b"open sesame")
     code, error = run(engine, "--key", path)
     assert (code, "no terminal" in error) == (2, True)
@@ -56,45 +57,46 @@ def test_a_key_with_a_passphrase_signs(engine, key, trust, tmp_path, run, monkey
     signed(engine, [trust]).check_files()
 
 
-@pytest.mark.parametrize(
-    ("make", "what"),
-    [
-        (lambda path, key: write_public(path, key), "holds a public key; expected the private"),
-        (lambda path, key: path.write_text("-----BEGIN CERTIFICATE-----"), "holds a certificate"),
-        (lambda path, key: path.write_bytes(b"\x30\x82"), "is no PEM file"),
-        (lambda path, key: None, "is no file"),
-        (
-            lambda path, key: path.write_text("-----BEGIN PRIVATE KEY-----\nMIIx\n-----END PRIVATE"
-                                              " KEY-----\n"),
-            "cannot be read",
-        ),
-        (
-            lambda path, key: write_private(path, rsa.generate_private_key(65537, 2048)),
-            "a key of kind RSA; expected an elliptic curve key",
-        ),
-        (
-            lambda path, key: write_private(path, ed25519.Ed25519PrivateKey.generate()),
-            "a key of kind Ed25519",
-        ),
-        (
-            lambda path, key: write_private(path, ec.generate_private_key(ec.SECP256K1())),
-            "on the curve secp256k1",
-        ),
-    ],
-)  # fmt: skip
-def test_each_mistake_with_a_key_is_one_line(engine, key, tmp_path, run, make, what):
+NO_KEY = b"-----BEGIN PRIVATE KEY-----\nMIIx\n-----END PRIVATE KEY-----\n"
+
+MISTAKES = {
+    "public": "holds a public key; expected the private",
+    b"-----BEGIN CERTIFICATE-----": "holds a certificate",
+    b"\x30\x82": "is no PEM file",
+    NO_KEY: "cannot be read",
+    None: "is no file",
+    "rsa": "a key of kind RSA; expected an elliptic curve key",
+    "ed25519": "a key of kind Ed25519",
+    "secp256k1": "on the curve secp256k1",
+}
+
+
+@pytest.mark.parametrize("given", MISTAKES)
+def test_each_mistake_with_a_key_is_one_line(
+    engine, key, tmp_path, run, given, write_private, write_public
+):
     path = tmp_path / "given.pem"
-    make(path, key)
+    if given == "public":
+        write_public(path, key)
+    elif isinstance(given, bytes):
+        path.write_bytes(given)
+    elif given is not None:
+        other = {
+            "rsa": lambda: rsa.generate_private_key(65537, 2048),
+            "ed25519": ed25519.Ed25519PrivateKey.generate,
+            "secp256k1": lambda: ec.generate_private_key(ec.SECP256K1()),
+        }
+        write_private(path, other[given]())
     if path.exists():
         path.chmod(0o600)
     code, error = run(engine, "--key", path)
     assert code == 2
-    assert what in error
+    assert MISTAKES[given] in error
     assert error.count("\n") == 1
     assert not (engine / SIGNATURE).exists()
 
 
-def test_a_key_that_others_may_read_is_noted(engine, key, tmp_path, run):
+def test_a_key_that_others_may_read_is_noted(engine, key, tmp_path, run, write_private):
     path = write_private(tmp_path / "open.pem", key)
     path.chmod(0o644)
     code, error = run(engine, "--key", path)
