@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from runtime.finished.buildings import Corrected, corrections_of
 from runtime.finished.folder import FinishedMap
-from runtime.finished.images import Image, checked_date, images_of
+from runtime.finished.images import Image, checked_date, images_of, names_of, taken_after
 
 SOFTWARE = "dual-hrnet-edge"
 
@@ -17,7 +17,7 @@ SOFTWARE = "dual-hrnet-edge"
 class Context:
     """when: of what the map shows, ISO 8601, a date or a time in UTC; None where nobody says it.
 
-    images: before and after. made: now.
+    images: before, then after, see `images_of`. made: now.
     """
 
     map: FinishedMap
@@ -25,6 +25,11 @@ class Context:
     when: str | None
     corrected: Corrected
     made: datetime.datetime
+
+    @property
+    def taken(self) -> str | None:
+        """When the last image after was taken."""
+        return taken_after(self.images)
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -42,10 +47,11 @@ class Context:
             "CORRECTIONS": str(self.corrected.count),
             "DELIVERED": f"{self.made:%Y-%m-%dT%H:%M:%SZ}",
         }
-        for each in self.images:
-            found[f"IMAGE_{each.role.upper()}"] = each.path.name
-            if each.taken:
-                found[f"IMAGE_{each.role.upper()}_TAKEN"] = each.taken
+        for role, names in names_of(self.images).items():
+            found[f"IMAGE_{role.upper()}"] = names
+        for role, taken in (("BEFORE", self.images[0].taken), ("AFTER", self.taken)):
+            if taken:
+                found[f"IMAGE_{role}_TAKEN"] = taken
         return {key: _printable(value) for key, value in found.items()}
 
 
@@ -57,7 +63,7 @@ def context_of(
     """Raises ConfigError for a date that is none."""
     images = images_of(map_, taken)
     now = datetime.datetime.now(datetime.timezone.utc)
-    shown = checked_date(when) if when else images[1].taken
+    shown = checked_date(when) if when else taken_after(images)
     return Context(map_, images, shown, corrections_of(map_), now)
 
 

@@ -14,6 +14,7 @@ from runtime.deliver.conventions import EMS_AFTER, EMS_BEFORE, Convention, ours
 from runtime.deliver.footprint import Footprint
 from runtime.deliver.provenance import tag_geopackage
 from runtime.finished.buildings import Buildings, buildings_of
+from runtime.finished.images import names_of
 from runtime.libraries import library
 from runtime.output.geopackage import GEOMETRY_COLUMN, TIME, Layer
 from runtime.output.style import OF_FOOTPRINTS, add_style
@@ -30,7 +31,7 @@ def write_convention(
 ) -> None:
     """In longitude and latitude."""
     kind = "Point" if convention.points else "MultiPolygon"
-    taken = context.images[1].taken
+    taken = context.taken
     layer = Layer(path, _wgs84(), kind, convention.layer)
     for chunk in _chunks(context):
         geometry = _geometry(chunk, context, convention.points)
@@ -91,9 +92,10 @@ def _write_sources(context: Context, path: Path) -> None:
 
     ground = ground_of(context.map)
     assert ground is not None
-    taken = [each.taken for each in context.images]
+    taken = [context.images[0].taken, context.taken]
+    names = names_of(context.images)
     columns = {
-        "source_nam": np.array([each.path.name for each in context.images], object),
+        "source_nam": np.array(list(names.values()), object),
         "src_date": np.array([_day(each) for each in taken], object),
         "source_tm": np.array(
             [f"T{each[11:19]}Z" if each and "T" in each else None for each in taken], object

@@ -16,6 +16,7 @@ from runtime.damage import NODATA
 from runtime.deliver.context import SOFTWARE, Context, version
 from runtime.deliver.footprint import Footprint
 from runtime.errors import ConfigError
+from runtime.finished.images import names_of
 from runtime.libraries import library
 from runtime.output.legend import LEGENDS
 
@@ -53,7 +54,7 @@ def check_date(context: Context) -> None:
     """Raises ConfigError where nobody says when the image after was taken."""
     if context.when:
         return
-    image = context.images[1]
+    image = next(each for each in context.images[1:] if not each.taken)
     hint = ""
     if image.written:
         hint = f" (its TIFF tag says {image.written}, which may be when the file was made)"
@@ -152,7 +153,7 @@ def _processing(context: Context) -> dict[str, Any]:
         if image.taken:
             entry["taken"], entry["taken_source"] = image.taken, image.source
         inputs.append(entry)
-    before, after = (each.path.name for each in context.images)
+    before, after = names_of(context.images).values()
     count = context.corrected.count
     return {
         "processing:lineage": (

@@ -1,4 +1,4 @@
-"""The two images that a map was made of: are they here, as they were, and when were they taken?
+"""The images that a map was made of: are they here, as they were, and when were they taken?
 
 A date is told by the image or by the person, and never guessed: when a file was written says
 nothing about when a satellite passed.
@@ -7,7 +7,7 @@ nothing about when a satellite passed.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -44,7 +44,8 @@ class Image:
 def images_of(
     map_: FinishedMap, taken: tuple[str | None, str | None] = (None, None)
 ) -> list[Image]:
-    """Before and after. taken: dates that a person gives, ISO 8601; they go before others.
+    """Before, then after; of a fused map several after. taken: dates that a person gives, ISO 8601,
+    the second for all images after; they go before others.
 
     Raises ConfigError for one that is none.
     """
@@ -52,13 +53,15 @@ def images_of(
     found = []
     stamps = map_.summary["identity"]["images"]
     labelled = _of_label(map_)
-    for index, role in enumerate(_ROLES):
-        path = Path(map_.summary["pre" if index == 0 else "post"])
+    several = [each["image"] for each in map_.summary.get("images_after", ())]
+    paths = [map_.summary["pre"], *(several or [map_.summary["post"]])]
+    for index, path in enumerate(map(Path, paths)):
+        role = _ROLES[min(index, 1)]
         there = path.is_file() and identity.stamp(path) == stamps[index][0]
         told, written = _of_file(path) if there else (None, None)
         by_file = _as_date(told)
-        if given[index]:
-            when, source = given[index], GIVEN
+        if told_by := given[min(index, 1)]:
+            when, source = told_by, GIVEN
         elif by_file:
             when, source = by_file, "acquisition date in the file"
         elif labelled.get(role):
@@ -67,6 +70,19 @@ def images_of(
             when, source = None, None
         found.append(Image(role, path, there, when, source, written))
     return found
+
+
+def taken_after(images: Sequence[Image]) -> str | None:
+    """When the last of the images after was taken; None unless all of them tell."""
+    found = [each.taken for each in images if each.role == _ROLES[1]]
+    return max(map(str, found)) if all(found) else None
+
+
+def names_of(images: Sequence[Image]) -> dict[str, str]:
+    """The files by role, several in one text."""
+    return {
+        role: ", ".join(each.path.name for each in images if each.role == role) for role in _ROLES
+    }
 
 
 def checked_date(text: str) -> str:
