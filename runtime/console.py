@@ -69,6 +69,7 @@ GROUPS = {
         "known-windows": "benchmarks.known_windows",
         "image-quality": "benchmarks.image_quality",
         "several-dates": "benchmarks.several_dates",
+        "correction-loop": "benchmarks.correction_loop",
         "throughput": "benchmarks.throughput",
         "watch-faults": "benchmarks.watch_faults",
         "window-gate": "benchmarks.window_gate",
