@@ -143,7 +143,8 @@ def test_allocation_is_neymans_with_a_least():
     assert numbers[2] >= 5
     assert numbers[0] == pytest.approx(numbers[1], abs=1)
     assert strata.allocated(size, spread, 10_000).tolist() == size.tolist()
-    assert strata.allocated(size, spread, 1).tolist() == [5, 5, 5, 3]
+    assert strata.allocated(size, spread, 1).tolist() == [2, 2, 2, 2]
+    assert strata.allocated(size, spread, 12).sum() == 12
 
 
 def test_each_unit_of_a_stratum_is_as_likely():
