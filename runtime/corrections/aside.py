@@ -32,12 +32,12 @@ def move_aside(path: Path) -> Path:
 def make_room(folder: Path, sha256: str) -> list[str]:
     """Move aside what is of another map than the one whose buildings file has this digest.
 
-    Notes of it, for a person.
+    Files that only have the name stay. Notes of it, for a person.
     """
     return [
         f"{path.name} is of the map that was there before; it is kept as {move_aside(path).name}"
         for name in NAMES
-        if (path := folder / name).exists() and origin(path) != sha256
+        if (path := folder / name).exists() and origin(path) not in (None, sha256)
     ]
 
 

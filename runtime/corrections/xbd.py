@@ -131,10 +131,10 @@ assert len(_SUBTYPES) == len(DAMAGE_CLASSES)
 @contextmanager
 def _images(of: FinishedMap, pre: Path | None, post: Path | None) -> Iterator[ScenePair]:
     """As they were read for the map: the same grid, scale and registration."""
-    identity = of.summary["identity"]
-    options = identity["options"]
+    identity = of.summary.get("identity") or {}
+    options = identity.get("options") or {}
     paths = []
-    for (kept, *_), given in zip(identity["images"], (pre, post), strict=True):
+    for (kept, *_), given in zip(identity.get("images", ()), (pre, post), strict=False):
         path = given or Path(kept[0])
         if not path.is_file() or (given is None and stamp(path) != kept):
             what = "was changed" if path.is_file() else "is not there any more"
@@ -142,6 +142,8 @@ def _images(of: FinishedMap, pre: Path | None, post: Path | None) -> Iterator[Sc
                 f"{path}: {what}; give the images that were mapped with --pre and --post"
             )
         paths.append(path)
+    if not paths:
+        raise ConfigError(f"{of.folder}: its summary does not say which images were mapped")
     label = Path(options["label"][0]) if options.get("label") else None
     with (
         open_pair(

@@ -63,10 +63,12 @@ def by_suspicion(suspicion: Floats) -> Labels:
 
 
 def allocated(size: Labels, spread: Floats, total: int, least: int = LEAST) -> Labels:
-    """How many units of each stratum: by size times spread (Neyman 1934), at least `least`.
+    """How many units of each stratum: by size times spread (Neyman 1934), at least `least`, or
+    two where `total` is not enough for that.
 
-    Never more than there are; more than `total` where the least of all strata is more.
+    Never more than there are; more than `total` where two of each stratum are more.
     """
+    least = min(least, max(2, total // max(len(size), 1)))
     floor = np.minimum(size, least)
     found = floor.astype(np.float64)
     total = min(max(total, int(floor.sum())), int(size.sum()))
