@@ -16,6 +16,7 @@ from pathlib import Path
 
 from runtime import cli, records
 from runtime.errors import BackendError, EngineError, StoppedError, reason
+from runtime.many.disks import Disks
 from runtime.many.lasting import Reopened, Stop
 from runtime.many.listing import shown
 from runtime.many.outbox import WORKING, clear, is_done, os_reason, windows_without_result
@@ -54,6 +55,7 @@ class Worker:
         self._engine, self._places, self._jobs, self._stop = engine, places, jobs, stop
         self._uploads, self._pairs, self._options = uploads, pairs, options
         self._troubles = Troubles()
+        self._disks = Disks((places.maps,))
         self._lock = threading.Lock()
         self._unwanted: set[str] = set()
         self.running: str | None = None
@@ -146,6 +148,7 @@ class Worker:
         self._jobs.forget(job.id)
 
     def _tidy(self) -> None:
+        self._disks.check()
         (self._places.maps / WORKING).mkdir(exist_ok=True)
         jobs = self._jobs.all()
         for job in jobs:
@@ -203,10 +206,12 @@ class Worker:
 
     def _map(self, job: Job) -> str | None:
         """None when its maps are there."""
+        self._disks.check()
         if not is_done(self._places.maps, job.id):
             pair = Pair(job.id, Path(job.pre.path), Path(job.post.path))
             engine = self._engine.get()
             why = map_counted(engine, pair, self._places.maps, self._options, told=self._told)
+            self._disks.check()  # else what was written, and what went wrong, means nothing
             if why is not None:
                 return why
         return None

@@ -4,6 +4,7 @@ import { attempt } from "./announce.js";
 import { get, jobPath, post } from "./api.js";
 import { tell, template } from "./dom.js";
 import { showProgress } from "./jobs.js";
+import { note } from "./totals.js";
 import { showMap } from "./mapview.js";
 import { repeat } from "./repeat.js";
 import { text } from "./text.js";
@@ -26,6 +27,7 @@ export function showJob(place, id) {
       document.title = text("job.title", { name: job.name });
       parts.name.textContent = job.name;
       showProgress(parts, job);
+      parts.notes.replaceChildren(...job.notes.map(note));
       parts.cancel.hidden = !["waiting", "running"].includes(job.state);
       parts.resume.hidden = !["failed", "cancelled"].includes(job.state);
       if (job.state !== "done") return 1000;

@@ -17,6 +17,7 @@ export class BuildingList {
     this.offset = 0;
     this.total = 0;
     this.buildings = [];
+    this.movesAlone = matchMedia("(min-width: 800px)"); // see panel.css
     parts.only.append(make("option", { value: "", text: text("list.every") }));
     for (const name of CLASSES) {
       parts.only.append(make("option", { value: name, text: work.labelOf(name) }));
@@ -112,7 +113,7 @@ export class BuildingList {
         const chosen = sameItem(item, this.work.selected);
         if (chosen) button.setAttribute("aria-current", "true");
         else button.removeAttribute("aria-current");
-        if (chosen) button.scrollIntoView({ block: "nearest" });
+        if (chosen && this.movesAlone.matches) button.scrollIntoView({ block: "nearest" });
         if (chosen && inside) button.focus({ preventScroll: true });
       });
     }

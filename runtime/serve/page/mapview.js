@@ -44,7 +44,7 @@ export function showMap(place, job, sceneFacts, summary, drawn) {
   buildings.draw.addEventListener("click", () => drawing.begin());
   buildings.undo.addEventListener("click", undo);
   work.addEventListener("steps", () => (buildings.undo.disabled = work.steps.length === 0));
-  work.addEventListener("selected", () => work.selected && scene.show(work.selected.ring));
+  work.addEventListener("selected", ({ detail }) => detail.move && scene.show(work.selected.ring));
 
   const sayWho = () => {
     parts.who.textContent = who() || text("who.set");

@@ -108,7 +108,7 @@ export class Outlines {
         weight: line.weight * thin,
         dashArray: thin < 0.8 ? null : line.dashArray,
       })
-        .on("click", () => this.work.drawing || this.work.select(item))
+        .on("click", () => this.work.drawing || this.work.select(item, { seen: true }))
         .addTo(this.group);
     }
     this.#sign(items);

@@ -67,7 +67,9 @@ export class PairForm {
       const [pre, after] = await Promise.all(this.slots.map((slot) => slot.upload.finished));
       const job = { pre: { upload: pre }, post: { upload: after } };
       if (name.value.trim()) job.name = name.value.trim();
-      this.started(await post("/api/jobs", job));
+      const begun = await post("/api/jobs", job);
+      for (const slot of this.slots) slot.upload.used();
+      this.started(begun);
     } catch (error) {
       tell(state, error.message);
     }

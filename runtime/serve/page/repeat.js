@@ -1,6 +1,6 @@
 // Ask again and again, and not while nobody looks.
 
-/** Call at once, then after as many milliseconds as the call returns. */
+/** Call at once, then after as many milliseconds as the call returns; null ends it. */
 export function repeat(action) {
   let timer = 0;
   let stopped = false;
@@ -9,16 +9,15 @@ export function repeat(action) {
     if (stopped || document.hidden) return;
     const wait = await action();
     clearTimeout(timer);
-    if (!stopped && wait !== null) timer = setTimeout(now, wait);
+    if (wait === null) stop();
+    else if (!stopped) timer = setTimeout(now, wait);
+  };
+  const stop = () => {
+    stopped = true;
+    clearTimeout(timer);
+    document.removeEventListener("visibilitychange", now);
   };
   document.addEventListener("visibilitychange", now);
   now();
-  return {
-    now,
-    stop: () => {
-      stopped = true;
-      clearTimeout(timer);
-      document.removeEventListener("visibilitychange", now);
-    },
-  };
+  return { now, stop };
 }

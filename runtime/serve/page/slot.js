@@ -86,7 +86,7 @@ export class Slot {
       ? text("upload.file", { name: file.name, size: bytes(file.size) })
       : text("upload.choose");
     parts.bar.hidden = parts.line.hidden = !upload;
-    tell(parts.error, upload?.state === "failed" ? upload.error : null);
+    tell(parts.error, upload?.error);
     this.element.classList.toggle("done", upload?.state === "done");
     if (!upload) return;
     const share = upload.sent / file.size;

@@ -38,7 +38,7 @@ export function showTabs(parts, names) {
     next.focus();
   });
   parts.taller.addEventListener("click", () => {
-    const tall = parts.panel.classList.toggle("tall");
+    const tall = parts.panel.parentElement.classList.toggle("tall");
     parts.taller.setAttribute("aria-expanded", String(tall));
   });
   choose(tabs[0]);

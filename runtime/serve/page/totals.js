@@ -70,7 +70,7 @@ function methodOf(estimate, corrections) {
   return later > 0 ? `${line} ${text("totals.later", { count: later })}` : line;
 }
 
-const note = (line) => make("p", { class: "note", text: line });
+export const note = (line) => make("p", { class: "note", text: line });
 
 /** All that the map says of itself. */
 function notesOf(job, summary) {

@@ -11,7 +11,8 @@ const LONGEST_WAIT = 30_000;
 const markOf = (file) => `${file.name}|${file.size}|${file.lastModified}`;
 
 /** Uploads that a reload or a closed window broke off: [{ name, size, offset }]. */
-export const brokenOff = () => Object.values(recall("uploads", {}));
+export const brokenOff = () =>
+  Object.values(recall("uploads", {})).filter(({ size, offset }) => offset < size);
 
 export class Upload extends EventTarget {
   /** Dispatches "change" when sent, state or error do. */
@@ -22,6 +23,10 @@ export class Upload extends EventTarget {
     this.sent = 0;
     this.state = "waiting"; // waiting | sending | paused | retrying | done | failed | cancelled
     this.error = null;
+    this.#promise();
+  }
+
+  #promise() {
     this.finished = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -30,6 +35,7 @@ export class Upload extends EventTarget {
   }
 
   async start() {
+    if (this.state === "failed") this.#promise();
     this.stopping = new AbortController();
     this.set("sending");
     let wait = 1000;
@@ -37,7 +43,6 @@ export class Upload extends EventTarget {
       try {
         await this.#findOffset();
         await this.#sendPieces();
-        forget(this.file);
         this.set("done");
         this.resolve(this.id);
         return;
@@ -66,7 +71,13 @@ export class Upload extends EventTarget {
     if (this.id) await remove(`/api/uploads/${this.id}`).catch(() => {});
   }
 
+  /** A job has it now: the same file, chosen again, is a new one. */
+  used() {
+    forget(this.file);
+  }
+
   fail(error) {
+    forget(this.file);
     this.set("failed", error.message);
     this.reject(error);
   }

@@ -29,7 +29,7 @@ export const sameItem = (one, other) =>
   Boolean(one && other && one.id === other.id && Boolean(one.drawn) === Boolean(other.drawn));
 
 export class Work extends EventTarget {
-  /** Dispatches "selected", "changed" (detail: an item), "drawn", "totals", "steps". */
+  /** Dispatches "selected" (detail: { move }), "changed" (an item), "drawn", "totals", "steps". */
   constructor(job, scene, summary, drawn) {
     super();
     this.job = job;
@@ -38,6 +38,8 @@ export class Work extends EventTarget {
     this.drawn = drawn.map(asDrawn);
     this.selected = null;
     this.drawing = false;
+    this.latest = new Map(); // buildings by number, as the box last told them
+    this.turn = Promise.resolve();
     this.steps = []; // what `undo` takes back, the last one first
     this.refresh = settled(400, () => this.#refresh());
   }
@@ -51,13 +53,19 @@ export class Work extends EventTarget {
     return className(damageClass, label ?? damageClass);
   }
 
-  select(item) {
+  /** seen: it is in view already, the map need not move there. */
+  select(item, { seen = false } = {}) {
+    const move = Boolean(item) && !seen && !sameItem(item, this.selected);
     this.selected = item;
-    this.#tell("selected", item);
+    this.#tell("selected", { move });
   }
 
   /** Set the class of a building, a drawn one too; null: as it was mapped. */
-  async correct(item, damageClass) {
+  correct(given, damageClass) {
+    return this.#inTurn(() => this.#correct(this.#present(given), damageClass));
+  }
+
+  async #correct(item, damageClass) {
     if (damageClass === classOf(item) && (item.drawn || item.corrected)) return;
     if (!(await askWho())) return;
     const old = item.drawn ? item.class : item.corrected;
@@ -71,26 +79,47 @@ export class Work extends EventTarget {
   }
 
   /** A building that the map lacks; ring: [[x, y], ...] in pixels of the map. */
-  async draw(ring, damageClass) {
+  draw(ring, damageClass) {
+    return this.#inTurn(() => this.#draw(ring, damageClass));
+  }
+
+  async #draw(ring, damageClass) {
     if (!(await askWho())) return null;
     const item = await this.#add(ring, damageClass);
     this.#step(() => this.#takeAway(this.#present(item)));
-    this.select(item);
+    this.select(item, { seen: true });
     return item;
   }
 
-  async erase(item) {
-    await this.#takeAway(item);
-    this.#step(() => this.#add(item.ring, item.class));
+  erase(given) {
+    return this.#inTurn(async () => {
+      const item = this.#present(given);
+      await this.#takeAway(item);
+      this.#step(() => this.#add(item.ring, item.class, item.name));
+    });
   }
 
-  async undo() {
-    const last = this.steps.at(-1);
-    if (!last) return false;
-    await last();
-    this.steps.pop();
-    this.#tell("steps");
-    return true;
+  undo() {
+    return this.#inTurn(async () => {
+      const last = this.steps.pop();
+      if (!last) return false;
+      try {
+        await last();
+      } catch (error) {
+        if (error.status === 0) this.steps.push(last); // else there is nothing left to take back
+        throw error;
+      } finally {
+        this.#tell("steps");
+      }
+      return true;
+    });
+  }
+
+  /** One change after the other, each from what the one before left. */
+  #inTurn(action) {
+    const done = this.turn.then(action);
+    this.turn = done.catch(() => {});
+    return done;
   }
 
   async #set(item, damageClass) {
@@ -98,16 +127,18 @@ export class Work extends EventTarget {
     const changed = damageClass
       ? await put(path, { class: damageClass, who: who() })
       : await remove(path);
+    this.latest.set(changed.id, changed);
     this.#count(classOf(item), classOf(changed));
     this.summary.corrections += Boolean(changed.corrected) - Boolean(item.corrected);
     this.#replaced(item, changed);
     return changed;
   }
 
-  async #add(ring, damageClass) {
+  /** name: the first number that a drawn building had; the steps know it by that. */
+  async #add(ring, damageClass, name) {
     const path = jobPath(this.job.id, "/drawn");
     const item = asDrawn(await post(path, { ring, class: damageClass, who: who() }));
-    item.name = item.id;
+    item.name = name ?? item.id;
     this.drawn.push(item);
     this.#count(null, item.class);
     this.summary.corrections += 1;
@@ -128,17 +159,17 @@ export class Work extends EventTarget {
 
   /** A drawn building of another class: a new one in the place of the old one. */
   async #redraw(item, damageClass) {
-    const added = await this.#add(item.ring, damageClass);
-    added.name = item.name ?? item.id; // the steps know it by its first number
+    const added = await this.#add(item.ring, damageClass, item.name ?? item.id);
     await this.#takeAway(item);
-    this.select(added);
+    this.select(added, { seen: true });
     return added;
   }
 
-  /** A drawn building as it is by now, whatever replaced it since. */
+  /** A building as it is by now, whatever replaced it since. */
   #present(item) {
+    if (!item.drawn) return this.latest.get(item.id) ?? item;
     const name = item.name ?? item.id;
-    return this.drawn.find((each) => (each.name ?? each.id) === name) ?? item;
+    return this.drawn.findLast((each) => (each.name ?? each.id) === name) ?? item;
   }
 
   #replaced(item, changed) {

@@ -66,7 +66,9 @@ def serving(data: Path, *options: str) -> Iterator[Box]:
     told = data.parent / f"{data.name}.log"
     with (
         told.open("w") as log,
-        subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log) as server,
+        subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log
+        ) as server,
     ):
 
         def address() -> re.Match[str] | None:

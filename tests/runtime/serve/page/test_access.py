@@ -1,4 +1,4 @@
-"""For everybody: what axe finds, in both colour schemes and on a phone; work without a mouse."""
+"""For everybody: what axe finds, in light and dark and on a phone, and work without a mouse."""
 
 from __future__ import annotations
 

@@ -54,6 +54,7 @@ def picture_of(page) -> np.ndarray:
 
 def which(part: np.ndarray, columns: slice) -> str:
     """The image that these columns of the screen show, by what lies in the two files."""
+
     def alike(role: str) -> float:
         image = cv2.imread(str(EXAMPLE / f"{role}.png"), cv2.IMREAD_GRAYSCALE)
         return float(np.corrcoef(part[:, columns].ravel(), image[:, columns].ravel())[0, 1])
@@ -193,7 +194,7 @@ def test_the_same_on_a_phone(visits: Visits, box: Box, placed: str, tmp_path: Pa
     assert box.get(f"/api/jobs/{placed}/drawn") == []
 
     page.get_by_role("tab", name="Totals").tap()
-    assert "not \"no damage\"" in page.locator(".totals .note").first.inner_text()
+    assert 'not "no damage"' in page.locator(".totals .note").first.inner_text()
     page.get_by_role("tab", name="Files").tap()
     with rasterio.open(downloaded(page, "damage.tif", tmp_path)) as file:
         damage, place = file.read(1), file.crs
@@ -252,3 +253,33 @@ def test_a_job_is_cancelled_resumed_and_deleted(visits: Visits, box: Box, placed
     page.locator("dialog button.main").click()
     line.wait_for(state="detached")
     assert id not in [each["id"] for each in box.get("/api/jobs")]
+
+
+def test_corrections_in_a_hurry_are_taken_back_one_by_one(visits: Visits, placed: str) -> None:
+    page = visits.open(f"/#/jobs/{placed}")
+    shown(page)
+    page.get_by_role("button", name="Your name").click()
+    say_who(page)
+    before = corrected_totals(page)
+    page.locator(".list .building").first.click()
+    chosen = page.locator(".class[aria-pressed=true] .swatch")
+    mapped = chosen.inner_text()
+    for key in ("4", "2", "3"):
+        page.keyboard.press(key)  # sooner than the box answers
+    page.wait_for_selector(".class[aria-pressed=true] .swatch:text-is('3')")
+    for wanted in ("2", "4", mapped):
+        page.keyboard.press("u")
+        page.wait_for_selector(f".class[aria-pressed=true] .swatch:text-is('{wanted}')")
+    counted(page, 0)
+    assert corrected_totals(page) == before
+    assert all(each["corrected"] is None for each in visits.box.get(
+        f"/api/jobs/{placed}/buildings?limit=1000")["buildings"])  # fmt: skip
+
+
+def test_a_page_that_comes_back_into_sight_stays_as_it_was(visits: Visits, placed: str) -> None:
+    page = visits.open(f"/#/jobs/{placed}")
+    shown(page)
+    page.locator(".list .building").first.click()
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_timeout(500)
+    assert page.locator("[aria-current]").count() == 1

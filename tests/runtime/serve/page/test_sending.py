@@ -57,7 +57,8 @@ def test_a_broken_connection_is_waited_for(visits: Visits, large: Path) -> None:
         second_is_lost(route) if route.request.method == "PATCH" else route.continue_()
     ))  # fmt: skip
     page.locator("input[type=file]").first.set_input_files(large)
-    page.get_by_text("No connection").wait_for()
+    page.get_by_text("trying again").wait_for()
+    assert "does not answer" in page.locator(".slot .error").first.inner_text()
     page.locator(".slot.done").wait_for()
     assert begins == [0, PIECE, PIECE, 2 * PIECE]
     assert is_whole(visits, large)
@@ -75,7 +76,9 @@ def test_it_goes_on_after_a_pause_and_after_a_reload(visits: Visits, large: Path
             route.continue_()  # the others hang, as on a bad line
 
     def patches(route) -> None:
-        (only_the_first if route.request.method == "PATCH" else lambda each: each.continue_())(route)
+        (only_the_first if route.request.method == "PATCH" else lambda each: each.continue_())(
+            route
+        )
 
     way = re.compile("/api/uploads/")
     page.context.route(way, patches)
