@@ -45,13 +45,16 @@ _EXTRA_OF_LIBRARY = {
     **dict.fromkeys(("fpdf", "fontTools", "h3"), "deliver"),
     **dict.fromkeys(("ray", "pyarrow", "pandas"), "ray"),
     "openvino": "openvino",
-    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "pydantic", "xstatic"), "serve"),
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn"), "serve"),
     "cuda": "cuda",
     "pycuda": "pycuda",
     "cryptography": "trust",
     "model_signing": "signing",
 }
 """Those that commands of every package may need; None: the base install has it."""
+
+_EXTRA_IN_THE_RUNTIME = {"pydantic": "serve"}
+"""Where other packages have it with an extra of their own."""
 
 
 def run(
@@ -120,6 +123,8 @@ def install(extra: str | None) -> str:
 
 def extra_of(library: str, package: str) -> str | None:
     """The extra with `library`, for a command of `package`; None: the base install has it."""
+    if package == "runtime" and library in _EXTRA_IN_THE_RUNTIME:
+        return _EXTRA_IN_THE_RUNTIME[library]
     return _EXTRA_OF_LIBRARY.get(library, _EXTRA_OF_PACKAGE.get(package, "all"))
 
 
