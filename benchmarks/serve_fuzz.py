@@ -1,4 +1,4 @@
-"""Ask a server what its own description allows and forbids, by schemathesis, for a time."""
+"""Ask a server what its description allows and forbids, by schemathesis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kill a server at random moments while jobs wait: each has to be done, once, and go on."""
+"""Kill a server at random moments: is each job done, and once?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Load a server as a busy day would: a large upload, many that look, and a map of a city."""
+"""Load a server: a large upload, many that look, and a map of a city."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Serve a page and a JSON API: images come in, maps come out, in the browser of whoever is near.
+"""Serve a page and a JSON API on the box: images come in, maps come out.
 
 The maps are made by what `runtime.watch` uses, one job after the other.
 """

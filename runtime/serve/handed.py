@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import threading
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,16 +16,30 @@ _ALONE = threading.Lock()
 
 
 def make(name: str, maps: Path, job: Job, folder: Path) -> Path:
-    """sheet.html, sheet.pdf or labels.zip in `folder`; RefusedError where it cannot be."""
+    """sheet.html, sheet.pdf or labels.zip in `folder`.
+
+    Raises RefusedError where this release has none, ConfigError where there is nothing to make
+    them of, and BackendError for a library that is not installed.
+    """
+    module = "runtime.corrections.xbd" if name == "labels.zip" else "runtime.sheet"
+    if find_spec(module) is None:
+        raise RefusedError(404, f"{name}: this release does not make it")
+    maker, path = importlib.import_module(module), folder / name
     with _ALONE:
         if name == "labels.zip":
-            return _labels(maps, job, folder / name)
-        if find_spec("runtime.sheet") is None:
-            raise RefusedError(404, f"{name}: this release makes no sheets")
-        sheet = importlib.import_module("runtime.sheet")
-        sheet.write(maps, folder / "sheet.html", folder / "sheet.pdf")
-    return folder / name
+            labels = folder / "labels"
+            maker.export(maps, labels, Path(job.pre.path), Path(job.post.path))
+            _pack(labels, path)
+        elif name == "sheet.html":
+            maker.write(maps, path, None, job.name)
+        else:
+            maker.write(maps, None, path, job.name)
+    return path
 
 
-def _labels(maps: Path, job: Job, path: Path) -> Path:
-    raise RefusedError(404, f"{path.name}: this release makes no labels")
+def _pack(folder: Path, path: Path) -> None:
+    """Stored as they are: images are compressed already."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for each in sorted(folder.rglob("*")):
+            if each.is_file():
+                archive.write(each, each.relative_to(folder))

@@ -2,6 +2,7 @@ import hashlib
 import io
 import json
 import urllib.parse
+import zipfile
 
 import numpy as np
 import pytest
@@ -160,7 +161,8 @@ def test_files_are_those_that_the_map_lists_and_whole(finished):
     (folder / "sample.gpkg").symlink_to("/etc/passwd")
     listed = finished.client.get(path_of(finished, "/files")).json()
     summary = json.loads((folder / "summary.json").read_text())
-    assert {each["name"] for each in listed} == {*summary["files"], "summary.json"}
+    beside = {"corrections.gpkg"}  # of other tests of this map
+    assert {each["name"] for each in listed} - beside == {*summary["files"], "summary.json"}
     for each in listed:
         answer = finished.client.get(path_of(finished, f"/files/{each['name']}"))
         assert len(answer.content) == each["bytes"]
@@ -215,3 +217,36 @@ def test_of_a_job_that_is_not_done_nothing_is_shown(server, draw):
         answer = server.client.get(f"/api/jobs/{id}/{rest}")
         assert answer.status_code == 409
         assert "waiting" in answer.json()["error"]
+
+
+def test_the_sheet_is_made_of_this_map_and_shown_in_a_page_that_runs_nothing(finished):
+    pytest.importorskip("runtime.sheet")
+    for name, kind, begin in (
+        ("sheet.html", "text/html", b"<!doctype html"),
+        ("sheet.pdf", "application/pdf", b"%PDF"),
+    ):
+        answer = finished.client.get(path_of(finished, f"/{name}"))
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"].startswith(kind)
+        assert answer.content.lower().startswith(begin.lower())
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert not list(finished.places.views.glob(".made-*"))
+
+
+def test_labels_of_what_was_corrected_are_handed_out(finished):
+    pytest.importorskip("runtime.corrections.xbd")
+    nothing = finished.client.get(path_of(finished, "/labels.zip"))
+    assert nothing.status_code == 400
+    url = path_of(finished, "/buildings/0/correction")
+    finished.client.put(url, json={"class": "destroyed", "who": "A"})
+    answer = finished.client.get(path_of(finished, "/labels.zip"))
+    assert answer.status_code == 200, answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        [label] = [name for name in archive.namelist() if name.endswith("post_disaster.json")]
+        subtypes = [
+            each["properties"].get("subtype")
+            for each in json.loads(archive.read(label))["features"]["xy"]
+        ]
+    assert "destroyed" in subtypes
+    finished.client.delete(url)
+    assert not list(finished.places.views.glob(".made-*"))
