@@ -190,6 +190,9 @@ def test_the_same_on_a_phone(visits: Visits, box: Box, placed: str, tmp_path: Pa
     assert divider.get_attribute("aria-valuenow") == "80"
 
     # A building by its row, its class by a tap; one more by its corners.
+    page.locator(".list .building").nth(20).click()
+    page.wait_for_function("""() => document.querySelector('.card').getBoundingClientRect().top
+        >= document.querySelector('.pages').getBoundingClientRect().top - 1""")
     tap(page.locator(".list .building").first, page.locator("[aria-current]"))
     now = another_class(page)
     tap(page.locator(f".class:has(.swatch:text-is('{now}'))"), page.locator("dialog"))
