@@ -1,4 +1,4 @@
-"""Kill a server at random moments: is each job done, and once?"""
+"""Kill a server at random moments, and see that each job is done, once."""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ from runtime.engine import load_engine
 from runtime.errors import CalibrationError, ConfigError, ExportError
 from runtime.files import check_space, replacing_folder
 from runtime.manifest import RAN, Manifest
+from runtime.trust import OWN_BUILD
 
 WARMUP, SECONDS, FEWEST = 1, 5.0, 5
 """A timing takes at least FEWEST runs, and SECONDS."""
@@ -149,7 +150,7 @@ def _build(name: str, request: EngineRequest, material: Material, folder: Path) 
 def _time(folder: Path, pair: ParityPair) -> float:
     """Median seconds of `Engine.predict`."""
     times: list[float] = []
-    with load_engine(folder) as engine:
+    with load_engine(folder, trust=OWN_BUILD) as engine:
         for _ in range(WARMUP):
             engine.predict(*pair.images)
         while len(times) < FEWEST or sum(times) < SECONDS:

@@ -14,6 +14,7 @@ import onnx
 
 from calibration.gate import Comparison
 from export.accuracy import Gate, open_gate, ranges_record
+from export.bill import write_bill
 from export.builders import onnxruntime as onnxruntime_builder
 from export.builders import openvino as openvino_builder
 from export.builders import tensorrt as tensorrt_builder
@@ -24,19 +25,20 @@ from export.material import Material
 from export.onnx_graph import export_onnx
 from export.parity import prove
 from export.parity_pairs import described
-from export.payload import compile_payload, graph_of, model_of
+from export.payload import REPRODUCIBLE, compile_payload, graph_of, model_of
 from export.precision import prove_precision
 from export.reach import measured_reach
 from export.request import EngineRequest
 from export.runners import engine_runner, graph_runner
 from export.targets import Target
 from export.window_gate.build import build_gate
-from runtime import cli, manifest
+from runtime import cli, known_answer, manifest
 from runtime.damage import CLASS_NAMES
 from runtime.engine import Engine, load_engine
 from runtime.errors import BackendError, ToolkitError
 from runtime.files import replacing_folder
 from runtime.host import platform_name
+from runtime.trust import OWN_BUILD
 from train.inference import Runner
 
 
@@ -108,6 +110,7 @@ def _attempt(
         parity, comparison = _verified(what, run, request, gate, material)
         broken = comparison and comparison.broken(request.proof.limits)
         reach = None if broken else measured_reach(run, options.height, options.width)
+        answer = known_answer.recorded(run, options.height, options.width)
     if gate and comparison and broken:
         return built, gate.rescue(request, comparison)
     verification = {
@@ -117,6 +120,8 @@ def _attempt(
         "ranges": ranges_record(request, gate),
         "high_precision": list(options.high_precision),
         "gate": _gate(request, material, comparison) if comparison else None,
+        known_answer.KEY: answer,
+        "reproducible": REPRODUCIBLE[target.name],
     }
     model_with_reach = replace(built.model, reach_px=reach)
     complete = replace(built, model=model_with_reach, verification=verification)
@@ -126,6 +131,7 @@ def _attempt(
         complete = replace(complete, gate=made)
     complete.write(folder)
     write_card(folder, complete, source.training)
+    write_bill(folder, complete)
     return complete, None
 
 
@@ -139,7 +145,7 @@ def _status(target: Target) -> str:
 
 def _loaded(folder: Path, target: Target) -> Engine:
     try:
-        return load_engine(folder)
+        return load_engine(folder, trust=OWN_BUILD)
     except BackendError as error:
         if target.name == "onnxruntime-cuda":
             onnxruntime_builder.check_placement(folder, error)

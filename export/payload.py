@@ -17,6 +17,16 @@ from runtime import manifest
 CALIBRATION = "calibration.json"
 """The ranges that an INT8 engine was built with, in its folder."""
 
+REPRODUCIBLE: dict[manifest.BackendName, bool | None] = {
+    "onnxruntime": True,
+    "onnxruntime-cuda": True,
+    "openvino": True,
+    "tensorrt-rtx": False,
+    "tensorrt": None,
+}
+"""Does another build of the same checkpoint and ranges, by the same versions on the same kind of
+machine, give the same bytes of payload? None: not measured."""
+
 
 def compile_payload(
     model: onnx.ModelProto, folder: Path, request: EngineRequest

@@ -26,7 +26,10 @@ DYNAMIC_BATCH = (1, 1, 8)
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m export.plan_report", description=__doc__)
     p.add_argument(
-        "source", type=Path, metavar="ENGINE_OR_ONNX", help="engine folder, or deploy graph .onnx"
+        "engine_or_onnx",
+        type=Path,
+        metavar="ENGINE_OR_ONNX",
+        help="engine folder, or deploy graph .onnx",
     )
     p.add_argument(
         "--target",
@@ -55,7 +58,7 @@ def main(args: argparse.Namespace) -> None:
     from export.plan.roofline import find_gpu
 
     gpu = find_gpu(args.gpu) if args.gpu else None
-    plan = _plan(args.source, args.target, args.compute_capability)
+    plan = _plan(args.engine_or_onnx, args.target, args.compute_capability)
 
     from export.plan.report import as_dict, as_text
     from runtime.files import write_bytes

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from runtime import cli
 from runtime.errors import ConfigError
 from runtime.options import add_options, groups_of, map_options
+from runtime.trust import setting
 
 if TYPE_CHECKING:
     from runtime.manifest import Manifest
@@ -111,6 +112,7 @@ def main(args: argparse.Namespace) -> int:
         args.device,
         args.mode,
         args.redo,
+        setting.option(),
     )
     with holding(out):
         _forget(out / FAILED, args.pairs, pairs)

@@ -15,7 +15,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime import cli, host
+from runtime import cli, files, host
+from runtime.errors import reason
 
 _OWNERS = hasattr(os, "geteuid")
 _ROOT = 0  # may change anything anyway
@@ -56,6 +57,23 @@ def write(kind: str, name: str, content: bytes) -> None:
             except BaseException:
                 os.unlink(temporary, dir_fd=folder)
                 raise
+
+
+def why_unused() -> str | None:
+    """Why nothing can be kept; None where it can. Nothing is left behind, also no folder."""
+    base = host.cache_folder()
+    try:
+        if not _OWNERS:
+            return f"{base}: this system's files have no owners"
+        if base.is_dir():
+            with _entered(base, base):
+                pass
+        files.check_writable(base / "file")
+    except _UntrustedError as error:
+        return str(error)
+    except OSError as error:
+        return f"{base}: cannot be written ({reason(error)})"
+    return None
 
 
 def _make(folder: Path) -> None:

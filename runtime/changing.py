@@ -9,19 +9,19 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime import cli, files, identity, records
+from runtime import cli, files, identity
 from runtime.buildings.tally import Grade
 from runtime.buildings.wanted import Wanted
 from runtime.buildings.witnesses import Witnesses
 from runtime.damage import BACKGROUND, CLASS_NAMES, DAMAGE_CLASSES, NODATA, NODATA_NAME
 from runtime.errors import ConfigError, ImageError
+from runtime.finished import FinishedMap, open_map
 from runtime.going_on import working
 from runtime.mapping import counted, write_buildings
 from runtime.options import SUMMARY, MapOptions
@@ -32,13 +32,15 @@ from runtime.scene import space
 from runtime.scene.strip import Strip
 from runtime.scene.unfinished import Read, Unfinished
 from runtime.scene.windows import Spans, WindowRows
-from runtime.source.georeference import Georeference
 from runtime.source.quality import CLEAR, REASONS
 
 CHANGE = "change.json"
 
 ROWS = 512
 """Read at a time: as high as the blocks of our GeoTIFFs."""
+
+LAYERS = ("damage", "confidence", "quality")
+"""Of each map, that are compared."""
 
 NO_BUILDING = "no building"
 
@@ -58,20 +60,6 @@ LOOK = Look(
 FEW = 0.25
 """Of a building's computed pixels: a map with fewer pixels of buildings shows none there. Where
 one was found there are always some along its outline."""
-
-
-@dataclass(frozen=True, eq=False)
-class FinishedMap:
-    """A folder of maps. place: None for pictures."""
-
-    folder: Path
-    summary: Mapping[str, Any]
-    size: tuple[int, int]
-    place: Georeference | None
-
-    def maps(self) -> dict[str, Read]:
-        names = ("damage", "confidence", "quality")
-        return {name: reader(self.folder / file_of(name, self.place)) for name in names}
 
 
 def map_change(earlier: Path, later: Path, out: Path, options: MapOptions) -> dict[str, Any]:
@@ -113,7 +101,7 @@ def map_change(earlier: Path, later: Path, out: Path, options: MapOptions) -> di
             changes[str(fields["change"])] += 1
             return fields
 
-        made = _compared(first.maps(), second.maps(), work, stores)
+        made = _compared(_maps(first), _maps(second), work, stores)
         write_buildings(
             _counting(made, stores[2], pixels), work, place, _wanted(options, first), options,
             Witnesses([_open(store) for store in stores[:2]], told), name="changes", look=LOOK,
@@ -145,32 +133,21 @@ def map_change(earlier: Path, later: Path, out: Path, options: MapOptions) -> di
 
 def opened(folder: Path) -> FinishedMap:
     """Raises ConfigError for a folder without a finished map, or one that was altered."""
-    try:
-        summary = records.load_json(folder / SUMMARY)
-        listed, size = set(summary["files"]), (int(summary["height"]), int(summary["width"]))
-    except (OSError, records.RecordError, LookupError, TypeError, ValueError) as error:
-        raise ConfigError(
-            f"{folder}: expected a folder with a finished map ({SUMMARY} and the maps it lists)"
-        ) from error
-    placed = "damage.tif" in listed
-    ending = ".tif" if placed else ".png"
-    names = [f"{name}{ending}" for name in ("damage", "confidence", "quality")]
-    if missing := [name for name in names if name not in listed]:
+    found = open_map(folder)
+    names = [found.layer(name).name for name in LAYERS]
+    if missing := [name for name in names if name not in found.summary["files"]]:
         raise ConfigError(
             f"{folder}: a map without {' and '.join(missing)}, of an older version; map it again"
         )
-    if not identity.intact(folder, summary, names):
+    if not identity.intact(folder, found.summary, names):
         raise ConfigError(
             f"{folder}: {', '.join(names)} are not as they were written; map it again"
         )
-    return FinishedMap(folder, summary, size, _place(folder / names[0]) if placed else None)
+    return found
 
 
-def _place(path: Path) -> Georeference:
-    import rasterio
-
-    with rasterio.open(path) as dataset:
-        return Georeference(dataset.crs.to_wkt(), tuple(dataset.transform)[:6])
+def _maps(of: FinishedMap) -> dict[str, Read]:
+    return {name: reader(of.layer(name)) for name in LAYERS}
 
 
 def _check_grids(first: FinishedMap, second: FinishedMap) -> None:

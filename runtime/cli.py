@@ -15,9 +15,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from runtime import log
 from runtime.errors import ToolkitError
+from runtime.trust.setting import demanded
 
 _Result = TypeVar("_Result")
+
+ENGINES = {"engine", "engine_or_onnx"}
+"""Arguments that name engine folders which a command loads."""
+
+TRUST = "demanded_trust"
+"""Where `--trust` of such a command is; `run` sees to it, for every engine that is loaded."""
 
 PROJECT = "dual-hrnet-edge"
 
@@ -34,13 +42,19 @@ _EXTRA_OF_LIBRARY = {
     **dict.fromkeys(("numpy", "cv2"), None),
     "onnxruntime": "onnxruntime",
     **dict.fromkeys(("rasterio", "pyogrio"), "raster"),
+    **dict.fromkeys(("fpdf", "fontTools", "h3"), "deliver"),
     **dict.fromkeys(("ray", "pyarrow", "pandas"), "ray"),
     "openvino": "openvino",
-    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "pydantic", "xstatic"), "serve"),
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn"), "serve"),
     "cuda": "cuda",
     "pycuda": "pycuda",
+    "cryptography": "trust",
+    "model_signing": "signing",
 }
 """Those that commands of every package may need; None: the base install has it."""
+
+_EXTRA_IN_THE_RUNTIME = {"pydantic": "serve"}
+"""Where other packages have it with an extra of their own."""
 
 
 def run(
@@ -53,7 +67,7 @@ def run(
     A `ToolkitError`, a library that is not installed, or an operating-system error (disk full,
     no permission) becomes one line on stderr; with ``--debug`` it keeps its traceback.
     """
-    add_debug(parser)
+    add_shared(parser)
     parser.error = _usage  # type: ignore[method-assign]
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that it cannot show ends no work
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -61,7 +75,8 @@ def run(
     try:
         # options may stand between key=value pairs
         args = _flushed(lambda: parser.parse_intermixed_args(argv))
-        code = _flushed(lambda: main(args) or 0)
+        with demanded(getattr(args, TRUST, None)):
+            code = _flushed(lambda: main(args) or 0)
     except (ModuleNotFoundError, ToolkitError, OSError, KeyboardInterrupt) as error:
         if args.debug:
             raise
@@ -69,9 +84,16 @@ def run(
     sys.exit(code)
 
 
-def add_debug(parser: argparse.ArgumentParser) -> None:
-    """The option that every command has."""
+def add_shared(parser: argparse.ArgumentParser) -> None:
+    """The option that every command has, and that of each that loads engines."""
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    taken = {each.dest for each in parser._actions}
+    if taken & ENGINES and not taken & {TRUST, "trust"}:
+        parser.add_argument(
+            "--trust", dest=TRUST, type=Path, metavar="DIR",
+            help="take engines alone that a key in this folder has signed, besides those that the "
+            "device demands anyway",
+        )  # fmt: skip
 
 
 def end(error: BaseException, package: str) -> int:
@@ -101,6 +123,8 @@ def install(extra: str | None) -> str:
 
 def extra_of(library: str, package: str) -> str | None:
     """The extra with `library`, for a command of `package`; None: the base install has it."""
+    if package == "runtime" and library in _EXTRA_IN_THE_RUNTIME:
+        return _EXTRA_IN_THE_RUNTIME[library]
     return _EXTRA_OF_LIBRARY.get(library, _EXTRA_OF_PACKAGE.get(package, "all"))
 
 
@@ -123,6 +147,9 @@ def python() -> str:
 
 def note(message: str) -> None:
     """Progress for a person: stderr, so that stdout stays for results."""
+    if log.in_json():
+        log.write(message)
+        return
     print("\n".join(map(_printable, message.split("\n"))), file=sys.stderr, flush=True)
 
 
@@ -165,8 +192,11 @@ def _usage(message: str) -> NoReturn:
 
 
 def _report(message: str, code: int) -> int:
-    line = " ".join(message.split())
-    print(f"error: {_printable(line)}", file=sys.stderr)
+    line = f"error: {' '.join(message.split())}"
+    if log.in_json():
+        log.write(line)
+    else:
+        print(_printable(line), file=sys.stderr)
     return code
 
 

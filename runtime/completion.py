@@ -116,7 +116,7 @@ def candidates(words: Sequence[str]) -> tuple[str, list[Word]]:
         parser = console.parser_of(console.load(words[0]), words[0])
     except (KeyError, ModuleNotFoundError):
         return WORDS, []
-    cli.add_debug(parser)
+    cli.add_shared(parser)
     *before, current = _split(words[1:])
     if current.startswith("-"):
         return WORDS, list(_options(parser))

@@ -20,6 +20,7 @@ from runtime.damage import DAMAGE_CLASSES
 from runtime.errors import ConfigError, EngineError, ImageError
 from runtime.host import check_threads
 from runtime.manifest import GATE, Manifest
+from runtime.trust import OwnBuild
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Before and after."""
@@ -272,6 +273,7 @@ def load_engine(
     threads: int | None = None,
     device: int | None = None,
     mode: Mode = "latency",
+    trust: Path | str | OwnBuild | None = None,
 ) -> Engine:
     """Check an engine folder and load it.
 
@@ -287,18 +289,20 @@ def load_engine(
             threads. "throughput": several at once, with a part of the threads each. "auto": what
             is faster here, found out with the first pairs and kept for the next start. Engines of
             other libraries have no "throughput", and take "auto" for "latency".
+        trust: folder of public keys, one of which must have signed the engine folder. What the
+            device demands besides (/etc/dual-hrnet/trust, DUAL_HRNET_TRUST) is demanded anyway.
 
     Raises:
         EngineError: a folder that must not be loaded; its kinds say why: ManifestError,
-            AlteredPayloadError, TargetMismatchError.
+            SignatureError, AlteredPayloadError, TargetMismatchError.
         BackendError: an inference library that is missing or refuses the engine.
         ConfigError: threads that no machine has, a device for an engine that runs on the
-            processor, or throughput for an engine that has none.
+            processor, throughput for an engine that has none, or keys that cannot be read.
     """
     if threads is not None:
         check_threads(threads)
     folder = Path(folder)
-    manifest = Manifest.read(folder)
+    manifest = Manifest.read(folder, Path(trust) if isinstance(trust, str) else trust)
     if device is not None:
         check_device(manifest, folder, device)
     check_mode(manifest, folder, mode)

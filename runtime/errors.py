@@ -94,6 +94,14 @@ class AlteredPayloadError(EngineError):
     """
 
 
+class SignatureError(EngineError):
+    """An engine folder without a valid signature by a key that this device trusts.
+
+    Copy the whole folder again, with its `model.sig`; or have the folder looked at, and signed, by
+    who holds the key: `dual-hrnet sign`. What is trusted here says `dual-hrnet doctor`.
+    """
+
+
 class TargetMismatchError(EngineError):
     """An engine that was built for another device or another library version.
 

@@ -8,13 +8,14 @@ and gives a library what `read_payload` and `read_payload_into` have compared wi
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from runtime import files, records
 from runtime.damage import CLASS_NAMES
@@ -29,6 +30,10 @@ from runtime.manifest_fields import Target as Target
 from runtime.manifest_fields import WindowGate as WindowGate
 from runtime.payload import PayloadFile as PayloadFile
 from runtime.payload import payload_of as payload_of
+from runtime.trust import OwnBuild, setting
+
+if TYPE_CHECKING:
+    from runtime.trust.signed import Signed
 
 FORMAT = 1
 FILE_NAME = "manifest.json"
@@ -80,10 +85,17 @@ class Manifest:
     """Which windows of a scene are computed; null, or the key is missing: all."""
 
     @classmethod
-    def read(cls, folder: Path | str) -> Manifest:
+    def read(cls, folder: Path | str, trust: Path | OwnBuild | None = None) -> Manifest:
         """The manifest of an engine folder; the payload is not read.
 
+        Where signatures are demanded (`trust.setting`) the folder's is checked first, then this
+        file and every other but the payload, whose digests here must be those that were signed.
+
+        trust: a further folder of keys; OWN_BUILD for what this process has written itself.
+
         Raises:
+            SignatureError: the folder is not signed, or not by a key that is demanded.
+            ConfigError: what is demanded cannot be made out.
             ManifestError: it is missing, no JSON, of another format version, or has a key that
                 is wrong; the message names it.
         """
@@ -99,14 +111,29 @@ class Manifest:
             raise ManifestError(
                 f"{path}: missing, so this is no engine folder; build one with {_rebuild(folder)}"
             )
+        demanded = [] if isinstance(trust, OwnBuild) else setting.folders(trust)
+        vouched = _vouched(folder, demanded) if demanded else None
         try:
-            content = records.load_json(path, MOST_BYTES)
+            text = _read_bytes(path)
+            if vouched:
+                vouched.check(FILE_NAME, hashlib.sha256(text).hexdigest())
+            content = records.decode(text)
             _check_format(content, path)
             manifest = records.parse(cls, content)
             manifest.check_values()
         except records.RecordError as error:
             raise ManifestError(f"{path}: {error}; rebuild with {_rebuild(folder)}") from error
+        if vouched:
+            manifest.check_signed(vouched)
         return manifest
+
+    def check_signed(self, vouched: Signed) -> None:
+        """SignatureError unless all in the folder is what was signed, the payload by its digests
+        here: it is read and compared with them when it is loaded, and not twice."""
+        payload = {str(PurePosixPath(where, entry.name)): entry for where, entry in self.files()}
+        for name, entry in payload.items():
+            vouched.check(name, entry.sha256)
+        vouched.check_files(besides=payload)
 
     def write(self, folder: Path | str) -> None:
         """Write manifest.json, atomically; ManifestError where `read` would refuse it."""
@@ -245,6 +272,20 @@ class Manifest:
         _check_entries(self.payload, "payload")
         if self.gate:
             _check_gate(self.gate)
+
+
+def _read_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        text = file.read(MOST_BYTES + 1)
+    if len(text) > MOST_BYTES:
+        raise records.RecordError(f"{path.stat().st_size} bytes, expected at most {MOST_BYTES}")
+    return text
+
+
+def _vouched(folder: Path, trust: list[Path]) -> Signed:
+    from runtime.trust.signed import signed
+
+    return signed(folder, trust)
 
 
 def _drop_absent(content: dict[str, Any], *keys: str) -> None:

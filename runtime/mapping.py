@@ -23,6 +23,7 @@ from runtime import cli, files, identity, resolution
 from runtime.buildings.finding import Maps, buildings
 from runtime.buildings.wanted import Wanted, wanted_of
 from runtime.buildings.witnesses import Witnesses
+from runtime.corrections.aside import make_room
 from runtime.damage import NODATA
 from runtime.errors import ConfigError, ImageError
 from runtime.going_on import begun, finished, is_of, working
@@ -33,6 +34,7 @@ from runtime.output.maps import OUTPUTS, maps_of, write_maps
 from runtime.output.quicklook import write_overlay
 from runtime.output.style import Look
 from runtime.output.totals import BuildingTotals
+from runtime.output.vectors import GEOJSON, GEOPACKAGE
 from runtime.registering import registered
 from runtime.scene import space, unfinished
 from runtime.scene.gate import gate_of
@@ -294,6 +296,8 @@ def publish(work: Unfinished, out: Path, content: dict[str, Any]) -> dict[str, A
     ready = sorted(work.ready.iterdir())
     content = {**content, "files": identity.of_files(ready)}
     identity.forget(out, [path.name for path in ready])
+    buildings = next(path for path in ready if path.name in (GEOPACKAGE, GEOJSON))
+    content["notes"] += _told(make_room(out, content["files"][buildings.name]["sha256"]))
     for path in ready:
         files.sync(path)
         path.replace(out / path.name)

@@ -65,6 +65,7 @@ def main(args: argparse.Namespace) -> int:
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file; expected a folder, or a new name")
     cli.prepare_opencv()
+    from runtime.corrections.told import lines
     from runtime.engine import load_engine
     from runtime.fusing import map_dates
     from runtime.mapping import map_pair
@@ -75,7 +76,7 @@ def main(args: argparse.Namespace) -> int:
             summary = map_dates(engine, args.pre, posts, out, options)
         else:
             summary = map_pair(engine, args.pre, posts[0], out, options)
-    print(json.dumps(summary, indent=2) if args.json else table(summary, out))
+    print(json.dumps(summary, indent=2) if args.json else table(summary, out, lines(out)))
     if failed := summary["failed_tiles"]:
         raise ToolkitError(
             f"{len(failed)} of {summary['windows']} windows could not be computed and are nodata; "

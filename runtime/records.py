@@ -31,9 +31,14 @@ def load_json(path: Path, most: int = MOST_BYTES) -> Any:
     size = path.stat().st_size
     if size > most:
         raise RecordError(f"{size} bytes, expected at most {most}")
+    return decode(path.read_bytes())
+
+
+def decode(content: bytes) -> Any:
+    """The JSON value of a file's content; raises as `load_json` does."""
     try:
         return json.loads(
-            path.read_bytes().decode(),
+            content.decode(),
             parse_constant=_refuse_constant,
             object_pairs_hook=_object_of_unique_keys,
         )

@@ -70,6 +70,21 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def strangers_keys(tmp_path: Path) -> Path:
+    """A folder with a public key that has signed nothing."""
+    ec = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ec")
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    folder = tmp_path / "keys"
+    folder.mkdir(mode=0o755)
+    path = folder / "key.pub"
+    path.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    path.chmod(0o644)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def measurement_data() -> Path:
     """Real tiles and golden outputs, where they lie on this machine; never in the project."""

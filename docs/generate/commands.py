@@ -41,7 +41,7 @@ def parser_of(module: str) -> argparse.ArgumentParser:
     if not hasattr(found, "parser"):
         found = importlib.import_module(f"{module}.__main__")
     parser: argparse.ArgumentParser = found.parser()
-    cli.add_debug(parser)
+    cli.add_shared(parser)
     return parser
 
 

@@ -80,6 +80,11 @@ null for other precisions |
 `scenes`, the figures of `reference` (FP32) and `candidate` (this engine), and the classes that \
 are `not_measured`, as FP32's own F1 is 0; \
 null: not measured, for FP32 or without labels |
+| `known_answer` | object | what the engine (or its ONNX graph, see `status`) says of the \
+example's pair, for `dual-hrnet doctor`: `pair` (sha256 of its pixels), `damage` (labels of a grid \
+of at most 64x64 pixels, zlib in base64) and `counts` (pixels of each class) |
+| `reproducible` | boolean or null | whether another build of the same checkpoint and ranges, by \
+the same versions on the same kind of machine, gives the same bytes of payload; null: not measured |
 | `chosen` | string | of `--best` only: the candidate that won, and its time |
 | `rejected` | array of string | of `--best` only: why each of the others lost |
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from runtime.errors import ConfigError
 from runtime.files import sync, write_bytes
 from runtime.many.pairs import Pair, name_and_role
+from runtime.many.priority import PRIORITY
 from runtime.many.sources import Stamp, stamp
 from runtime.source.sidecars import beside, by_image, renamed, sidecars
 
@@ -90,7 +91,7 @@ class Inbox:
         self.unreadable: dict[Path, float] = {}
         """What has the name of an image whose partner is there, and is no file; since when."""
         self._seen: dict[Path, tuple[Stamp, float]] = {}
-        self._ours = {DONE, FAILED}
+        self._ours = {DONE, FAILED, PRIORITY}
         # Not Path.resolve, which raises for links in a circle.
         if besides and Path(os.path.realpath(besides)).parent == Path(os.path.realpath(folder)):
             self._ours.add(besides.name)

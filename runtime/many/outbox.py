@@ -18,7 +18,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtime import records
+from runtime import cli, records
+from runtime.corrections.aside import carry
 from runtime.errors import (
     BackendError,
     ConfigError,
@@ -42,6 +43,7 @@ from runtime.many.sources import (
 )
 from runtime.mapping import map_pair
 from runtime.options import SUMMARY, UNFINISHED, MapOptions
+from runtime.output.vectors import GEOJSON, GEOPACKAGE
 from runtime.scene.work import Told
 
 if TYPE_CHECKING:
@@ -279,10 +281,19 @@ def _publish(maps: Path, target: Path, redo: bool) -> None:
     for path in (maps, *maps.rglob("*")):
         sync(path)
     if redo and target.exists() and not _is_empty(target):
+        _carry(target, maps)
         replace_folder(maps, target)
     else:
         maps.rename(target)  # fails where a folder with files is: nothing is replaced
     sync(target.parent)
+
+
+def _carry(old: Path, new: Path) -> None:
+    """What people corrected in the maps that are replaced stays with the pair."""
+    listed = records.load_json(new / SUMMARY)["files"]
+    name = GEOPACKAGE if GEOPACKAGE in listed else GEOJSON
+    for note in carry(old, new, listed[name]["sha256"]):
+        cli.note(f"{old.name}: {note}")
 
 
 def _is_empty(folder: Path) -> bool:

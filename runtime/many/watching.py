@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from runtime.errors import BackendError, EngineError, reason
+from runtime.many.disks import Disks
 from runtime.many.health import Health
 from runtime.many.inbox import Arrival, Inbox, NotMovedError
 from runtime.many.lasting import Reopened, Stop
@@ -23,6 +24,8 @@ from runtime.many.outbox import (
     windows_without_result,
 )
 from runtime.many.pairs import NAMES, Pair, can_name_a_folder, name_and_role
+from runtime.many.priority import has_priorities, ranks
+from runtime.many.retention import Retention
 from runtime.many.sources import ChangedError, StaleError, damaged, made_from
 from runtime.many.trying import PATIENCE, Troubles, map_counted
 from runtime.many.writers import is_being_written
@@ -35,7 +38,7 @@ CHANGES = 3
 class Watch:
     """`stop` is looked at between pairs; `warn` is told what a person should know.
 
-    redo: see `outbox.map_once`.
+    redo: see `outbox.map_once`. retention: of the maps; None: all are kept.
     """
 
     def __init__(
@@ -49,7 +52,10 @@ class Watch:
         warn: Callable[[str], None],
         *,
         redo: bool = False,
+        retention: Retention | None = None,
     ) -> None:
+        self._retention = retention
+        self._disks = Disks((inbox.folder, outbox))
         self._engine, self._inbox, self._outbox, self._options = engine, inbox, outbox, options
         self._health, self._stop, self._warn, self._redo = health, stop, warn, redo
         self._not_well = 0
@@ -67,11 +73,16 @@ class Watch:
                 if untidy:
                     self._tidy()
                     untidy = False
-                for arrival in self._next(self._look()):
-                    if self._stop.asked:
-                        break
-                    self._deal_with(arrival)
+                if self._retention:
+                    self._retention.keep_within()
+                waiting = self._next(self._look())
+                while waiting and not self._stop.asked:
+                    self._deal_with(waiting.pop(0))
                     delay = PATIENCE[0]
+                    if self._retention:
+                        self._retention.keep_within()
+                    if waiting and has_priorities(self._inbox.folder):
+                        waiting = self._next(self._look())  # one that has come may go before
                 self._tell_unreadable(self._inbox.stuck())
                 self._tell_ignored(self._inbox.ignored())
                 self._stop.wait(poll)
@@ -94,7 +105,7 @@ class Watch:
         end = time.monotonic() + self._inbox.settle
         while not self._stop.asked:
             last = time.monotonic() >= end
-            for arrival in self._inbox.ready(self._look()):
+            for arrival in self._by_rank(self._inbox.ready(self._look())):
                 if not names.get(arrival.name) or self._stop.asked:
                     continue
                 names[arrival.name] -= 1
@@ -146,12 +157,14 @@ class Watch:
         return set(stuck.values())
 
     def _tidy(self) -> None:
+        self._disks.check()
         (self._outbox / WORKING).mkdir(exist_ok=True)  # the disk may have been changed
         for error in self._inbox.recover(self._is_of):
             self._warn(f"{os_reason(error, self._inbox.folder)}; left as it is")
         clear(self._outbox, {each.name for each in self._look()})
 
     def _look(self) -> list[Arrival]:
+        self._disks.check()
         arrivals = self._inbox.look()
         self._health.waiting = len(arrivals)
         self._health.ignored = list(self._inbox.unmatched)
@@ -168,11 +181,16 @@ class Watch:
             )
 
     def _next(self, arrivals: list[Arrival]) -> list[Arrival]:
-        """Those that are complete; one that was in trouble last, and not too soon."""
+        """Those that are complete, by their priority; one that was in trouble last, and not too
+        soon."""
         self._troubles.keep({each.name for each in arrivals})
         ready = [(self._troubles.tries(each.name), each) for each in self._inbox.ready(arrivals)]
         due = [(tries, each) for tries, each in ready if tries is not None]
-        return [each for _, each in sorted(due, key=lambda one: one[0])]
+        return self._by_rank([each for _, each in sorted(due, key=lambda one: one[0])])
+
+    def _by_rank(self, arrivals: list[Arrival]) -> list[Arrival]:
+        rank = ranks(self._inbox.folder, self._warn)
+        return sorted(arrivals, key=lambda each: rank(each.name))
 
     def _deal_with(self, arrival: Arrival) -> bool:
         """False if it changed meanwhile: it was not complete after all."""
@@ -181,7 +199,9 @@ class Watch:
         try:
             if not arrival.unchanged() or self._is_being_written(arrival):
                 return False
+            self._disks.check()
             why = self._refused(arrival) or self._map(arrival)
+            self._disks.check()  # else what was written, and what went wrong, means nothing
             if not arrival.unchanged():
                 return False
             if why is None:

@@ -47,7 +47,7 @@ class Job:
 
     `address`: of a Ray cluster, whose machines see the same folders; None starts Ray here.
     `device`: number of a GPU here; on a cluster, among those that Ray gives to a worker.
-    `mode`: see `load_engine`. `redo`: see `outbox.map_once`.
+    `mode`, `trust`: see `load_engine`. `redo`: see `outbox.map_once`.
     `payload`: sha256 of the files of the engine, in order.
     """
 
@@ -61,6 +61,7 @@ class Job:
     device: int | None = None
     mode: Mode = "latency"
     redo: bool = False
+    trust: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Mapper:
                 if times > ATTEMPTS * job.workers:
                     self._refused = f"{job.engine}: the worker processes died when they loaded it"
                 else:
-                    engine = load_engine(job.engine, job.threads, job.device, job.mode)
+                    engine = load_engine(job.engine, job.threads, job.device, job.mode, job.trust)
                     if payload_sha256(engine.manifest) == job.payload:
                         self._engine = engine
                     else:

@@ -39,7 +39,7 @@ def write_overlay(post: Picture, work: Unfinished, path: Path) -> None:
     shape = [-(-side // factor) for side in work.size]
     picture, damage = np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint8)
     step = max(1, PART // factor) * factor
-    for top, left, height, width in _parts(work.size, step):
+    for top, left, height, width in parts(work.size, step):
         small = -(-height // factor), -(-width // factor)
         there = (
             slice(top // factor, top // factor + small[0]),
@@ -54,7 +54,8 @@ def write_overlay(post: Picture, work: Unfinished, path: Path) -> None:
     write_png(path, with_legend(overlay(picture, damage), damage))
 
 
-def _parts(size: tuple[int, int], step: int) -> Iterator[tuple[int, int, int, int]]:
+def parts(size: tuple[int, int], step: int) -> Iterator[tuple[int, int, int, int]]:
+    """Top, left, height and width of what is read at a time."""
     for top in range(0, size[0], step):
         for left in range(0, size[1], step):
             yield top, left, min(step, size[0] - top), min(step, size[1] - left)

@@ -91,19 +91,16 @@ def columns_of(
     for name in told:
         columns[name] = _told([each.told[name] for each in rows])
     if graded:
-        for index, name in enumerate(own_names(attributes, told)):
+        for index, name in enumerate(own_names(attributes, {*_TAKEN, *told})):
             values = [each.attributes[index] for each in graded]
             columns[name] = _own(values, attributes[index].kind)
     return columns
 
 
-def own_names(attributes: Sequence[Attribute], told: Iterable[str] = ()) -> list[str]:
-    """What the footprints' own columns are called: as they were, with "source_" before those that
-    the layer has already, in whatever case, and then a number.
-
-    told: further fields of the layer.
-    """
-    taken, found = {*_TAKEN, *told}, []
+def own_names(attributes: Sequence[Attribute], taken_already: Iterable[str] = _TAKEN) -> list[str]:
+    """What the own columns of a user's file are called: as they were, with "source_" before those
+    that the layer has already, in whatever case, and then a number. taken_already: lower case."""
+    taken, found = set(taken_already), []
     for attribute in attributes:
         name = attribute.name
         if name.lower() in taken or not name.strip():

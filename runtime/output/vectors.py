@@ -27,6 +27,7 @@ from runtime.source.georeference import WGS84, Georeference, reproject
 from runtime.source.globe import continuous, cut
 
 GEOPACKAGE = f"{LAYER}.gpkg"
+GEOJSON = f"{LAYER}.geojson"
 
 CHUNK = 1_000
 """Buildings whose polygons are held at a time."""
@@ -73,7 +74,7 @@ def write_buildings(
         layer = Layer(package, georeference.crs_wkt, kind, name)
         for chunk in _chunks(chain(first, rows)):
             geometry = geometry_of(chunk, georeference)
-            degrees = _degrees(geometry, georeference)
+            degrees = degrees_of(geometry, georeference)
             columns = columns_of(chunk, _square_metres(geometry, degrees, unit), attributes)
             layer.add(Table(geometry, columns))
             # An axis may have been turned round.
@@ -92,7 +93,7 @@ def _chunks(rows: Iterator[Any]) -> Iterator[list[Any]]:
         yield chunk
 
 
-def _degrees(geometry: NDArray[Any], georeference: Georeference) -> NDArray[Any]:
+def degrees_of(geometry: NDArray[Any], georeference: Georeference) -> NDArray[Any]:
     """In longitude and latitude, continuous across the antimeridian; None for what has no place."""
     shapely = library("shapely")
     points, owner = shapely.get_coordinates(geometry, return_index=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import traceback
-from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -56,6 +55,7 @@ def make_app(service: Service, token: str | None, loopback: bool) -> Guard:
     app.add_exception_handler(ConfigError, _config)
     app.add_exception_handler(BackendError, _config)
     app.add_exception_handler(RequestTooLargeError, _large)
+    app.add_exception_handler(OSError, _of_system)
     app.add_exception_handler(Exception, _unexpected)
     _add_files(app)
     return Guard(app, token, loopback)
@@ -115,13 +115,14 @@ async def _large(_: Request, error: Exception) -> Response:
     return _error(413, "the request is too large")
 
 
+async def _of_system(_: Request, error: Exception) -> Response:
+    """A disk that is full, or read-only."""
+    assert isinstance(error, OSError)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return _error(507 if full else 500, os_reason(error, Path("the box")))
+
+
 async def _unexpected(request: Request, error: Exception) -> Response:
     """A fault of ours: the line says where, the terminal has the rest."""
-    if isinstance(error, OSError):
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return _error(507 if full else 500, os_reason(error, Path("the box")))
     cli.note(f"{request.method} {request.url.path}\n{''.join(traceback.format_exception(error))}")
     return _error(500, f"unexpected {type(error).__name__}; the box's terminal says where")
-
-
-Handler = Callable[[Request, Exception], Awaitable[Response]]

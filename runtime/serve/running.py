@@ -20,6 +20,7 @@ from runtime.many.lasting import Reopened, Stop
 from runtime.many.outbox import holding
 from runtime.options import MapOptions
 from runtime.serve.app import make_app
+from runtime.serve.beat import Beat
 from runtime.serve.guard import App, is_loopback
 from runtime.serve.jobs import Jobs
 from runtime.serve.pairs import Pairs
@@ -53,6 +54,7 @@ def serve(args: argparse.Namespace, options: MapOptions) -> int:
         app = make_app(service, token, is_loopback(args.host))
         stack.enter_context(_answering(app, listening))
         _tell(listening, token if is_new else None)
+        stack.enter_context(Beat(worker))
         worker.forever()
     return 0
 

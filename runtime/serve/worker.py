@@ -10,17 +10,19 @@ import contextlib
 import shutil
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 from runtime import cli, records
 from runtime.errors import BackendError, EngineError, StoppedError, reason
+from runtime.many.disks import Disks
 from runtime.many.lasting import Reopened, Stop
 from runtime.many.listing import shown
 from runtime.many.outbox import WORKING, clear, is_done, os_reason, windows_without_result
 from runtime.many.pairs import Pair
 from runtime.many.progress import now
-from runtime.many.sources import ChangedError
+from runtime.many.sources import ChangedError, StaleError
 from runtime.many.trying import PATIENCE, Troubles, map_counted
 from runtime.options import SUMMARY, MapOptions
 from runtime.serve import listing, views
@@ -53,6 +55,7 @@ class Worker:
         self._engine, self._places, self._jobs, self._stop = engine, places, jobs, stop
         self._uploads, self._pairs, self._options = uploads, pairs, options
         self._troubles = Troubles()
+        self._disks = Disks((places.maps,))
         self._lock = threading.Lock()
         self._unwanted: set[str] = set()
         self.running: str | None = None
@@ -114,12 +117,20 @@ class Worker:
 
     def delete(self, job: Job) -> None:
         """With its maps, and its uploads where no other job uses them."""
-        found = self._jobs.change(
-            job.id, only=("waiting", "done", "failed", "cancelled"), state="deleting"
-        )
+        try:
+            found = self._marked(job)
+        except OSError:  # a full disk: what can be made again makes room for the mark
+            if job.has_ended:
+                _removed(self._places.views / job.id)
+            found = self._marked(job)
         if found is None:
             raise RefusedError(409, f"job {job.id}: is being mapped; cancel it first")
         self._remove(found)
+
+    def _marked(self, job: Job) -> Job | None:
+        return self._jobs.change(
+            job.id, only=("waiting", "done", "failed", "cancelled"), state="deleting"
+        )
 
     def _remove(self, job: Job) -> None:
         maps, view = self._places.maps, self._places.views / job.id
@@ -137,11 +148,14 @@ class Worker:
         self._jobs.forget(job.id)
 
     def _tidy(self) -> None:
+        self._disks.check()
         (self._places.maps / WORKING).mkdir(exist_ok=True)
         jobs = self._jobs.all()
         for job in jobs:
             if job.state == "deleting":
                 self._remove(job)
+            elif job.state == "running":  # its end could not be written
+                self._jobs.change(job.id, state="waiting")
         going_on = {job.id for job in jobs if job.state in ("waiting", "running", "cancelled")}
         clear(self._places.maps, going_on)
         for job in jobs:
@@ -171,12 +185,15 @@ class Worker:
             notes = () if why else self._notes(begun)
         except StoppedError:
             self._ended(begun, "cancelled" if job.id in self._unwanted else "waiting", None)
-        except ChangedError as error:
+        except (ChangedError, StaleError) as error:
             self._ended(begun, "failed", reason(error))
         except (MemoryError, EngineError, BackendError, OSError) as error:
             self._troubles.postpone(job.id, error)
             self._ended(begun, "waiting", None)
             raise
+        except Exception as error:  # a defect of ours; other jobs need not wait for its cure
+            cli.note("".join(traceback.format_exception(error)))
+            self._ended(begun, "failed", f"unexpected {type(error).__name__}: {reason(error)}")
         else:
             self._troubles.over(job.id)
             self.trouble = None
@@ -189,10 +206,12 @@ class Worker:
 
     def _map(self, job: Job) -> str | None:
         """None when its maps are there."""
+        self._disks.check()
         if not is_done(self._places.maps, job.id):
             pair = Pair(job.id, Path(job.pre.path), Path(job.post.path))
             engine = self._engine.get()
             why = map_counted(engine, pair, self._places.maps, self._options, told=self._told)
+            self._disks.check()  # else what was written, and what went wrong, means nothing
             if why is not None:
                 return why
         return None
@@ -230,13 +249,12 @@ class Worker:
 
     def _ended(self, job: Job, state: str, error: str | None, notes: tuple[str, ...] = ()) -> None:
         with self._lock:
-            ended = None if state == "waiting" else now()
-            self._jobs.change(
-                job.id, state=state, ended=ended, error=error, notes=notes,
-                windows=self.progress[1] or job.windows,
-            )  # fmt: skip
+            ended, windows = None if state == "waiting" else now(), self.progress[1] or job.windows
             self._unwanted.discard(job.id)
             self.running, self.progress = None, (0, 0)
+            self._jobs.change(
+                job.id, state=state, ended=ended, error=error, notes=notes, windows=windows
+            )
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-NAMES = "manifest", "label", "pairs", "picture", "raster", "footprints"
+NAMES = "manifest", "signature", "label", "pairs", "picture", "raster", "footprints"
 MOST_MIB, MOST_SECONDS = 1024, 20
 
 

@@ -6,6 +6,10 @@ else.
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import datetime
+import hashlib
 import io
 import json
 import struct
@@ -19,6 +23,9 @@ import numpy as np
 import pyogrio.raw
 import rasterio
 import shapely
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from rasterio.crs import CRS
 
 from runtime.buildings.footprint_file import open_footprints
@@ -43,8 +50,22 @@ from runtime.source import grid, raster, trusted  # noqa: F401 (imported where i
 from runtime.source.georeference import Georeference
 from runtime.source.pair import open_pair
 from runtime.source.xbd_label import georeference_of
+from runtime.trust import SIGNATURE
+from runtime.trust.bundle import (
+    MEDIA_TYPE,
+    PAYLOAD_TYPE,
+    BundleError,
+    pre_authenticated,
+    read_bundle,
+)  # fmt: skip
+from runtime.trust.signed import signed
+from runtime.trust.statement import StatementError, signed_files
 
 SIDE = 24
+KEY = ec.derive_private_key(12_345, ec.SECP256R1())  # the same in each run
+PUBLIC = KEY.public_key().public_bytes(
+    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+)
 PLACE = Georeference(CRS.from_epsg(4326).to_wkt(), (0.01, 0, 10, 0, -0.01, 50))
 SQUARE = shapely.box(10.05, 49.85, 10.15, 49.95)
 
@@ -74,6 +95,54 @@ def manifests(folder: Path) -> Iterator[bytes]:
     )  # fmt: skip
     yield json.dumps(asdict(replace(manifest, gate=gate))).encode()
     yield b'{"format": 2}'
+
+
+def read_signature(content: bytes, folder: Path) -> None:
+    """As far as a stranger's file gets: no key has made what the fuzzer makes."""
+    engine, trust = folder / "engine", folder / "trust"
+    for each in (engine, trust):
+        each.mkdir(mode=0o700, exist_ok=True)
+    (trust / "key.pub").write_bytes(PUBLIC)
+    (trust / "key.pub").chmod(0o600)
+    (engine / SIGNATURE).write_bytes(content)
+    with contextlib.suppress(BundleError, StatementError):
+        signed_files(read_bundle(content).statement)
+    signed(engine, [trust])
+
+
+def signatures(folder: Path) -> Iterator[bytes]:
+    """In both forms; the certificate is the key's own."""
+    statement = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": "e", "digest": {"sha256": hashlib.sha256(b"").hexdigest()}}],
+        "predicateType": "https://model_signing/signature/v1.0",
+        "predicate": {
+            "serialization": {"method": "files", "hash_type": "sha256", "allow_symlinks": False},
+            "resources": [],
+        },
+    }
+    payload = json.dumps(statement).encode()
+    made = KEY.sign(pre_authenticated(payload), ec.ECDSA(hashes.SHA256()))
+    envelope = {
+        "payload": base64.b64encode(payload).decode(), "payloadType": PAYLOAD_TYPE,
+        "signatures": [{"sig": base64.b64encode(made).decode(), "keyid": ""}],
+    }  # fmt: skip
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Signer")])
+    begin = datetime.datetime(2026, 1, 1)
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
+        .public_key(KEY.public_key()).not_valid_before(begin)
+        .not_valid_after(begin.replace(year=2126)).sign(KEY, hashes.SHA256())
+    )  # fmt: skip
+    raw = base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()
+    for material in (
+        {"publicKey": {"hint": hashlib.sha256(PUBLIC).hexdigest()}, "tlogEntries": []},
+        {"x509CertificateChain": {"certificates": [{"rawBytes": raw}]}},
+    ):
+        bundle = {
+            "mediaType": MEDIA_TYPE, "verificationMaterial": material, "dsseEnvelope": envelope,
+        }  # fmt: skip
+        yield json.dumps(bundle).encode()
 
 
 def read_label(content: bytes, folder: Path) -> None:
@@ -195,6 +264,7 @@ def _with_checksums(content: bytes) -> bytes:
 
 TARGETS = {
     "manifest": Fuzzed(read_manifest, manifests),
+    "signature": Fuzzed(read_signature, signatures),
     "label": Fuzzed(read_label, labels),
     "pairs": Fuzzed(read_pairs, lists),
     "picture": Fuzzed(read_picture, pictures),

@@ -220,7 +220,7 @@ def _no_map(folder):
     ("spoil", "match"),
     [
         (_altered, "are not as they were written; map it again"),
-        (_no_map, "expected a folder with a finished map"),
+        (_no_map, "so there is no finished map in it"),
     ],
 )
 def test_what_is_no_finished_map_is_one_line(two_maps, tmp_path, spoil, match):

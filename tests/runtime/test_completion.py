@@ -122,7 +122,7 @@ def test_a_tab_completes(completed, typed, expected):
 @pytest.mark.parametrize("name", console.COMMANDS)
 def test_the_options_are_those_of_the_help(name):
     parser = console.parser_of(console.load(name), name)
-    cli.add_debug(parser)
+    cli.add_shared(parser)
     shown = re.findall(r"^  (?:-h, )?(--[\w-]+)", parser.format_help(), re.MULTILINE)
     kind, found = candidates([name, "--"])
     assert kind == WORDS

@@ -312,3 +312,23 @@ def test_the_images_after_are_given_one_way(event, engine_folder, error_line, ar
     pre, posts, *_ = event
     given = [{"PRE": pre, "POST": posts[0]}.get(each, each) for each in arguments]
     assert match in error_line("runtime.predict", "--engine", engine_folder, *given)
+
+
+def test_a_map_of_several_images_is_handed_over_like_any(event, engine, tmp_path, command):
+    pre, posts, *_ = event
+    map_dates(engine, pre, posts, tmp_path / "out", MapOptions())
+    result = command(
+        "runtime.deliver", tmp_path / "out", "--as", "stac", "ems", "--out", tmp_path / "handed",
+        "--datetime", "2026-11-30",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    item = json.loads((tmp_path / "handed" / "item.json").read_text())["properties"]
+    told = [(each["role"], each["name"]) for each in item["dual_hrnet:inputs"]]
+    assert told == [("before", "pre.tif"), *(("after", f"{name}.tif") for name in "abc")]
+    assert "images pre.tif and a.tif, b.tif, c.tif" in item["processing:lineage"]
+    meta, _, _, fields = read_layer(tmp_path / "handed" / "ems.gpkg", layer="source")
+    columns = dict(zip(meta["fields"], fields, strict=True))
+    assert columns["source_nam"].tolist() == ["pre.tif", "a.tif, b.tif, c.tif"]
+    sheet = command("runtime.sheet", tmp_path / "out", "--out", tmp_path / "sheet")
+    assert sheet.returncode == 0, sheet.stderr
+    assert "c.tif" in (tmp_path / "sheet" / "sheet.html").read_text()

@@ -38,7 +38,7 @@ def test_every_module_imports_without_training_and_inference_libraries(python, b
         )
     }
 import importlib, pkgutil, runtime
-needs_more = ("raster", "batch", "watch")
+needs_more = ("raster", "batch", "watch", "serve")
 for module in pkgutil.walk_packages(runtime.__path__, "runtime."):
     if not module.name.startswith(tuple("runtime." + each for each in needs_more)):
         importlib.import_module(module.name)

@@ -63,8 +63,8 @@ def test_a_folder_exchanged_after_its_manifest_was_read_is_refused(
     empty_town(other)
     read = Manifest.read.__func__
 
-    def exchanged(kind, path):
-        manifest = read(kind, path)
+    def exchanged(kind, *given):
+        manifest = read(kind, *given)
         folder.rename(tmp_path / "gone")
         other.rename(folder)
         return manifest

@@ -3,11 +3,13 @@ import io
 import json
 import urllib.parse
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import runtime.example
 from runtime.damage import CLASS_COLOURS, DAMAGE_CLASSES, NODATA
 from runtime.options import MapOptions
 
@@ -130,6 +132,23 @@ def test_a_placed_16_bit_raster_is_shown_as_it_is_mapped(start, tmp_path, write_
     assert building["area_m2"] == pytest.approx(building["area_px"] * 0.25, rel=0.01)
     assert -180 <= building["lon"] <= 180
     assert 29 < building["lat"] < 30.5
+
+
+def test_a_second_image_that_was_moved_is_shown_where_it_was_moved_to(start):
+    """Against overlay.png, which is made while the pair is mapped."""
+    example = Path(runtime.example.__file__).parent
+    pre = np.asarray(Image.open(example / "pre.png"))
+    post = np.roll(np.asarray(Image.open(example / "post.png")), (5, -6), (0, 1))
+    server = start(MapOptions(register=True))
+    with server.working():
+        id = server.begin(pre, post)
+        assert server.ended(id)["state"] == "done"
+    folder = server.places.maps / id
+    assert json.loads((folder / "summary.json").read_text())["registration"]["applied"]
+    overlay = np.asarray(Image.open(folder / "overlay.png"))[: pre.shape[0]]
+    background = np.asarray(Image.open(folder / "damage.png")) == 0
+    shown = whole(server, "after", 1, id)[..., :3].astype(int)
+    assert np.abs(shown - overlay)[background].mean() < 4 < np.abs(post - shown).mean()
 
 
 def test_what_no_window_computed_is_shown_as_not_computed(start, draw, write_raster):

@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 
+from runtime import files
 from runtime.errors import BackendError
 from runtime.many import trying
 from runtime.many.lasting import Reopened
@@ -332,3 +333,56 @@ def test_metrics_are_prometheus_s_text(server, draw):
     for name in values:
         family = name.partition("{")[0]
         assert f"# TYPE {family} " in answer.text
+
+
+def test_a_disk_that_is_full_when_a_job_ends_loses_nothing(server, draw, monkeypatch):
+    monkeypatch.setattr(working, "PATIENCE", (0.05, 0.1))
+    write, state = files.write_json, {"fails": 3}
+
+    def fails(path, content):
+        if isinstance(content, dict) and content.get("state") == "done" and state["fails"]:
+            state["fails"] -= 1
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, content)
+
+    monkeypatch.setattr(files, "write_json", fails)
+    id = server.begin(*draw(40, 50))
+    with server.working():
+        assert server.ended(id)["state"] == "done"
+    assert state["fails"] == 0
+    assert server.client.get("/api/health").json()["trouble"] is None
+
+
+def test_on_a_full_disk_a_job_can_still_be_deleted(server, draw, monkeypatch):
+    id = server.begin(*draw(40, 50))
+    with server.working():
+        server.ended(id)
+    write = files.write_json
+
+    def full(path, content):
+        if (server.places.views / id).exists():
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, content)
+
+    monkeypatch.setattr(files, "write_json", full)
+    assert server.client.post("/api/uploads", json={"name": "a", "size": 1}).status_code == 507
+    assert server.client.delete(f"/api/jobs/{id}").status_code == 204
+    assert not (server.places.maps / id).exists()
+
+
+def test_a_defect_fails_its_job_and_no_other(server, draw, monkeypatch):
+    map_counted, calls = working.map_counted, []
+
+    def mapping(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyError("odd")
+        return map_counted(*arguments, **options)
+
+    monkeypatch.setattr(working, "map_counted", mapping)
+    ids = [server.begin(*draw(40, 50, seed)) for seed in (1, 2)]
+    with server.working():
+        first, second = (server.ended(id) for id in ids)
+    assert first["state"] == "failed"
+    assert "unexpected KeyError" in first["error"]
+    assert second["state"] == "done"
