@@ -27,7 +27,10 @@ export class BuildingList {
     parts.next.addEventListener("click", () => this.walk(1));
     parts.before.addEventListener("click", () => this.page(this.offset - PAGE));
     parts.after.addEventListener("click", () => this.page(this.offset + PAGE));
-    work.addEventListener("selected", () => this.#markSelected());
+    work.addEventListener("selected", ({ detail }) => {
+      this.#markSelected();
+      if (detail.move && !this.movesAlone.matches) parts.card.scrollIntoView({ block: "nearest" });
+    });
     work.addEventListener("drawn", () => this.#showDrawn());
     work.addEventListener("changed", ({ detail }) => {
       const at = this.buildings.findIndex((each) => sameItem(each, detail));

@@ -68,6 +68,7 @@ def test_a_building_is_drawn_by_keys_alone(visits: Visits, placed: str) -> None:
     assert visits.box.get(f"/api/jobs/{placed}/drawn") == []
 
 
+@pytest.mark.slow
 def test_single_keys_can_be_switched_off(visits: Visits, placed: str) -> None:
     page = visits.open(f"/#/jobs/{placed}")
     shown(page)
@@ -79,6 +80,7 @@ def test_single_keys_can_be_switched_off(visits: Visits, placed: str) -> None:
     assert page.locator("[aria-current]").count() == 0
 
 
+@pytest.mark.slow
 def test_nothing_moves_for_those_who_do_not_want_it(visits: Visits, placed: str) -> None:
     page = visits.open(f"/#/jobs/{placed}", reduced_motion="reduce")
     shown(page)

@@ -65,6 +65,7 @@ def test_a_broken_connection_is_waited_for(visits: Visits, large: Path) -> None:
     forget(page)
 
 
+@pytest.mark.slow
 def test_it_goes_on_after_a_pause_and_after_a_reload(visits: Visits, large: Path) -> None:
     page = visits.open()
     visits.expected.append("ERR_FAILED")
@@ -115,6 +116,7 @@ def test_what_is_no_image_is_refused_with_the_servers_line(visits: Visits, tmp_p
     page.get_by_text("town.pdf is no image that can be mapped").wait_for()
 
 
+@pytest.mark.slow
 def test_two_files_dropped_find_their_places(visits: Visits) -> None:
     page = visits.open()
     visits.expected.append("status of 415")  # what they hold is no image

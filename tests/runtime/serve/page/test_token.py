@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.runtime.serve.page.browsing import Visits, serving
 
 
+@pytest.mark.slow
 def test_the_page_asks_for_the_token_once(browser, box, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("correct-horse-battery-staple-00\n")
