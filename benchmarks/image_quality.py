@@ -63,12 +63,12 @@ def main(args: argparse.Namespace) -> None:
         if name not in args.leave_out:
             pairs.append((pre, post, layer != CLEAR))
     random = np.random.default_rng(args.seed)
-    blobs = [_blobs(post.shape[:2], random) for _, post, _ in pairs]
-    planted = []
+    blobs = [blobs_of(post.shape[:2], random) for _, post, _ in pairs]
+    rows = []
     for kind, strength in PLANTED:
         counts = np.zeros(4)
         for (pre, post, before), share in zip(pairs, blobs, strict=True):
-            layer = judged(pre, _planted(post, share, kind, strength), None, 0, 0)
+            layer = judged(pre, plant(post, share, kind, strength), None, 0, 0)
             found, there = (layer != CLEAR) & ~before, (share > 0.5) & ~before
             counts += (
                 (found & there).sum(),
@@ -76,15 +76,15 @@ def main(args: argparse.Namespace) -> None:
                 (found & (share > SOFT)).sum(),
                 found.sum(),
             )
-        planted.append({
+        rows.append({
             "kind": kind, "strength": strength, "recall": counts[0] / counts[1],
             "precision": counts[2] / max(1.0, counts[3]),
         })  # fmt: skip
-    result = {"tiles": tiles, "planted": planted}
+    result = {"tiles": tiles, "planted": rows}
     print(json.dumps(result) if args.json else _table(result))
 
 
-def _blobs(shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:
+def blobs_of(shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:
     """float32 [H,W], 0 to 1: patches of 100 to 200 pixels that end softly."""
     import cv2
     import numpy as np
@@ -93,7 +93,7 @@ def _blobs(shape: tuple[int, int], random: np.random.Generator) -> np.ndarray:
     return ((noise / noise.std() - 0.6) / 0.1 + 0.5).clip(0, 1)
 
 
-def _planted(post: np.ndarray, share: np.ndarray, kind: str, strength: float) -> np.ndarray:
+def plant(post: np.ndarray, share: np.ndarray, kind: str, strength: float) -> np.ndarray:
     import numpy as np
 
     share = share[..., np.newaxis]

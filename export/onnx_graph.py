@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnxsim
 import torch
+from torch import nn
 
 from export.deploy import DeployGraph, DeployOptions
 from runtime.backends.contract import INPUTS, OUTPUTS
@@ -27,32 +29,41 @@ def export_onnx(graph: DeployGraph, options: DeployOptions) -> onnx.ModelProto:
     Raises:
         ExportError: the graph fails the ONNX checker or lost the deploy contract.
     """
-    model = _simplify(_trace(graph, options))
-    model.ir_version = IR_VERSION
-    check_contract(model, options)
-    return model
-
-
-def _trace(graph: DeployGraph, options: DeployOptions) -> onnx.ModelProto:
     batch = options.batch[1] if options.fixed_batch else max(options.batch[1], 2)
     image = torch.zeros(batch, options.height, options.width, 3, dtype=torch.uint8)
     dynamic = None
     if not options.fixed_batch:
         axis = {0: torch.export.Dim("batch", min=options.batch[0], max=options.batch[2])}
         dynamic = {"pre": axis, "post": axis}
+    model = trace(graph, (image, image.clone()), INPUTS, OUTPUTS, options.opset, dynamic)
+    check_contract(model, options)
+    return model
+
+
+def trace(
+    graph: nn.Module,
+    images: tuple[torch.Tensor, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    opset: int,
+    dynamic: dict[str, Any] | None = None,
+) -> onnx.ModelProto:
+    """A module as a simplified ONNX graph; ExportError where simplifying changes it."""
     with _quiet():
         program = torch.onnx.export(
             graph,
-            (image, image.clone()),
+            images,
             dynamo=True,
-            opset_version=options.opset,
-            input_names=INPUTS,
-            output_names=OUTPUTS,
+            opset_version=opset,
+            input_names=inputs,
+            output_names=outputs,
             dynamic_shapes=dynamic,
             verbose=False,
             optimize=False,
         )
-    return program.model_proto
+    model = _simplify(program.model_proto)
+    model.ir_version = IR_VERSION
+    return model
 
 
 def _simplify(model: onnx.ModelProto) -> onnx.ModelProto:

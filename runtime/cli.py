@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from runtime import log
 from runtime.errors import ToolkitError
 from runtime.trust.setting import demanded
 
@@ -41,8 +42,10 @@ _EXTRA_OF_LIBRARY = {
     **dict.fromkeys(("numpy", "cv2"), None),
     "onnxruntime": "onnxruntime",
     **dict.fromkeys(("rasterio", "pyogrio"), "raster"),
+    **dict.fromkeys(("fpdf", "fontTools", "h3"), "deliver"),
     **dict.fromkeys(("ray", "pyarrow", "pandas"), "ray"),
     "openvino": "openvino",
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "pydantic", "xstatic"), "serve"),
     "cuda": "cuda",
     "pycuda": "pycuda",
     "cryptography": "trust",
@@ -139,6 +142,9 @@ def python() -> str:
 
 def note(message: str) -> None:
     """Progress for a person: stderr, so that stdout stays for results."""
+    if log.in_json():
+        log.write(message)
+        return
     print("\n".join(map(_printable, message.split("\n"))), file=sys.stderr, flush=True)
 
 
@@ -181,8 +187,11 @@ def _usage(message: str) -> NoReturn:
 
 
 def _report(message: str, code: int) -> int:
-    line = " ".join(message.split())
-    print(f"error: {_printable(line)}", file=sys.stderr)
+    line = f"error: {' '.join(message.split())}"
+    if log.in_json():
+        log.write(line)
+    else:
+        print(_printable(line), file=sys.stderr)
     return code
 
 

@@ -109,6 +109,10 @@ class TargetMismatchError(EngineError):
     """
 
 
+class StoppedError(ToolkitError):
+    """Work was ended at somebody's wish; what is done of it is kept, to go on with."""
+
+
 def reason(error: BaseException) -> str:
     """Another library's message, on one line, to be part of ours."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -59,9 +59,9 @@ def files_in(pixels: Mapping[str, Any]) -> list[list[list[Any]]]:
     ]
 
 
-def of_images(pre: Path, post: Path) -> list[list[list[Any]]]:
+def of_images(*paths: Path) -> list[list[list[Any]]]:
     """The files of a pair as they are now: another one under the same name is another pair."""
-    return [_with_parts(path) for path in (pre, post)]
+    return [_with_parts(path) for path in paths]
 
 
 def of_buildings(options: MapOptions) -> dict[str, Any]:

@@ -22,6 +22,8 @@ import numpy as np
 from runtime import cli, files, identity, resolution
 from runtime.buildings.finding import Maps, buildings
 from runtime.buildings.wanted import Wanted, wanted_of
+from runtime.buildings.witnesses import Witnesses
+from runtime.corrections.aside import make_room
 from runtime.damage import NODATA
 from runtime.errors import ConfigError, ImageError
 from runtime.going_on import begun, finished, is_of, working
@@ -30,16 +32,19 @@ from runtime.output import geojson, quality_record, summary
 from runtime.output.gate_record import record_of, tags_of
 from runtime.output.maps import OUTPUTS, maps_of, write_maps
 from runtime.output.quicklook import write_overlay
+from runtime.output.style import Look
 from runtime.output.totals import BuildingTotals
+from runtime.output.vectors import GEOJSON, GEOPACKAGE
 from runtime.registering import registered
 from runtime.scene import space, unfinished
 from runtime.scene.gate import gate_of
 from runtime.scene.strip import Strip
 from runtime.scene.unfinished import Unfinished
 from runtime.scene.windows import window_rows
-from runtime.scene.work import halo_of, strips
+from runtime.scene.work import Told, halo_of, strips
 from runtime.source import levels
 from runtime.source.explain import why_unknown
+from runtime.source.georeference import Georeference
 from runtime.source.pair import ScenePair, cached, open_pair
 
 _OF_READING = ("levels", "clipped", "notes")
@@ -50,7 +55,12 @@ if TYPE_CHECKING:
 
 
 def map_pair(
-    engine: Engine, pre: Path, post: Path, out: Path, options: MapOptions
+    engine: Engine,
+    pre: Path,
+    post: Path,
+    out: Path,
+    options: MapOptions,
+    told: Told | None = None,
 ) -> dict[str, Any]:
     """Map one pair of files into a folder; what `python -m runtime.predict` does.
 
@@ -63,6 +73,7 @@ def map_pair(
         post: image after, of the same size and grid.
         out: folder of the maps, made if it is not there.
         options: how; `MapOptions()` for pictures and RGB rasters on one grid.
+        told: is told how far it is, window by window, and may end it; see `runtime.scene.work`.
 
     Returns:
         The content of summary.json. Its `failed_tiles` lists the windows that could not be
@@ -75,7 +86,7 @@ def map_pair(
     """
     if options.need_raster and not find_spec("rasterio"):
         raise ConfigError(f"{pre}: mapping a raster needs rasterio; {RASTER_EXTRA}")
-    _check_out(out, [pre, post, options.label, options.footprints, options.aoi])
+    check_out(out, [pre, post, options.label, options.footprints, options.aoi])
     halo = halo_of(engine, options.halo)
     pixels = identity.of_pixels(engine, pre, post, options, halo)
     if options.resume:
@@ -115,15 +126,15 @@ def map_pair(
         pair = lying.pair
         shutil.rmtree(work.ready, ignore_errors=True)
         work.ready.mkdir()
-        counts: Counter[int] = Counter()
-        quality: Counter[int] = Counter()
+        counts, quality = Counter[int](), Counter[int]()
         gate = gate_of(engine) if options.gated else None
         with (
             cached(pair, engine.height),
-            closing(strips(engine, pair, rows, work, gate, options.mask_quality)) as made,
+            closing(strips(engine, pair, rows, work, gate, options.mask_quality, told)) as made,
         ):
-            counted = _counted(made, counts, quality)
-            totals = _write_buildings(counted, work, pair, wanted, options)
+            of_layers = {"damage": counts, "quality": quality}
+            place = pair.georeference
+            totals = write_buildings(counted(made, of_layers), work, place, wanted, options)
         _check_known(work, counts, quality, pair, wanted)
         _check_unchanged(pixels, identity.of_pixels(engine, pre, post, options, halo), work)
         gated = record_of(gate.record, work.journal.skipped) if gate else None
@@ -161,10 +172,10 @@ def map_pair(
             "made_with": made_with,
             "engine": summary.of_engine(engine),
         }
-        return _publish(work, out, content)
+        return publish(work, out, content)
 
 
-def _check_out(out: Path, inputs: Iterable[Path | None]) -> None:
+def check_out(out: Path, inputs: Iterable[Path | None]) -> None:
     """Raises ConfigError for a folder that libraries cannot name, or where inputs would be lost."""
     if not str(out).isprintable():
         raise ConfigError(f"--out {str(out)!r}: expected a name of printable characters in UTF-8")
@@ -183,13 +194,12 @@ def _same(pre: Path, post: Path) -> list[str]:
     return [f"{pre} and {post} are one file, in which nothing can have changed"]
 
 
-def _counted(made: Iterator[Strip], damage: Counter[int], quality: Counter[int]) -> Iterator[Strip]:
-    """Pixels by their values in both layers, added as the strips pass."""
+def counted(made: Iterable[Strip], layers: Mapping[str, Counter[int]]) -> Iterator[Strip]:
+    """Pixels by their values in these layers, added as the strips pass."""
     for strip in made:
         for part in strip.parts():
-            for counts, layer in ((damage, part.damage), (quality, part.quality)):
-                assert layer is not None
-                found = np.bincount(layer.ravel(), minlength=NODATA + 1)
+            for name, counts in layers.items():
+                found = np.bincount(getattr(part, name).ravel(), minlength=NODATA + 1)
                 counts.update({int(value): int(found[value]) for value in found.nonzero()[0]})
         yield strip
 
@@ -245,38 +255,49 @@ def _seen(pair: ScenePair) -> list[str]:
     return [note for each in both for note in each.seen.notes(each.path, each.scale)]
 
 
-def _write_buildings(
+def write_buildings(
     made: Iterable[Strip],
     work: Unfinished,
-    pair: ScenePair,
+    place: Georeference | None,
     wanted: Wanted,
     options: MapOptions,
+    witnesses: Witnesses | None = None,
+    name: str = "buildings",
+    look: Look | None = None,
 ) -> BuildingTotals:
-    """Buildings as the strips come; known footprints once all have, for they come in any order."""
-    place, maps = pair.georeference, None if options.raw_outlines else Maps(*work.size, work.read)
+    """Buildings as the strips come; known footprints once all have, for they come in any order.
+
+    name, look: of the layer, see `vectors.write_buildings`.
+    """
+    maps = None if options.raw_outlines else Maps(*work.size, work.read)
+    found = buildings(made, options.min_area, maps)
+    if witnesses:
+        found = witnesses.of(found, work.size)
     if place is None:
-        found = buildings(made, options.min_area, maps)
-        return geojson.write_in_pixels(found, work.ready / "buildings.geojson")
-    from runtime.output.vectors import write_buildings
+        return geojson.write_in_pixels(found, work.ready / f"{name}.geojson")
+    from runtime.output import vectors
 
     footprints = wanted.footprints
     if not footprints:
-        return write_buildings(buildings(made, options.min_area, maps), work.ready, place)
+        return vectors.write_buildings(found, work.ready, place, name=name, look=look)
     from runtime.buildings.footprints import grade
 
     for _ in made:
         pass
     graded = grade(
-        footprints, lambda: (work.whole("damage"), work.whole("confidence")), place, wanted.area
-    )
-    return write_buildings(graded, work.ready, place, footprints.attributes)
+        footprints, lambda: (work.whole("damage"), work.whole("confidence")), place, wanted.area,
+        witnesses,
+    )  # fmt: skip
+    return vectors.write_buildings(graded, work.ready, place, footprints.attributes, name, look)
 
 
-def _publish(work: Unfinished, out: Path, content: dict[str, Any]) -> dict[str, Any]:
+def publish(work: Unfinished, out: Path, content: dict[str, Any]) -> dict[str, Any]:
     """Into `out`, the summary last: while it is missing the maps are not complete."""
     ready = sorted(work.ready.iterdir())
     content = {**content, "files": identity.of_files(ready)}
     identity.forget(out, [path.name for path in ready])
+    buildings = next(path for path in ready if path.name in (GEOPACKAGE, GEOJSON))
+    content["notes"] += _told(make_room(out, content["files"][buildings.name]["sha256"]))
     for path in ready:
         files.sync(path)
         path.replace(out / path.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,15 +16,25 @@ from runtime.options import SUMMARY, UNFINISHED, add_options, groups_of, map_opt
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m runtime.predict",
-        usage="%(prog)s --engine DIR PRE POST [option ...]",
+        usage="%(prog)s --engine DIR PRE POST [option ...]\n"
+        "       %(prog)s --engine DIR PRE --post POST POST ... [option ...]\n"
+        "       %(prog)s EARLIER_MAP LATER_MAP --out DIR",
         description="Map the building damage of one pair of images. Writes damage, confidence "
         "and buildings, overlay.png and summary.json: GeoTIFF and GeoPackage, styled for QGIS, "
-        "where the images have coordinates, PNG and GeoJSON where not.",
+        "where the images have coordinates, PNG and GeoJSON where not. Several images after the "
+        "event (--post) give one map. Of two finished maps it writes what changed between them.",
     )
     parser.add_argument("pre", type=Path, metavar="PRE", help="image before the disaster")
-    parser.add_argument("post", type=Path, metavar="POST", help="image after the disaster")
-    parser.add_argument("--engine", type=Path, required=True, metavar="DIR", help="engine folder")
+    parser.add_argument(
+        "post", type=Path, nargs="?", metavar="POST", help="image after the disaster"
+    )
+    parser.add_argument("--engine", type=Path, metavar="DIR", help="engine folder")
     groups = groups_of(parser)
+    groups.maps.add_argument(
+        "--post", type=Path, nargs="+", dest="posts", metavar="POST", default=[],
+        help="several images after the event: each is mapped, and all together give one grade a "
+        "building, with its sources",
+    )  # fmt: skip
     groups.maps.add_argument(
         "--out", type=Path, metavar="DIR", help="output folder (default: ./NAME-damage, after POST)"
     )
@@ -44,33 +55,72 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> int:
     """Raises ToolkitError, when all is written, where a part could not be computed."""
+    posts = _posts(args)
+    if args.pre.is_dir() and len(posts) == 1 and posts[0].is_dir():
+        return _change(args, posts[0])
+    if args.engine is None:
+        raise ConfigError("--engine is missing; expected the folder of an engine")
     options = replace(map_options(args), resume=args.resume, restart=args.restart, label=args.label)
-    out = args.out or _own_folder(args.pre, args.post)
+    out = args.out or _own_folder(args.pre, posts)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file; expected a folder, or a new name")
     cli.prepare_opencv()
+    from runtime.corrections.told import lines
     from runtime.engine import load_engine
+    from runtime.fusing import map_dates
     from runtime.mapping import map_pair
     from runtime.output.summary import table
 
     with load_engine(args.engine, args.threads, args.device, args.mode) as engine:
-        summary = map_pair(engine, args.pre, args.post, out, options)
-    print(json.dumps(summary, indent=2) if args.json else table(summary, out))
+        if len(posts) > 1:
+            summary = map_dates(engine, args.pre, posts, out, options)
+        else:
+            summary = map_pair(engine, args.pre, posts[0], out, options)
+    print(json.dumps(summary, indent=2) if args.json else table(summary, out, lines(out)))
     if failed := summary["failed_tiles"]:
         raise ToolkitError(
             f"{len(failed)} of {summary['windows']} windows could not be computed and are nodata; "
             f"the first: {failed[0]['reason']}; --resume tries them again"
         )
+    if lost := [each for each in summary.get("images_after", ()) if each["error"]]:
+        raise ToolkitError(
+            f"{len(lost)} of {len(posts)} images after the event are not in the map; the first: "
+            f"{lost[0]['error']}; --resume tries them again"
+        )
     return 0
 
 
-def _own_folder(pre: Path, post: Path) -> Path:
-    """Where a pair's maps go when nobody says: in the working folder, named after `post`.
+def _posts(args: argparse.Namespace) -> list[Path]:
+    posts: list[Path] = args.posts
+    if args.post is not None and posts:
+        raise ConfigError(
+            f"{args.post} and --post: expected one image after PRE, or all of them after --post"
+        )
+    if args.post is None and not posts:
+        raise ConfigError(f"{args.pre}: the image after the event is missing; expected PRE POST")
+    return posts or [args.post]
 
-    Raises ConfigError where that holds anything but a map of these two files, or part of one.
+
+def _change(args: argparse.Namespace, later: Path) -> int:
+    """Of two finished maps: as `python -m runtime.change`."""
+    from runtime import change
+
+    given = [args.pre, later, *(("--out", args.out) if args.out else ())]
+    given += ["--min-area", args.min_area, *(["--raw-outlines"] if args.raw_outlines else [])]
+    given += [*(["--footprints", args.footprints] if args.footprints else [])]
+    given += [*(["--json"] if args.json else [])]
+    return change.main(change.parser().parse_args([str(each) for each in given]))
+
+
+def _own_folder(pre: Path, posts: Sequence[Path]) -> Path:
+    """Where a pair's maps go when nobody says: in the working folder, named after the first image
+    after the event.
+
+    Raises ConfigError where that holds anything but a map of these files, or part of one.
     """
-    out = Path(f"{post.stem}-damage")
-    if not out.is_dir() or {path.name for path in out.iterdir()} <= {UNFINISHED}:
+    out = Path(f"{posts[0].stem}-damage")
+    own = {UNFINISHED, *(f"after-{number}" for number in range(1, len(posts) + 1))}
+    if not out.is_dir() or {path.name for path in out.iterdir()} <= own:
         return out
     try:
         summary = records.load_json(out / SUMMARY)
@@ -78,7 +128,7 @@ def _own_folder(pre: Path, post: Path) -> Path:
     except (OSError, records.RecordError, LookupError, TypeError):
         what = "is there, and is no map of this command"
     else:
-        if images == identity.of_images(pre, post):
+        if images == identity.of_images(pre, *posts):
             return out
         what = "holds a map of other images, or of these before they were changed"
     raise ConfigError(f"{out}: {what}; name the output folder with --out")

@@ -69,6 +69,17 @@ def parser() -> argparse.ArgumentParser:
         help="map the pairs that are there, then end; exit code 1 if some could not be mapped, "
         "or have parts that could not be computed",
     )
+    keeping = parser.add_argument_group("keeping (what is removed again)")
+    keeping.add_argument(
+        "--keep-days", type=float, metavar="D",
+        help="remove maps, and the images in INBOX/done, D days after they were made (default: all "
+        "are kept; maps that were corrected by hand always are)",
+    )  # fmt: skip
+    keeping.add_argument(
+        "--keep-gib", type=float, metavar="G",
+        help="remove the oldest of them while they take more than G GiB together (default: no "
+        "limit)",
+    )  # fmt: skip
     health = parser.add_argument_group("health, told in OUTBOX/health.json")
     health.add_argument(
         "--heartbeat",
@@ -109,21 +120,29 @@ def main(args: argparse.Namespace) -> int:
     from runtime.many.health import Health
     from runtime.many.inbox import Inbox
     from runtime.many.lasting import Reopened, Stop
+    from runtime.many.retention import Limits, Retention
+    from runtime.many.systemd import Service
     from runtime.many.watching import Watch
 
     inbox = Inbox(args.inbox, args.settle, besides=args.outbox)
     warnings = _Warnings()
+    limits = Limits(args.keep_days, args.keep_gib)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(Stop())
         if not _held(args, stack, stop, warnings):
             return 0
         stack.enter_context(inbox.holding())
-        health = Health(args.outbox, args.engine, args.heartbeat, warnings.warn, args.stall)
-        engine = stack.enter_context(Reopened(args.engine, args.threads, args.device, args.mode))
+        health = Health(
+            args.outbox, args.engine, args.heartbeat, warnings.warn, args.stall, Service()
+        )
+        engine = stack.enter_context(
+            Reopened(args.engine, args.threads, args.device, args.mode, warnings.warn)
+        )
         stack.enter_context(health)
         watch = Watch(
-            engine, inbox, args.outbox, options, health, stop, warnings.warn, redo=args.redo
-        )
+            engine, inbox, args.outbox, options, health, stop, warnings.warn, redo=args.redo,
+            retention=Retention(args.outbox, args.inbox, limits, warnings.warn),
+        )  # fmt: skip
         return watch.once(args.poll) if args.once else watch.forever(args.poll)
 
 
@@ -132,7 +151,7 @@ def _held(
 ) -> bool:
     """Once the outbox can be written, which a device may have to wait for; False if not so."""
     from runtime.many.outbox import holding, os_reason
-    from runtime.many.watching import PATIENCE
+    from runtime.many.trying import PATIENCE
 
     delay = PATIENCE[0]
     while not stop.asked:

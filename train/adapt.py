@@ -36,7 +36,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", required=True, type=Path, metavar="CKPT", help="checkpoint to write")
     p.add_argument(
         "--corrections", type=Path, metavar="FILE",
-        help="buildings.gpkg of this pair's map, corrected by a person",
+        help="what a person corrected: the map's folder or its corrections.gpkg, or a corrected "
+        "buildings.gpkg",
     )  # fmt: skip
     p.add_argument(
         "--map", type=Path, metavar="FILE",
@@ -194,6 +195,11 @@ def _corrections(args: argparse.Namespace, pair: Any) -> list[Correction]:
         return []
     edited = read_features(args.corrections, pair)
     original = read_features(args.map, pair) if args.map else None
+    if original is not None and not edited.whole:
+        raise ConfigError(
+            f"--map: {edited.path} says itself what was corrected, and holds no other building; "
+            "leave --map out"
+        )
     found = find_corrections(edited, original, pair.height, pair.width)
     cli.note(summary(found))
     return found

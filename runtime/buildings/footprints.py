@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from math import nan
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,10 @@ from numpy.typing import NDArray
 from runtime.buildings.footprint_file import FootprintFile
 from runtime.buildings.marks import BORDER, NOT_COMPUTED, cut_of
 from runtime.buildings.spans import Spans, edges_of
-from runtime.buildings.votes import judge
-from runtime.damage import BACKGROUND, CLASS_NAMES, DAMAGE_CLASSES, NODATA, NODATA_NAME
+from runtime.buildings.tally import Grade, OpenMaps, Tally
+from runtime.buildings.witnesses import Witnesses
 from runtime.libraries import library
-from runtime.scene.stored import Stored
 from runtime.source.georeference import Georeference
-
-UNKNOWN = "unknown"
-"""Of a footprint in which the network saw no building: gone, hidden, or misplaced."""
 
 SLACK = 0.01
 """Pixels, by which a footprint may lie beyond the scene's border without being cut by it: what
@@ -28,23 +23,6 @@ coordinates are rounded to."""
 
 BATCH = 2_000
 """Footprints whose pixels are found at a time."""
-
-CHUNK_PIXELS = 1 << 20
-"""Looked up at a time; of a footprint as large as a town, a part."""
-
-CHUNK_ROWS = 2_000
-"""Of footprints, looked up with maps that were opened once. Until they are closed, up to 64 KiB of
-each map counts for a row as memory of this process."""
-
-Map = NDArray[np.uint8] | Stored
-"""Uint8 [H,W]."""
-
-OpenMaps = Callable[[], tuple[Map, Map]]
-"""Damage and confidence of a scene."""
-
-_COLUMN = np.full(NODATA + 1, len(CLASS_NAMES), np.intp)
-_COLUMN[: len(CLASS_NAMES)] = range(len(CLASS_NAMES))
-"""Where a value of damage is counted: the classes, then what was not computed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +42,7 @@ class GradedFootprint:
     cut: as of a `votes.Building`: by the border where a part of it lies outside of the scene, by
         what was not computed where `share_not_computed` is above 0.
     attributes: its own, in the order of `FootprintFile.attributes`; None or NaN for none.
+    told: further fields, see `witnesses.Witnesses`.
     """
 
     source_fid: int
@@ -76,6 +55,7 @@ class GradedFootprint:
     share_not_computed: float
     cut: str = ""
     attributes: tuple[Any, ...] = ()
+    told: Mapping[str, str | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,90 +116,57 @@ def grade(
     open_maps: OpenMaps,
     georeference: Georeference,
     area: Spans | None = None,
+    witnesses: Witnesses | None = None,
 ) -> Iterator[GradedFootprint]:
     """Grade the footprints that have a pixel in a scene, and in `area`, in their file's order.
 
     area: merged spans of one polygon; None: all of the scene.
+    witnesses: maps that are asked for each footprint besides.
     Raises ConfigError for footprints that cannot be read.
     """
     height, width = open_maps()[0].shape
     for part in parts_of(file, height, width, georeference):
-        counts = np.zeros((len(part.fids), len(CLASS_NAMES) + 1), np.int64)
-        votes = np.zeros((len(part.fids), len(DAMAGE_CLASSES)), np.int64)
+        tally, others = (
+            Tally(len(part.fids)),
+            witnesses.tallies(len(part.fids)) if witnesses else [],
+        )
         outside = part.outside(height, width)
         wanted = np.zeros(len(part.fids), bool)
         for spans in part.spans(height, width):
             wanted[(spans.within(area) if area else spans).owner] = True
-            for chunk in spans.chunks(CHUNK_PIXELS, CHUNK_ROWS):
-                _count(chunk, *open_maps(), counts, votes)
+            tally.add(spans, open_maps)
+            for other, maps in zip(others, witnesses.maps if witnesses else (), strict=True):
+                other.add(spans, maps)
         for index in np.flatnonzero(wanted).tolist():
             yield _graded(
                 int(part.fids[index]),
                 part.geometry[index],
-                counts[index].tolist(),
-                votes[index].tolist(),
+                tally.grade(index),
                 bool(outside[index]),
                 tuple(each[index] for each in part.attributes),
+                witnesses.fields(others, index) if witnesses else {},
             )
-
-
-def _count(
-    spans: Spans,
-    damage: Map,
-    confidence: Map,
-    counts: NDArray[np.int64],
-    votes: NDArray[np.int64],
-) -> None:
-    """Add to [N,6], pixels by the value of damage, and to [N,4], votes by damage class."""
-    owner, row, column = spans.pixels()
-    kind = _COLUMN[damage[row, column]]
-    counts += _binned(owner, kind, counts.shape)
-    seen = np.flatnonzero((kind > BACKGROUND) & (kind <= DAMAGE_CLASSES[-1]))
-    weights = confidence[row[seen], column[seen]]
-    # float64 sums of whole numbers below 2**53 are exact.
-    votes += _binned(owner[seen], kind[seen] - DAMAGE_CLASSES[0], votes.shape, weights)
-
-
-def _binned(
-    rows: NDArray[np.int64],
-    columns: NDArray[np.intp],
-    shape: tuple[int, ...],
-    weights: NDArray[np.uint8] | None = None,
-) -> NDArray[np.int64]:
-    cells = rows * shape[1] + columns
-    return np.bincount(cells, weights, shape[0] * shape[1]).astype(np.int64).reshape(shape)
 
 
 def _graded(
     fid: int,
     geometry: Any,
-    counts: list[int],
-    votes: list[int],
+    grade: Grade,
     outside: bool,
     attributes: tuple[Any, ...],
+    told: Mapping[str, str | float],
 ) -> GradedFootprint:
-    """counts: pixels by class, then of what was not computed; votes: by damage class.
-
-    outside: whether a part of it lies outside of the scene.
-    """
-    area, scale = sum(counts), counts[: len(CLASS_NAMES)]
-    computed = sum(scale)
-    buildings = computed - scale[BACKGROUND]
-    damage_class, confidence = NODATA, nan
-    if buildings:
-        damage_class, confidence = judge(scale[DAMAGE_CLASSES[0] :], votes)
+    """outside: whether a part of it lies outside of the scene."""
     return GradedFootprint(
         source_fid=fid,
         geometry=geometry,
-        damage=CLASS_NAMES[damage_class] if buildings else UNKNOWN if computed else NODATA_NAME,
-        damage_class=damage_class,
-        confidence=confidence,
-        area_px=area,
-        shares={
-            name: number / computed if computed else nan
-            for name, number in zip(CLASS_NAMES, scale, strict=True)
-        },
-        share_not_computed=1 - computed / area if area else 1.0,
-        cut=cut_of((BORDER if outside else 0) | (NOT_COMPUTED if computed < area else 0)),
+        damage=grade.damage,
+        damage_class=grade.damage_class,
+        confidence=grade.confidence,
+        area_px=grade.area_px,
+        shares=grade.shares,
+        share_not_computed=grade.not_computed,
+        cut=cut_of((BORDER if outside else 0) | (NOT_COMPUTED if grade.not_computed else 0)),
         attributes=attributes,
+        told=told,
     )

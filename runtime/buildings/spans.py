@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.buildings.outlines import Outline
 from runtime.libraries import library
 
 MOST_CROSSINGS = 1 << 20
@@ -167,14 +168,38 @@ def edges_of(shapes: NDArray[Any], height: int, width: int) -> Edges:
     parts, shape_of = shapely.get_parts(shapes[here], return_index=True)
     rings, part_of = shapely.get_rings(parts, return_index=True)
     points, ring_of = shapely.get_coordinates(rings, return_index=True)
+    return _edges(points, part_of[ring_of], here[shape_of], ring_of, height, width)
+
+
+def edges_of_outlines(outlines: Sequence[tuple[Outline, ...]], height: int, width: int) -> Edges:
+    """The same of polygons by their rings, whose first corners are not repeated. Needs no
+    library."""
+    rings = [np.concatenate([ring, ring[:1]]) for each in outlines for ring in each]
+    points = np.concatenate(rings).astype(np.float64)
+    ring_of = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
+    part_of = np.repeat(np.arange(len(outlines)), [len(each) for each in outlines])
+    owners = np.arange(len(outlines))
+    return _edges(points, part_of[ring_of], owners, ring_of, height, width)
+
+
+def _edges(
+    points: NDArray[np.float64],
+    part_of: NDArray[np.intp],
+    owner_of: NDArray[np.intp],
+    ring_of: NDArray[np.intp],
+    height: int,
+    width: int,
+) -> Edges:
+    """points: [P,2] of closed rings, one after the other; part_of, ring_of: [P]; owner_of: of a
+    part."""
     edge = np.flatnonzero(ring_of[1:] == ring_of[:-1])
     rising = (points[edge, 1] <= points[edge + 1, 1])[:, np.newaxis]
     # In one direction, whichever ring it is of: neighbours then cut a row at the same place.
     low = np.where(rising, points[edge], points[edge + 1])
     high = np.where(rising, points[edge + 1], points[edge])
     first, last = (_first_centre(each[:, 1], height) for each in (low, high))
-    part = part_of[ring_of[edge]]
-    edges = Edges(low, high, first, last, part, here[shape_of[part]], width)
+    part = part_of[edge]
+    edges = Edges(low, high, first, last, part, owner_of[part], width)
     return edges[last > first]
 
 

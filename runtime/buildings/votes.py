@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ class Building:
             (x, y) covers x..x+1 and y..y+1. int32 if they are exact, on the pixel grid; else
             float64, in 64ths of a pixel.
         cut: what cuts it, one of `marks.CUTS`: the scene's border, pixels that were not computed.
+        told: further fields, see `witnesses.Witnesses`.
     """
 
     damage_class: int
@@ -34,6 +35,7 @@ class Building:
     shares: Mapping[str, float]
     rings: tuple[Outline, ...]
     cut: str = ""
+    told: Mapping[str, str | float] = field(default_factory=dict)
 
     @property
     def damage(self) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from runtime.files import sync
 from runtime.many.listing import FIRST, shown
 from runtime.many.progress import Progress, now
+from runtime.many.systemd import Service
 
 HEALTH = "health.json"
 REMEMBERED = 1000
@@ -27,7 +28,8 @@ class Health:
     """OUTBOX/health.json: rewritten whole, after each pair and on a beat of its own.
 
     A long raster does not silence it: the beat has its own thread. `warn` is told when the
-    file cannot be written, and when a pair stalls; that alone ends nothing.
+    file cannot be written, and when a pair stalls; that alone ends nothing. `service`: the manager
+    that started the process, which is told that it lives while no pair stalls.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Health:
         heartbeat: float,
         warn: Callable[[str], None],
         stall: float = STALL,
+        service: Service | None = None,
     ) -> None:
         self.waiting = 0
         self.ignored: Sequence[Path] = ()
@@ -51,14 +54,18 @@ class Health:
         self._last_error: str | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._beat = threading.Thread(target=self._beating, args=(heartbeat,), daemon=True)
+        self._service = service or Service({})
+        beat = min(heartbeat, self._service.beat or heartbeat)
+        self._beat = threading.Thread(target=self._beating, args=(beat,), daemon=True)
 
     def __enter__(self) -> Health:
         self.write()
+        self._service.ready()
         self._beat.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._service.ending()
         self._ended.set()
         self._beat.join()
         self.write()
@@ -93,6 +100,9 @@ class Health:
         temporary = self._outbox / f".{HEALTH}.partial"
         with self._lock:
             self._look()
+            # A pair that hangs is what a watchdog is for; a disk that is full is not.
+            told = self._service.silent if self._stalled else self._service.alive
+            told(f"{self._state()}: {self._done} mapped, {self._failed} failed")
             try:
                 temporary.write_text(json.dumps(self._content(), indent=2) + "\n")
                 sync(temporary)

@@ -20,6 +20,7 @@ from pathlib import Path
 from runtime.errors import ConfigError
 from runtime.files import sync, write_bytes
 from runtime.many.pairs import Pair, name_and_role
+from runtime.many.priority import PRIORITY
 from runtime.many.sources import Stamp, stamp
 from runtime.source.sidecars import beside, by_image, renamed, sidecars
 
@@ -90,12 +91,10 @@ class Inbox:
         self.unreadable: dict[Path, float] = {}
         """What has the name of an image whose partner is there, and is no file; since when."""
         self._seen: dict[Path, tuple[Stamp, float]] = {}
-        self._ours = {DONE, FAILED}
+        self._ours = {DONE, FAILED, PRIORITY}
         # Not Path.resolve, which raises for links in a circle.
         if besides and Path(os.path.realpath(besides)).parent == Path(os.path.realpath(folder)):
             self._ours.add(besides.name)
-        with contextlib.suppress(OSError):  # a disk that is read-only today; they are made later
-            self._make_folders()
 
     @contextlib.contextmanager
     def holding(self) -> Iterator[None]:
@@ -103,6 +102,8 @@ class Inbox:
 
         The folder itself is locked: nothing is written. Where that cannot be, it is not.
         """
+        with contextlib.suppress(OSError):  # a disk that is read-only today; they are made later
+            self._make_folders()
         handle = os.open(self.folder, os.O_RDONLY)
         try:
             try:

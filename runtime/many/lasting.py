@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 import select
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
+from runtime import cli
 from runtime.backends import Mode
 from runtime.engine import Engine, load_engine
+from runtime.errors import ToolkitError, reason
+from runtime.many.renewal import Stamp, renewed, stamp
 
 
 class Reopened:
-    """An engine that is loaded again after it failed: a GPU that came back needs a new one."""
+    """An engine that is loaded again after it failed: a GPU that came back needs a new one.
+
+    Where another engine lies in the folder it takes over, see `renewal`; one that is refused
+    changes nothing, and is looked at again when its folder changes. warn: is told of both.
+    """
 
     def __init__(
         self,
@@ -20,9 +28,11 @@ class Reopened:
         threads: int | None,
         device: int | None = None,
         mode: Mode = "latency",
+        warn: Callable[[str], None] = cli.note,
     ) -> None:
-        self._given = folder, threads, device, mode
+        self.folder, self._given, self._warn = folder, (threads, device, mode), warn
         self._engine: Engine | None = None
+        self._seen: Stamp | None = None
 
     def __enter__(self) -> Reopened:
         self.get()
@@ -32,9 +42,28 @@ class Reopened:
         self.close()
 
     def get(self) -> Engine:
+        """For the next pair. Raises what `load_engine` does where there is none from before."""
+        there = stamp(self.folder)
         if self._engine is None:
-            self._engine = load_engine(*self._given)
+            self._engine = load_engine(self.folder, *self._given)
+        elif there != self._seen:
+            self._engine = self._renewed(self._engine)
+        self._seen = there
         return self._engine
+
+    def _renewed(self, before: Engine) -> Engine:
+        try:
+            taken = renewed(self.folder, before, self._given)
+        except (ToolkitError, OSError, MemoryError) as error:
+            self._warn(
+                f"{self.folder}: another engine lies there and is refused ({reason(error)}); going "
+                "on with the one before"
+            )
+            return before
+        if taken.said:
+            before.close()
+            self._warn(f"{self.folder}: another engine from now on: {taken.said}")
+        return taken.engine
 
     def close(self) -> None:
         engine, self._engine = self._engine, None

@@ -18,8 +18,16 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtime import records
-from runtime.errors import BackendError, ConfigError, EngineError, ToolkitError, reason
+from runtime import cli, records
+from runtime.corrections.aside import carry
+from runtime.errors import (
+    BackendError,
+    ConfigError,
+    EngineError,
+    StoppedError,
+    ToolkitError,
+    reason,
+)
 from runtime.files import sync, write_json
 from runtime.locks import LOCK, alone_in, locked
 from runtime.many.exchange import replace_folder
@@ -35,6 +43,8 @@ from runtime.many.sources import (
 )
 from runtime.mapping import map_pair
 from runtime.options import SUMMARY, UNFINISHED, MapOptions
+from runtime.output.vectors import GEOJSON, GEOPACKAGE
+from runtime.scene.work import Told
 
 if TYPE_CHECKING:
     from runtime.engine import Engine
@@ -127,11 +137,18 @@ def counted(outbox: Path, name: str) -> Iterator[int]:
 
 
 def map_once(
-    engine: Engine, pair: Pair, outbox: Path, options: MapOptions, *, redo: bool = False
+    engine: Engine,
+    pair: Pair,
+    outbox: Path,
+    options: MapOptions,
+    *,
+    redo: bool = False,
+    told: Told | None = None,
 ) -> str | None:
     """Map a pair into `outbox`/name unless that is done; why not, if it is the pair's fault.
 
     redo: replace maps that are there and have holes, or are of something else.
+    told: see `mapping.map_pair`; where it ends the work, StoppedError is raised here, too.
     Raises OSError when the outbox cannot take the maps, EngineError, BackendError or
     MemoryError when the engine or the machine fails: then the pair can be mapped later.
     Raises StaleError for maps of something else, ChangedError when the images changed.
@@ -162,14 +179,14 @@ def map_once(
                 if not other and not (redo and windows_without_result(outbox, pair.name)):
                     return None
             try:
-                _map(engine, pair, place, options, sources)
+                _map(engine, pair, place, options, sources, told)
             except (ToolkitError, OSError) as error:
                 if _is_of_this_pair(error):
                     sources.check()  # else it was not complete yet
                 raise
             sources.check()
             _publish(place / MAPS, target, redo)
-        except (EngineError, BackendError):
+        except (EngineError, BackendError, StoppedError):
             keep = True
             raise
         except (ChangedError, StaleError):
@@ -212,18 +229,26 @@ def _counter(outbox: Path, name: str) -> Path:
     return outbox / WORKING / f".{name}.begun"
 
 
-def _map(engine: Engine, pair: Pair, place: Path, options: MapOptions, sources: Sources) -> None:
+def _map(
+    engine: Engine,
+    pair: Pair,
+    place: Path,
+    options: MapOptions,
+    sources: Sources,
+    told: Told | None,
+) -> None:
     maps = place / MAPS
     if (maps / UNFINISHED).exists() and _note_in(place / BEGUN_WITH) == sources.note:
         try:
-            map_pair(engine, pair.pre, pair.post, maps, dataclasses.replace(options, resume=True))
+            going_on = dataclasses.replace(options, resume=True)
+            map_pair(engine, pair.pre, pair.post, maps, going_on, told)
         except ConfigError:  # of another engine
             shutil.rmtree(maps)
     else:
         shutil.rmtree(maps, ignore_errors=True)
     if not (maps / SUMMARY).exists():
         write_json(place / BEGUN_WITH, sources.note)
-        map_pair(engine, pair.pre, pair.post, maps, options)
+        map_pair(engine, pair.pre, pair.post, maps, options, told)
     shutil.rmtree(maps / UNFINISHED, ignore_errors=True)  # killed before it could
     write_json(maps / SOURCES, _whole_note(sources, engine))
 
@@ -248,17 +273,27 @@ def _check_files(options: MapOptions) -> None:
 
 
 def _is_of_this_pair(error: Exception) -> bool:
-    return not isinstance(error, (EngineError, BackendError)) and not out_of_memory(error)
+    others = EngineError, BackendError, StoppedError
+    return not isinstance(error, others) and not out_of_memory(error)
 
 
 def _publish(maps: Path, target: Path, redo: bool) -> None:
     for path in (maps, *maps.rglob("*")):
         sync(path)
     if redo and target.exists() and not _is_empty(target):
+        _carry(target, maps)
         replace_folder(maps, target)
     else:
         maps.rename(target)  # fails where a folder with files is: nothing is replaced
     sync(target.parent)
+
+
+def _carry(old: Path, new: Path) -> None:
+    """What people corrected in the maps that are replaced stays with the pair."""
+    listed = records.load_json(new / SUMMARY)["files"]
+    name = GEOPACKAGE if GEOPACKAGE in listed else GEOJSON
+    for note in carry(old, new, listed[name]["sha256"]):
+        cli.note(f"{old.name}: {note}")
 
 
 def _is_empty(folder: Path) -> bool:

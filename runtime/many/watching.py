@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.errors import BackendError, EngineError, reason
+from runtime.many.disks import Disks
 from runtime.many.health import Health
 from runtime.many.inbox import Arrival, Inbox, NotMovedError
 from runtime.many.lasting import Reopened, Stop
@@ -19,45 +19,26 @@ from runtime.many.listing import name_some, shown
 from runtime.many.outbox import (
     WORKING,
     clear,
-    counted,
     is_done,
-    is_unfinished,
-    map_once,
     os_reason,
     windows_without_result,
 )
 from runtime.many.pairs import NAMES, Pair, can_name_a_folder, name_and_role
+from runtime.many.priority import has_priorities, ranks
+from runtime.many.retention import Retention
 from runtime.many.sources import ChangedError, StaleError, damaged, made_from
+from runtime.many.trying import PATIENCE, Troubles, map_counted
 from runtime.many.writers import is_being_written
 from runtime.options import SUMMARY, MapOptions
 
-PATIENCE = (1.0, 60.0)
-"""Seconds until the first next try, doubled each time, and the most."""
-DEATHS = 10
-"""How often a pair is begun that ends the process each time: more often than power fails."""
-TRIES = 8
-"""How often a pair is tried that finds no memory, or alone makes the engine fail."""
 CHANGES = 3
 """How often a single round begins with a pair that changes meanwhile."""
-
-
-@dataclass
-class _Trouble:
-    """Of one pair. `mapped_before`: pairs that were mapped when it began.
-
-    last: what it was, if it may be the pair's own.
-    """
-
-    tries: int
-    not_before: float
-    mapped_before: int
-    last: str | None = None
 
 
 class Watch:
     """`stop` is looked at between pairs; `warn` is told what a person should know.
 
-    redo: see `outbox.map_once`.
+    redo: see `outbox.map_once`. retention: of the maps; None: all are kept.
     """
 
     def __init__(
@@ -71,12 +52,14 @@ class Watch:
         warn: Callable[[str], None],
         *,
         redo: bool = False,
+        retention: Retention | None = None,
     ) -> None:
+        self._retention = retention
+        self._disks = Disks((inbox.folder, outbox))
         self._engine, self._inbox, self._outbox, self._options = engine, inbox, outbox, options
         self._health, self._stop, self._warn, self._redo = health, stop, warn, redo
-        self._mapped = 0
         self._not_well = 0
-        self._troubled: dict[str, _Trouble] = {}
+        self._troubles = Troubles()
         self._told_of: set[Path] = set()
         self._told_unreadable: set[Path] = set()
         self._written: set[Path] = set()
@@ -90,11 +73,16 @@ class Watch:
                 if untidy:
                     self._tidy()
                     untidy = False
-                for arrival in self._next(self._look()):
-                    if self._stop.asked:
-                        break
-                    self._deal_with(arrival)
+                if self._retention:
+                    self._retention.keep_within()
+                waiting = self._next(self._look())
+                while waiting and not self._stop.asked:
+                    self._deal_with(waiting.pop(0))
                     delay = PATIENCE[0]
+                    if self._retention:
+                        self._retention.keep_within()
+                    if waiting and has_priorities(self._inbox.folder):
+                        waiting = self._next(self._look())  # one that has come may go before
                 self._tell_unreadable(self._inbox.stuck())
                 self._tell_ignored(self._inbox.ignored())
                 self._stop.wait(poll)
@@ -117,7 +105,7 @@ class Watch:
         end = time.monotonic() + self._inbox.settle
         while not self._stop.asked:
             last = time.monotonic() >= end
-            for arrival in self._inbox.ready(self._look()):
+            for arrival in self._by_rank(self._inbox.ready(self._look())):
                 if not names.get(arrival.name) or self._stop.asked:
                     continue
                 names[arrival.name] -= 1
@@ -169,12 +157,14 @@ class Watch:
         return set(stuck.values())
 
     def _tidy(self) -> None:
+        self._disks.check()
         (self._outbox / WORKING).mkdir(exist_ok=True)  # the disk may have been changed
         for error in self._inbox.recover(self._is_of):
             self._warn(f"{os_reason(error, self._inbox.folder)}; left as it is")
         clear(self._outbox, {each.name for each in self._look()})
 
     def _look(self) -> list[Arrival]:
+        self._disks.check()
         arrivals = self._inbox.look()
         self._health.waiting = len(arrivals)
         self._health.ignored = list(self._inbox.unmatched)
@@ -191,17 +181,16 @@ class Watch:
             )
 
     def _next(self, arrivals: list[Arrival]) -> list[Arrival]:
-        """Those that are complete; one that was in trouble last, and not too soon."""
-        self._troubled = {
-            each.name: self._troubled[each.name] for each in arrivals if each.name in self._troubled
-        }
-        now = time.monotonic()
-        ready = [
-            (self._troubled.get(each.name) or _Trouble(0, now, 0), each)
-            for each in self._inbox.ready(arrivals)
-        ]
-        due = [(trouble.tries, each) for trouble, each in ready if trouble.not_before <= now]
-        return [each for _, each in sorted(due, key=lambda one: one[0])]
+        """Those that are complete, by their priority; one that was in trouble last, and not too
+        soon."""
+        self._troubles.keep({each.name for each in arrivals})
+        ready = [(self._troubles.tries(each.name), each) for each in self._inbox.ready(arrivals)]
+        due = [(tries, each) for tries, each in ready if tries is not None]
+        return self._by_rank([each for _, each in sorted(due, key=lambda one: one[0])])
+
+    def _by_rank(self, arrivals: list[Arrival]) -> list[Arrival]:
+        rank = ranks(self._inbox.folder, self._warn)
+        return sorted(arrivals, key=lambda each: rank(each.name))
 
     def _deal_with(self, arrival: Arrival) -> bool:
         """False if it changed meanwhile: it was not complete after all."""
@@ -210,7 +199,9 @@ class Watch:
         try:
             if not arrival.unchanged() or self._is_being_written(arrival):
                 return False
+            self._disks.check()
             why = self._refused(arrival) or self._map(arrival)
+            self._disks.check()  # else what was written, and what went wrong, means nothing
             if not arrival.unchanged():
                 return False
             if why is None:
@@ -221,9 +212,9 @@ class Watch:
             self._warn(f"{reason(error)}; mapping it again")
             return False
         except (MemoryError, EngineError, BackendError, NotMovedError) as error:
-            self._postpone(arrival, error)
+            self._troubles.postpone(arrival.name, error)
             raise
-        self._troubled.pop(arrival.name, None)
+        self._troubles.over(arrival.name)
         self._tell(arrival.name, why, None if was_done else 1000 * (time.perf_counter() - start))
         return True
 
@@ -243,7 +234,7 @@ class Watch:
             self._health.failed(why)
             self._warn(f"failed: {why}")
         elif milliseconds is not None:
-            self._mapped += 1
+            self._troubles.mapped += 1
             self._health.done(milliseconds)
         if why is None and (holes := windows_without_result(self._outbox, name)):
             self._not_well += 1
@@ -260,12 +251,8 @@ class Watch:
         if arrival.pair is None:
             names = ", ".join(path.name for paths in arrival.images.values() for path in paths)
             return f"{arrival.name}: expected one image before and one after, found {names}"
-        trouble = self._troubled.get(arrival.name)
-        if trouble and trouble.tries >= TRIES and trouble.last:
-            return (
-                f"{arrival.name}: {trouble.last}, {TRIES} times in a row, while others were "
-                "mapped or memory was short; put it into the inbox again to try it again"
-            )
+        if why := self._troubles.given_up(arrival.name):
+            return f"{why}; put it into the inbox again to try it again"
         return None
 
     def _map(self, arrival: Arrival) -> str | None:
@@ -274,12 +261,7 @@ class Watch:
         engine = self._engine.get()
         self._health.begun(pair.name, self._outbox / WORKING / pair.name)
         try:
-            with counted(self._outbox, pair.name) as times:
-                # A raster that gets further each time may be cut off by the night as often as
-                # it will.
-                if times > DEATHS and not is_unfinished(self._outbox, pair.name):
-                    return f"{pair.name}: the watch died {DEATHS} times in a row while it mapped it"
-                return map_once(engine, pair, self._outbox, self._options, redo=self._redo)
+            return map_counted(engine, pair, self._outbox, self._options, redo=self._redo)
         except StaleError as error:
             return self._stale(pair, error)
         finally:
@@ -291,21 +273,6 @@ class Watch:
             f"{pair.name}: {what} was mapped before: {reason(error)}; give this one another name, "
             "move those maps away, or let them be replaced with --redo"
         )
-
-    def _postpone(self, arrival: Arrival, error: Exception) -> None:
-        """This one last from now on, so that it blocks no other."""
-        before = self._troubled.get(arrival.name)
-        trouble = before or _Trouble(0, 0.0, self._mapped)
-        trouble.tries += 1
-        wait = min(PATIENCE[0] * 2.0 ** (trouble.tries - 1), PATIENCE[1])
-        trouble.not_before = time.monotonic() + wait
-        # An engine that fails with every pair is not this one's fault, nor is a file system.
-        alone = self._mapped > trouble.mapped_before
-        theirs = isinstance(error, MemoryError) or (
-            alone and isinstance(error, (EngineError, BackendError))
-        )
-        trouble.last = reason(error) if theirs else None
-        self._troubled[arrival.name] = trouble
 
     def _trouble(self, error: Exception) -> None:
         message = os_reason(error, self._outbox) if isinstance(error, OSError) else reason(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -52,8 +53,15 @@ def feature(building: Building) -> dict[str, Any]:
             "area_px": building.area_px,
             "cut": building.cut,
             "shares": {name: round(share, 4) for name, share in building.shares.items()},
+            **{name: _told(value) for name, value in building.told.items()},
         },
     }
+
+
+def _told(value: str | float) -> str | float | None:
+    if isinstance(value, str):
+        return value
+    return round(value, 4) if math.isfinite(value) else None
 
 
 def _closed(ring: Outline) -> list[list[float]]:

@@ -1,4 +1,4 @@
-"""The GeoPackage of a scene's buildings."""
+"""Layers of a GeoPackage, such as a scene's buildings."""
 
 from __future__ import annotations
 
@@ -26,13 +26,24 @@ ROWS_AT_ONCE = 50_000
 
 
 class Layer:
-    """The layer of buildings in a GeoPackage at `path`, which is made by the first `flush`.
+    """A layer in a GeoPackage at `path`, which is made by the first `flush`.
 
-    geometry_type: "Polygon" or "MultiPolygon"; polygons become multipolygons in that layer.
+    geometry_type: "Polygon" or "MultiPolygon"; polygons become multipolygons in that layer. None:
+    a table without geometry.
+    added: the package is there already, with other layers.
     """
 
-    def __init__(self, path: Path, crs_wkt: str, geometry_type: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        crs_wkt: str | None,
+        geometry_type: str | None,
+        name: str = LAYER,
+        added: bool = False,
+    ) -> None:
         self.path = path
+        self._name = name
+        self._added = added
         self._crs_wkt = crs_wkt
         self._geometry_type = geometry_type
         self._wkb: list[NDArray[Any]] = []
@@ -41,7 +52,9 @@ class Layer:
 
     def add(self, table: Table) -> None:
         """Raises OSError where it cannot be written."""
-        self._wkb.append(library("shapely").to_wkb(table.geometry))
+        has_geometry = self._geometry_type is not None
+        wkb = library("shapely").to_wkb(table.geometry) if has_geometry else table.geometry
+        self._wkb.append(wkb)
         self._columns.append(table.columns)
         if sum(map(len, self._wkb)) >= ROWS_AT_ONCE:
             self.flush()
@@ -53,20 +66,21 @@ class Layer:
         raw, errors = library("pyogrio.raw"), library("pyogrio.errors")
         library("pyogrio").set_gdal_config_options({"OGR_CURRENT_DATE": TIME})
         names = list(self._columns[0])
-        new = {} if self._written else {
-            "dataset_options": {"VERSION": VERSION},
-            "layer_options": {"GEOMETRY_NAME": GEOMETRY_COLUMN},
-        }  # fmt: skip
+        new: dict[str, Any] = {}
+        if not self._written and self._geometry_type:
+            new["layer_options"] = {"GEOMETRY_NAME": GEOMETRY_COLUMN}
+        if not self._written and not self._added:
+            new["dataset_options"] = {"VERSION": VERSION}
         data = [_joined([each[name] for each in self._columns]) for name in names]
         try:
             raw.write(
                 str(self.path),
-                geometry=np.concatenate(self._wkb),
+                geometry=np.concatenate(self._wkb) if self._geometry_type else None,
                 geometry_type=self._geometry_type,
                 field_data=[each.data for each in data],
                 field_mask=[each.mask if each.mask.any() else None for each in data],
                 fields=np.array(names, object),
-                layer=LAYER,
+                layer=self._name,
                 driver="GPKG",
                 crs=self._crs_wkt,
                 append=self._written,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from runtime.errors import ImageError
 from runtime.output.overlay import overlay, with_legend
 from runtime.output.png import write_png
 from runtime.scene.unfinished import Unfinished
-from runtime.source.contract import Source
+from runtime.source.contract import Pixels
 
 LARGEST = 2048
 """Pixels a side, at most; a larger scene is reduced by a whole number."""
@@ -22,13 +23,23 @@ PART = 4096
 """Pixels a side, about, of what is read at a time."""
 
 
-def write_overlay(post: Source, work: Unfinished, path: Path) -> None:
+class Picture(Protocol):
+    """What the damage is drawn on."""
+
+    def reduced(
+        self, top: int, left: int, height: int, width: int, size: tuple[int, int]
+    ) -> Pixels:
+        """As `source.contract.Source.reduced`."""
+        ...
+
+
+def write_overlay(post: Picture, work: Unfinished, path: Path) -> None:
     """Where `post` cannot be read the picture is black, with the damage all the same."""
     factor = -(-max(work.size) // LARGEST)
     shape = [-(-side // factor) for side in work.size]
     picture, damage = np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint8)
     step = max(1, PART // factor) * factor
-    for top, left, height, width in _parts(work.size, step):
+    for top, left, height, width in parts(work.size, step):
         small = -(-height // factor), -(-width // factor)
         there = (
             slice(top // factor, top // factor + small[0]),
@@ -43,7 +54,8 @@ def write_overlay(post: Source, work: Unfinished, path: Path) -> None:
     write_png(path, with_legend(overlay(picture, damage), damage))
 
 
-def _parts(size: tuple[int, int], step: int) -> Iterator[tuple[int, int, int, int]]:
+def parts(size: tuple[int, int], step: int) -> Iterator[tuple[int, int, int, int]]:
+    """Top, left, height and width of what is read at a time."""
     for top in range(0, size[0], step):
         for left in range(0, size[1], step):
             yield top, left, min(step, size[0] - top), min(step, size[1] - left)

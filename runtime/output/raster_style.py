@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 from runtime.output.legend import TRANSPARENT, Legend
 from runtime.output.qml import document
 
-_RAMP = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
+RAMP = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 """Viridis, in even steps: it is told apart without colour vision, and in print."""
 
 
@@ -30,13 +30,13 @@ def classes_style(legend: Legend) -> str:
 def confidence_style() -> str:
     """From 0 to 100 %; QGIS has applied the band's scale. What has no confidence is not drawn."""
     renderer = _renderer("singlebandpseudocolor", None)
-    last = len(_RAMP) - 1
+    last = len(RAMP) - 1
     shader = ElementTree.SubElement(
         ElementTree.SubElement(renderer, "rastershader"), "colorrampshader",
         colorRampType="INTERPOLATED", classificationMode="1", clip="0", minimumValue="0",
         maximumValue="1",
     )  # fmt: skip
-    for step, colour in enumerate(_RAMP):
+    for step, colour in enumerate(RAMP):
         share = step / last
         ElementTree.SubElement(
             shader, "item", value=str(share), label=f"{share:.0%}", color=colour, alpha="255"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +64,8 @@ def of_engine(engine: Engine) -> dict[str, Any]:
     }
 
 
-def table(summary: Mapping[str, Any], out: Path) -> str:
-    """For the terminal."""
+def table(summary: Mapping[str, Any], out: Path, by_hand: Sequence[str] = ()) -> str:
+    """For the terminal. by_hand: lines on what people corrected and estimated."""
     engine = summary["engine"]
     lines = [f"{'':<14}{'buildings':>10}{'area px':>12}"]
     lines += [
@@ -84,6 +84,7 @@ def table(summary: Mapping[str, Any], out: Path) -> str:
         lines.append(f"{by_gate} of {summary['windows']} windows hold no building, says the gate")
     if summary["nodata_px"]:
         lines.append(f"{NODATA_NAME:<14}{'':>10}{summary['nodata_px']:>12}")
+    lines += by_hand
     lines.append(
         f"{engine['architecture']} w{engine['model_width']} {engine['precision']} "
         f"on {engine['backend']} {engine['run_with']}; results in {out}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -87,16 +87,20 @@ def columns_of(
     if graded:
         columns["share_not_computed"] = _rounded([each.share_not_computed for each in graded], 4)
         columns["source_fid"] = np.array([each.source_fid for each in graded], np.int64)
-        for index, name in enumerate(own_names(attributes)):
+    told = list(rows[0].told) if rows else []
+    for name in told:
+        columns[name] = _told([each.told[name] for each in rows])
+    if graded:
+        for index, name in enumerate(own_names(attributes, {*_TAKEN, *told})):
             values = [each.attributes[index] for each in graded]
             columns[name] = _own(values, attributes[index].kind)
     return columns
 
 
-def own_names(attributes: Sequence[Attribute]) -> list[str]:
-    """What the footprints' own columns are called: as they were, with "source_" before those that
-    the layer has already, in whatever case, and then a number."""
-    taken, found = set(_TAKEN), []
+def own_names(attributes: Sequence[Attribute], taken_already: Iterable[str] = _TAKEN) -> list[str]:
+    """What the own columns of a user's file are called: as they were, with "source_" before those
+    that the layer has already, in whatever case, and then a number. taken_already: lower case."""
+    taken, found = set(taken_already), []
     for attribute in attributes:
         name = attribute.name
         if name.lower() in taken or not name.strip():
@@ -119,6 +123,12 @@ def _own(values: list[Any], kind: str) -> NDArray[Any]:
     missing = [each is None or each != each for each in values]
     filled = [0 if gone else each for each, gone in zip(values, missing, strict=True)]
     return np.ma.MaskedArray(np.array(filled).astype(kind), missing)
+
+
+def _told(values: list[str | float]) -> NDArray[Any]:
+    if isinstance(values[0], str):
+        return np.array(values, object)
+    return _rounded([float(each) for each in values], 4)
 
 
 def _rounded(values: Sequence[float] | NDArray[np.float64], decimals: int) -> NDArray[Any]:

@@ -20,14 +20,14 @@ from runtime.buildings.votes import Building
 from runtime.libraries import library
 from runtime.output import geojson
 from runtime.output.geopackage import GEOMETRY_COLUMN, LAYER, TIME, Layer
-from runtime.output.style import OF_BUILDINGS, OF_FOOTPRINTS, add_style
+from runtime.output.style import OF_BUILDINGS, OF_FOOTPRINTS, Look, add_style
 from runtime.output.tables import SHARES, Columns, Table, columns_of, geometry_of, turned
 from runtime.output.totals import BuildingTotals
 from runtime.source.georeference import WGS84, Georeference, reproject
 from runtime.source.globe import continuous, cut
 
-GEOPACKAGE = "buildings.gpkg"
-GEOJSON = "buildings.geojson"
+GEOPACKAGE = f"{LAYER}.gpkg"
+GEOJSON = f"{LAYER}.geojson"
 
 CHUNK = 1_000
 """Buildings whose polygons are held at a time."""
@@ -44,10 +44,12 @@ def write_buildings(
     folder: Path,
     georeference: Georeference,
     attributes: Sequence[Attribute] = (),
+    name: str = LAYER,
+    look: Look | None = None,
 ) -> BuildingTotals:
-    """buildings.gpkg, in the scene's CRS, and buildings.geojson, in WGS 84, into `folder`.
+    """NAME.gpkg, in the scene's CRS, and NAME.geojson, in WGS 84, into `folder`.
 
-    attributes: of footprints, see `tables.columns_of`.
+    attributes: of footprints, see `tables.columns_of`. look: None: by their damage.
 
     Both appear when all buildings are in them, and neither if that fails.
 
@@ -55,24 +57,24 @@ def write_buildings(
     Raises OSError for what cannot be written; and, before it asks for a building, BackendError
     for a library that is missing and ConfigError for a CRS that has no way to WGS 84.
     """
-    for name in ("pyogrio.raw", "shapely", "rasterio.warp"):
-        library(name)
+    for each in ("pyogrio.raw", "shapely", "rasterio.warp"):
+        library(each)
     unit = grid_unit(georeference)
     rows = iter(buildings)
     # Before a file is begun: much of what is wrong with the input shows here.
     first = list(islice(rows, 1))
     graded = bool(first) and isinstance(first[0], GradedFootprint)
-    kind, values = ("MultiPolygon", OF_FOOTPRINTS) if graded else ("Polygon", OF_BUILDINGS)
+    kind, of_kind = ("MultiPolygon", OF_FOOTPRINTS) if graded else ("Polygon", OF_BUILDINGS)
     totals = BuildingTotals(area_m2={})
     with (
-        files.replacing(folder / GEOPACKAGE) as package,
-        geojson.collection(folder / GEOJSON, {}) as add,
+        files.replacing(folder / f"{name}.gpkg") as package,
+        geojson.collection(folder / f"{name}.geojson", {}) as add,
     ):
         package.unlink()
-        layer = Layer(package, georeference.crs_wkt, kind)
+        layer = Layer(package, georeference.crs_wkt, kind, name)
         for chunk in _chunks(chain(first, rows)):
             geometry = geometry_of(chunk, georeference)
-            degrees = _degrees(geometry, georeference)
+            degrees = degrees_of(geometry, georeference)
             columns = columns_of(chunk, _square_metres(geometry, degrees, unit), attributes)
             layer.add(Table(geometry, columns))
             # An axis may have been turned round.
@@ -80,7 +82,7 @@ def write_buildings(
                 add(text)
             totals = _added(totals, columns)
         layer.flush()
-        add_style(package, LAYER, GEOMETRY_COLUMN, TIME, values)
+        add_style(package, name, GEOMETRY_COLUMN, TIME, look or of_kind)
     return totals
 
 
@@ -91,7 +93,7 @@ def _chunks(rows: Iterator[Any]) -> Iterator[list[Any]]:
         yield chunk
 
 
-def _degrees(geometry: NDArray[Any], georeference: Georeference) -> NDArray[Any]:
+def degrees_of(geometry: NDArray[Any], georeference: Georeference) -> NDArray[Any]:
     """In longitude and latitude, continuous across the antimeridian; None for what has no place."""
     shapely = library("shapely")
     points, owner = shapely.get_coordinates(geometry, return_index=True)

@@ -16,6 +16,7 @@ of the most likely of two or more classes, which is never near 0."""
 
 EMPTY = {
     "damage": NODATA, "confidence": NOT_COMPUTED, "building": NOT_COMPUTED, "quality": NODATA,
+    "sources": NODATA,
 }  # fmt: skip
 """What each map holds where nothing was computed."""
 
@@ -32,6 +33,7 @@ class Strip:
     confidence: uint8 [h,W].
     building: uint8 [h,W]; None where it is not asked for.
     quality: uint8 [h,W], see `runtime.source.quality`; None where it is not asked for.
+    sources: uint8 [h,W], bit by bit the images that a fused map is from, see `scene.fused`.
     """
 
     top: int
@@ -39,6 +41,7 @@ class Strip:
     confidence: NDArray[np.uint8]
     building: NDArray[np.uint8] | None = None
     quality: NDArray[np.uint8] | None = None
+    sources: NDArray[np.uint8] | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -48,9 +51,9 @@ class Strip:
 
     def parts(self, pixels: int = PART_PIXELS) -> Iterator[Strip]:
         """The same rows without `building`, as strips of at most `pixels`, or of one row."""
+        names = [name for name in EMPTY if name != "building" and getattr(self, name) is not None]
         height, width = self.damage.shape
         step = max(1, pixels // max(1, width))
         for begin in range(0, height, step):
             rows = slice(begin, begin + step)
-            quality = None if self.quality is None else self.quality[rows]
-            yield Strip(self.top + begin, self.damage[rows], self.confidence[rows], quality=quality)
+            yield Strip(self.top + begin, **{name: getattr(self, name)[rows] for name in names})

@@ -10,7 +10,9 @@ import numpy as np
 import shapely
 
 from runtime.buildings.footprint_file import open_footprints
-from runtime.errors import ImageError
+from runtime.corrections import CORRECTIONS, Corrections
+from runtime.errors import ConfigError, ImageError
+from runtime.options import SUMMARY
 from runtime.output.vectors import GEOPACKAGE
 from runtime.source.pair import ScenePair
 
@@ -21,6 +23,9 @@ CORRECTED, CHECKED = "corrected", "checked"
 
 COLUMNS = (DAMAGE, DAMAGE_CLASS, AREA, CORRECTED, CHECKED)
 
+NEW_CLASS = "new_class"
+"""Of `corrections.gpkg`, as `runtime.corrections` keeps it: it holds corrections alone."""
+
 
 @dataclass(frozen=True, eq=False)
 class Features:
@@ -29,12 +34,14 @@ class Features:
     fids: int64 [N]. geometry: object [N], shapely (multi)polygons, valid, in pixels of the scene
     (x to the right, y downwards); None for a feature that has none there.
     columns: [N] values by the column's name, of those of `COLUMNS` that the layer has.
+    whole: are all buildings of a map in it? A map's `corrections.gpkg` holds no other ones.
     """
 
     path: Path
     fids: np.ndarray
     geometry: np.ndarray
     columns: dict[str, np.ndarray]
+    whole: bool = True
 
     def __len__(self) -> int:
         return len(self.fids)
@@ -53,20 +60,24 @@ def read_features(path: Path, pair: ScenePair) -> Features:
 
     Raises:
         ConfigError: unreadable, not one layer of polygons, or elsewhere (see `open_footprints`).
-        ImageError: the place of the scene is not known.
+        ImageError: the place of the scene is not known, and they are no `corrections.gpkg` beside
+            the map of a picture.
     """
     place = pair.georeference
+    if path.is_dir():
+        path = path / (CORRECTIONS if (path / CORRECTIONS).exists() else GEOPACKAGE)
+    if place is None and path.name == CORRECTIONS and (path.parent / SUMMARY).exists():
+        return _of_picture(path, pair)
     if place is None:
         raise ImageError(
             f"{pair.pre.path}: its place on the ground is unknown, so corrections cannot be laid "
             "on it; give the xBD label that placed the map (--label), or images with a CRS"
         )
-    path = path / GEOPACKAGE if path.is_dir() else path
     file = open_footprints(path, pair.height, pair.width, place)
     fids: list[np.ndarray] = []
     geometry: list[np.ndarray] = []
     columns: dict[str, list[np.ndarray]] = {}
-    for numbers, shapes, fields in file.read_fields(place, COLUMNS):
+    for numbers, shapes, fields in file.read_fields(place, (*COLUMNS, NEW_CLASS)):
         points = place.to_pixels(shapely.get_coordinates(shapes))
         flat = shapely.set_coordinates(shapes.copy(), points)
         flat[shapely.is_empty(flat)] = None
@@ -76,4 +87,28 @@ def read_features(path: Path, pair: ScenePair) -> Features:
         for name, values in fields.items():
             columns.setdefault(name, []).append(values)
     together = {name: np.concatenate(parts) for name, parts in columns.items()}
-    return Features(path, np.concatenate(fids), np.concatenate(geometry), together)
+    corrected = together.pop(NEW_CLASS, None)
+    whole = corrected is None or CORRECTED in together
+    if not whole:
+        together[CORRECTED] = corrected
+    return Features(path, np.concatenate(fids), np.concatenate(geometry), together, whole)
+
+
+def _of_picture(path: Path, pair: ScenePair) -> Features:
+    """Those of a map in pixels: ConfigError where that map is of another size."""
+    with Corrections(path.parent) as corrections:
+        of, found = corrections.map, corrections.all()
+    if of.placed or (of.height, of.width) != (pair.height, pair.width):
+        raise ConfigError(
+            f"{path}: is of a map of {of.height}x{of.width} pixels (height x width) and not of "
+            f"{pair.pre.path}, {pair.height}x{pair.width}; expected the pair that was mapped"
+        )
+    if not found:
+        raise ConfigError(f"{path}: holds no correction; expected some buildings that are judged")
+    shapes = [shapely.Polygon(each.ring) if each.ring else None for each in found]
+    geometry = np.empty(len(found), object)
+    geometry[:] = shapely.make_valid(shapes)
+    names = np.array([each.new_class for each in found], object)
+    return Features(
+        path, np.array([each.id for each in found]), geometry, {CORRECTED: names}, whole=False
+    )

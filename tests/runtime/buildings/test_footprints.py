@@ -9,7 +9,7 @@ from rasterio.crs import CRS
 from rasterio.warp import transform
 from shapely.geometry import MultiPolygon, Point, Polygon, box, shape
 
-from runtime.buildings import footprint_file, footprints, spans
+from runtime.buildings import footprint_file, footprints, spans, tally
 from runtime.buildings.footprint_file import open_footprints
 from runtime.buildings.footprints import grade
 from runtime.buildings.wanted import wanted_of
@@ -172,7 +172,7 @@ def test_chunks_and_bands_change_nothing(shapes, maps, tmp_path, monkeypatch, ch
 
     whole = content()
     monkeypatch.setattr(footprint_file, "CHUNK", chunk)
-    monkeypatch.setattr(footprints, "CHUNK_PIXELS", 100)
+    monkeypatch.setattr(tally, "CHUNK_PIXELS", 100)
     monkeypatch.setattr(footprints, "BATCH", 11)
     monkeypatch.setattr(spans, "MOST_CROSSINGS", 50)
     assert content() == whole

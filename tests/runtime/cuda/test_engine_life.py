@@ -189,7 +189,7 @@ def test_a_watch_goes_on_when_the_gpu_is_there_again(make_plan, passes, tmp_path
 import threading, time
 from pathlib import Path
 from PIL import Image
-from runtime.many import watching
+from runtime.many import trying, watching
 from runtime.many.health import Health
 from runtime.many.inbox import Inbox
 from runtime.many.outbox import holding
@@ -216,7 +216,7 @@ def warn(message):
     if len(said) == 3:
         driver.hostCudaLost(0)
 
-watching.PATIENCE = (0.01, 0.02)
+trying.PATIENCE = watching.PATIENCE = (0.01, 0.02)
 health = Health(outbox, Path(FOLDER), 30.0, warn)
 opened = watching.Reopened(Path(FOLDER), 1)
 with watching.Stop() as stop, holding(outbox), opened as engine, health:

@@ -240,7 +240,7 @@ def test_a_full_disk_is_not_the_pairs_fault(start, arrive, boxes):
     assert "File too large" in told["trouble"]
     assert told["waiting"] == 2
     assert maps(boxes[1]) == {}
-    assert {"a_pre.png", "a_post.png", "b_pre.png", "b_post.png"} < names_in(boxes[0])
+    assert {"a_pre.png", "a_post.png", "b_pre.png", "b_post.png"} <= names_in(boxes[0])
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (UNLIMITED, UNLIMITED))
     wait_for(lambda: health(boxes[1])["done"] == 2)
     assert health(boxes[1])["trouble"] is None
@@ -261,7 +261,7 @@ def test_a_full_disk_ends_a_single_round_in_one_line(start, arrive, boxes):
     [line] = stderr.splitlines()
     assert line.startswith("error: ")
     assert "File too large" in line
-    assert {"a_pre.png", "a_post.png"} < names_in(boxes[0])
+    assert {"a_pre.png", "a_post.png"} <= names_in(boxes[0])
 
 
 def test_an_outbox_that_cannot_be_written_is_refused_at_once(start, arrive, boxes):
@@ -278,7 +278,7 @@ def test_an_outbox_that_cannot_be_written_is_refused_at_once(start, arrive, boxe
         [line] = stderr.splitlines()
         assert line.startswith("error: ")
         assert message in line
-    assert {"a_pre.png", "a_post.png"} < names_in(boxes[0])
+    assert {"a_pre.png", "a_post.png"} <= names_in(boxes[0])
 
 
 def test_a_second_watch_on_the_outbox_is_refused(start, once, boxes):
@@ -386,7 +386,7 @@ def test_a_pair_that_always_ends_the_process_is_sent_away(once, arrive, boxes):
     (boxes[1] / ".working" / ".b.begun").write_text(9 * ".")
     assert once() == 1
     reason = (boxes[0] / "failed" / "a" / "reason.txt").read_text()
-    assert reason == "a: the watch died 10 times in a row while it mapped it\n"
+    assert reason == "a: the process died 10 times in a row while it mapped it\n"
     assert set(maps(boxes[1])) == {"b"}
 
 

@@ -1,0 +1,74 @@
+"""What a sample's GeoPackage holds, and how a GIS shows it: a list to choose from, and colours."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from runtime.corrections.store import DAMAGE_NAMES, NEW_CLASSES
+from runtime.output.qml import document
+from runtime.output.style import aliases_of, categorised
+
+SAMPLE = "sample.gpkg"
+TABLE = "sample"
+
+BUILDING, CELL = "building", "cell"
+
+NOTHING_MISSED, MISSED_DRAWN = "nothing-missed", "missed-are-drawn"
+"""What is said of a cell: no building is missing there, or each is drawn among the corrections."""
+OF_CELLS = (NOTHING_MISSED, MISSED_DRAWN)
+OF_ROWS = (*NEW_CLASSES, *OF_CELLS)
+
+MISSED = {f"missed_{name.replace('-', '_')}": name for name in DAMAGE_NAMES}
+"""The class whose missed buildings a field of a cell counts."""
+
+COLUMNS = (
+    "kind TEXT NOT NULL, building INTEGER, mapped_class TEXT, stratum INTEGER NOT NULL, "
+    "chance DOUBLE NOT NULL, true_class TEXT, "
+    + ", ".join(f"{name} INTEGER" for name in MISSED)
+    + ", note TEXT"
+)
+STRATA = (
+    "stratum INTEGER NOT NULL, kind TEXT NOT NULL, mapped_class TEXT, size INTEGER NOT NULL, "
+    "sampled INTEGER NOT NULL, "
+    + ", ".join(f"share_{name.replace('-', '_')} DOUBLE" for name in DAMAGE_NAMES)
+)
+"""Shares: the mean of what the map says, over all buildings of the stratum."""
+KNOWN = "building INTEGER, mapped_class TEXT, true_class TEXT NOT NULL"
+"""What was corrected before the draw: it is known, and not sampled."""
+DESIGN = "name TEXT NOT NULL, value TEXT NOT NULL"
+
+_COLOURS = {
+    "": (255, 0, 200),
+    "no-damage": (255, 255, 255),
+    "minor-damage": (255, 221, 51),
+    "major-damage": (255, 140, 0),
+    "destroyed": (220, 20, 30),
+    "un-classified": (150, 150, 150),
+    "not-a-building": (0, 0, 0),
+    NOTHING_MISSED: (90, 200, 90),
+    MISSED_DRAWN: (60, 130, 220),
+}
+_ALIASES = {
+    "true_class": "What it is",
+    "mapped_class": "What the map says",
+    "building": "Number in the map",
+    **{field: f"Missed here: {name}" for field, name in MISSED.items()},
+    "chance": "Chance to be in the sample",
+}
+
+
+def style() -> str:
+    """In QGIS what is not checked yet is magenta, and the class is chosen from a list."""
+    colours = [(value, value or "not checked", colour) for value, colour in _COLOURS.items()]
+    widgets = ElementTree.Element("fieldConfiguration")
+    field = ElementTree.SubElement(widgets, "field", name="true_class")
+    widget = ElementTree.SubElement(field, "editWidget", type="ValueMap")
+    config = ElementTree.SubElement(widget, "config")
+    options = ElementTree.SubElement(config, "Option", type="Map")
+    listed = ElementTree.SubElement(options, "Option", type="List", name="map")
+    for value in OF_ROWS:
+        one = ElementTree.SubElement(listed, "Option", type="Map")
+        ElementTree.SubElement(one, "Option", type="QString", name=value, value=value)
+    return document(
+        "Symbology|Fields|Forms", categorised("true_class", colours), aliases_of(_ALIASES), widgets
+    )

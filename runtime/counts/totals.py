@@ -1,0 +1,324 @@
+"""Totals by class, with intervals, from a checked sample and the map that it was drawn from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runtime import files
+from runtime.corrections import rings
+from runtime.corrections.store import DAMAGE_NAMES, NOT_A_BUILDING, Corrections
+from runtime.counts import estimator, intervals
+from runtime.counts.estimator import Part, Predicted, Strata
+from runtime.counts.intervals import Floats
+from runtime.counts.sample import Row, Sample, Stratum
+from runtime.counts.sample_file import BUILDING, CELL, MISSED_DRAWN
+from runtime.damage import UNCLASSIFIED
+from runtime.errors import ConfigError
+
+ESTIMATE = "estimate.json"
+
+LEVEL = 0.95
+POWERED, STRATIFIED = "prediction-powered", "stratified"
+METHODS = (POWERED, STRATIFIED)
+
+CLASSES = (*DAMAGE_NAMES, UNCLASSIFIED, NOT_A_BUILDING)
+
+SHOWN = 5
+"""Rows that a message names."""
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A row and what it is; of a cell, the missed ones by class."""
+
+    row: Row
+    true_class: str | None
+    missed: dict[str, int] | None
+
+
+def estimate(
+    folder: Path | str, method: str = POWERED, partial: bool = False, level: float = LEVEL
+) -> dict[str, Any]:
+    """Estimate, and write estimate.json beside the map; its content.
+
+    method: POWERED uses what the map's own shares say of each building, STRATIFIED its class alone.
+    partial: rows that nobody checked are left out, as if a lot had chosen the others.
+    Raises ConfigError for a sample that is not whole, or that corrections contradict.
+    """
+    if method not in METHODS:
+        raise ConfigError(f"--method {method}: expected one of {', '.join(METHODS)}")
+    if not 0.5 <= level < 1:
+        raise ConfigError(f"--level {level}: expected 0.5 or more and below 1, such as 0.95")
+    sample = Sample(folder)
+    corrections = sample.corrections
+    checked = _checked(sample)
+    open_rows = [each.row for each in checked if each.true_class is None and each.missed is None]
+    if open_rows and not partial:
+        raise ConfigError(_unfinished(sample, open_rows))
+    done = [each for each in checked if each.row not in open_rows]
+    z = intervals.quantile(level)
+    known = _known(sample, corrections)
+    buildings = [each for each in done if each.row.kind == BUILDING]
+    cells = [each for each in done if each.row.kind == CELL]
+    found, strata, predicted, powered = _of_buildings(sample, buildings, method)
+    parts = list(estimator.parts(found, strata, z, predicted))
+    missing = _of_cells(sample, cells, z)
+    if missing:
+        parts.append(missing[0])
+    total, low, high = intervals.of_sum([(each.total, (each.low, each.high)) for each in parts])
+    fixed = np.array([known[name] for name in CLASSES], np.float64)
+    mapped = corrections.mapped()
+    classes = {
+        name: {
+            "mapped": mapped.get(name, 0),
+            **_rounded(total[index] + fixed[index], low[index] + fixed[index],
+                       high[index] + fixed[index]),
+        }
+        for index, name in enumerate(CLASSES)
+        if name != UNCLASSIFIED or total[index] + fixed[index]
+    }  # fmt: skip
+    content = {
+        "classes": classes,
+        "missed": None if missing is None else _rounded(*missing[1]),
+        "level": level,
+        "method": POWERED if powered else STRATIFIED,
+        "checked": len(buildings),
+        "cells": len(cells),
+        "known": len(sample.known),
+        "not_checked": len(open_rows),
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "corrections": corrections.count(),
+        "map_sha256": sample.map.sha256,
+        "notes": _notes(sample, corrections, open_rows, cells, missing is not None),
+    }
+    files.write_json(sample.map.folder / ESTIMATE, content)
+    return content
+
+
+def _rounded(total: Any, low: Any, high: Any) -> dict[str, float]:
+    """Outwards, so that rounding shortens nothing."""
+    return {
+        "estimate": round(float(total), 1),
+        "low": float(np.floor(float(low) * 10 + 1e-6) / 10),
+        "high": float(np.ceil(float(high) * 10 - 1e-6) / 10),
+    }
+
+
+def _checked(sample: Sample) -> list[_Checked]:
+    """Each row by its own fields, or by what was corrected on the page since the draw."""
+    corrections = sample.corrections.all()
+    known = {each.building for each in sample.known}
+    said: dict[int, str] = {
+        each.building: each.new_class
+        for each in corrections
+        if each.building is not None and each.building not in known
+    }
+    before = Counter(each.true_class for each in sample.known if each.building is None)
+    drawn = [each for each in corrections if each.building is None]
+    for each in list(drawn):  # those that were there before the draw come first
+        if before[each.new_class] > 0:
+            before[each.new_class] -= 1
+            drawn.remove(each)
+    centres = [(rings.centre([np.array(each.ring)]), each.new_class) for each in drawn if each.ring]
+    found = []
+    for row in sample.rows:
+        if row.kind == BUILDING:
+            other = said.get(row.building or 0)
+            if row.true_class and other and row.true_class != other:
+                raise ConfigError(
+                    f"{sample.path}: row {row.id} says {row.true_class}, the correction of "
+                    f"building {row.building} says {other}; make them agree"
+                )
+            found.append(_Checked(row, row.true_class or other, None))
+            continue
+        left, top, right, bottom = row.corners
+        inside = Counter(
+            name for (x, y), name in centres if left <= x < right and top <= y < bottom
+        )
+        missed = row.missed
+        if row.true_class == MISSED_DRAWN:
+            missed = dict(inside)
+        elif row.true_class:
+            missed = {}
+            if inside:
+                raise ConfigError(
+                    f"{sample.path}: row {row.id} says {row.true_class}, and "
+                    f"{sum(inside.values())} missed buildings are drawn in that cell; say "
+                    f"{MISSED_DRAWN}, or count them"
+                )
+        found.append(_Checked(row, row.true_class, missed))
+    return found
+
+
+def _known(sample: Sample, corrections: Corrections) -> Counter[str]:
+    """Buildings by class that were corrected before the draw, as they are corrected now."""
+    now = {each.building: each.new_class for each in corrections.all()}
+    found: Counter[str] = Counter()
+    for each in sample.known:
+        if each.building is None:
+            found[each.true_class] += 1
+        elif each.building in now:
+            found[now[each.building]] += 1
+        else:
+            raise ConfigError(
+                f"{sample.path}: building {each.building} was corrected when the sample was drawn, "
+                "and is not any more; correct it again, or draw another sample"
+            )
+    return found
+
+
+def _of_buildings(
+    sample: Sample, checked: list[_Checked], method: str
+) -> tuple[Floats, Strata, Predicted | None, bool]:
+    strata = [each for each in sample.strata if each.kind == BUILDING]
+    place = {each.number: index for index, each in enumerate(strata)}
+    rows: list[list[_Checked]] = [[] for _ in strata]
+    for each in checked:
+        rows[place[each.row.stratum]].append(each)
+    for stratum, here in zip(strata, rows, strict=True):
+        _check_enough(sample, stratum, len(here))
+    one = np.eye(len(CLASSES))
+    true = [np.array([one[CLASSES.index(str(e.true_class))] for e in here]) for here in rows]
+    found = np.stack([each.sum(axis=0) for each in true])
+    own = np.array([[name == each.mapped_class for name in CLASSES] for each in strata])
+    size = np.array([each.size for each in strata], np.float64)
+    sizes = Strata(size, np.array([len(each) for each in rows], np.float64), own)
+    powered = method == POWERED and all(each.shares for each in strata)
+    predicted = _predicted(sample, strata, rows, true) if powered else None
+    return found, sizes, predicted, powered
+
+
+def _predicted(
+    sample: Sample, strata: list[Stratum], rows: list[list[_Checked]], true: list[Floats]
+) -> Predicted:
+    """What the map's shares say, and how what was checked goes along with it."""
+    columns = sample.map.columns()
+    at = {number: index for index, number in enumerate(columns.ids.tolist())}
+    more = np.zeros((len(strata), len(CLASSES) - len(DAMAGE_NAMES)))
+    mean = np.column_stack([np.array([each.shares for each in strata], np.float64), more])
+    seen, variance, covariance = (np.zeros_like(mean) for _ in range(3))
+    for index, (here, classes) in enumerate(zip(rows, true, strict=True)):
+        said = np.zeros((len(here), len(CLASSES)))
+        said[:, : len(DAMAGE_NAMES)] = columns.shares[[at[int(e.row.building or 0)] for e in here]]
+        seen[index] = said.mean(axis=0)
+        if len(here) > 1:
+            variance[index] = said.var(axis=0, ddof=1)
+            apart = (classes - classes.mean(axis=0)) * (said - seen[index])
+            covariance[index] = apart.sum(axis=0) / (len(here) - 1)
+    return Predicted(mean, seen, variance, covariance)
+
+
+def _of_cells(
+    sample: Sample, checked: list[_Checked], z: float
+) -> tuple[Part, tuple[Any, Any, Any]] | None:
+    """Missed buildings by class, and all together; None where no cell was drawn."""
+    strata = [each for each in sample.strata if each.kind == CELL]
+    if not strata:
+        return None
+    found, squares, numbers = [], [], []
+    for stratum in strata:
+        here = [each for each in checked if each.row.stratum == stratum.number]
+        _check_enough(sample, stratum, len(here))
+        counts = np.array(
+            [[(each.missed or {}).get(name, 0) for name in CLASSES] for each in here], np.float64
+        )
+        counts = np.column_stack([counts, counts.sum(axis=1)])
+        found.append(counts.sum(axis=0))
+        squares.append((counts**2).sum(axis=0))
+        numbers.append(len(here))
+    size = np.array([each.size for each in strata], np.float64)
+    part = estimator.missed(
+        np.stack(found), np.stack(squares), size, np.array(numbers, np.float64), z
+    )
+    # What is missed is a building.
+    there = np.array([name != NOT_A_BUILDING for name in CLASSES], np.float64)
+    drawn = any(found_in[CLASSES.index(UNCLASSIFIED)] for found_in in found)
+    there[CLASSES.index(UNCLASSIFIED)] = float(drawn)
+    by_class = Part(*(each[:-1] * there for each in (part.total, part.low, part.high)))
+    return by_class, (part.total[-1], part.low[-1], part.high[-1])
+
+
+def _check_enough(sample: Sample, stratum: Stratum, checked: int) -> None:
+    least = min(2, stratum.size)
+    if checked < least:
+        what = f"of {stratum.mapped_class}" if stratum.mapped_class else "of cells"
+        raise ConfigError(
+            f"{sample.path}: {checked} of {stratum.sampled} rows of stratum {stratum.number} "
+            f"({what}) are checked, which tells nothing of it; check {least} at least"
+        )
+
+
+def _unfinished(sample: Sample, rows: list[Row]) -> str:
+    kinds = Counter(row.kind for row in rows)
+    named = ", ".join(str(row.id) for row in rows[:SHOWN])
+    more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+    what = " and ".join(f"{number} {kind}s" for kind, number in kinds.items())
+    return (
+        f"{sample.path}: {what} of {len(sample.rows)} rows are not checked (rows {named}{more}); "
+        "fill true_class, or give --partial to leave them out as if a lot had chosen the others"
+    )
+
+
+def _notes(
+    sample: Sample,
+    corrections: Corrections,
+    open_rows: list[Row],
+    cells: list[_Checked],
+    with_missed: bool,
+) -> list[str]:
+    """What a reader of the figures has to know."""
+    notes = []
+    if open_rows:
+        notes.append(
+            f"{len(open_rows)} of {len(sample.rows)} rows are not checked and left out: right only "
+            "if they are like the others of their stratum"
+        )
+    if not with_missed:
+        notes.append("no ground was searched: buildings that the map has not are not counted")
+    sampled = {row.building for row in sample.rows}
+    known = {each.building for each in sample.known}
+    others = [
+        each.building
+        for each in corrections.all()
+        if each.building is not None and each.building not in sampled | known
+    ]
+    if others:
+        notes.append(
+            f"{len(others)} buildings outside of the sample were corrected since it was drawn; "
+            "that is not in the estimate (a sample that is drawn now takes them as known)"
+        )
+    for name, what in (
+        ("buildings_not_computed", "buildings lie where nothing was computed, and are left out"),
+        ("cells_not_computed", "cells of the ground were not computed, and are left out"),
+        ("cells_partly_computed", "cells were computed in part; the rest of them is left out"),
+    ):
+        if number := int(sample.design.get(name, 0)):
+            notes.append(f"{number} {what}")
+    return notes
+
+
+def table(content: dict[str, Any]) -> str:
+    """For the terminal."""
+    level = f"{100 * content['level']:g} % interval"
+    lines = [f"{'':<16}{'mapped':>8}{'estimate':>10}{level:>22}"]
+    for name, row in content["classes"].items():
+        mapped = "" if name in (NOT_A_BUILDING, UNCLASSIFIED) else str(row["mapped"])
+        lines.append(f"{name:<16}{mapped:>8}{_figures(row)}")
+    if missed := content["missed"]:
+        lines.append(f"{'missed, in these':<16}{'':>8}{_figures(missed)}")
+    lines.append(
+        f"{content['checked']} buildings and {content['cells']} cells checked, {content['known']} "
+        f"known before; {content['method']} estimate of {content['date']}"
+    )
+    return "\n".join([*lines, *content["notes"]])
+
+
+def _figures(row: dict[str, Any]) -> str:
+    interval = f"{row['low']:.0f} to {row['high']:.0f}"
+    return f"{row['estimate']:>10.0f}{interval:>22}"

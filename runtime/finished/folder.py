@@ -1,0 +1,140 @@
+"""The folder of a finished map: its summary, its layers row by row, and its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runtime import files, records
+from runtime.corrections.aside import origin
+from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES
+from runtime.errors import ConfigError
+from runtime.options import SUMMARY
+from runtime.source.georeference import Georeference
+
+CORRECTIONS = "corrections.gpkg"
+ESTIMATE = "estimate.json"
+_MOST_BYTES = 1 << 26
+
+_OF_ESTIMATE = {"classes", "level", "method", "checked", "date", "corrections"}
+
+_KEYS = {
+    "height": int, "width": int, "classes": dict, "pixels": dict, "quality": dict, "engine": dict,
+    "notes": list, "failed_tiles": list, "files": dict, "identity": dict, "windows": int,
+}  # fmt: skip
+"""Of a summary, what is read here and by those who open a map."""
+
+
+@dataclass(frozen=True)
+class FinishedMap:
+    """A map that is complete. place: None for a picture, whose coordinates are pixels.
+
+    estimate: totals with intervals, as `estimate.json` has them; None without one.
+    """
+
+    folder: Path
+    summary: Mapping[str, Any]
+    place: Georeference | None
+    estimate: Mapping[str, Any] | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, pixels."""
+        return self.summary["height"], self.summary["width"]
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
+
+    @property
+    def mapped(self) -> dict[str, int]:
+        """Buildings by class, as the engine saw them."""
+        rows = self.summary["classes"]
+        return {CLASS_NAMES[each]: rows[CLASS_NAMES[each]]["buildings"] for each in DAMAGE_CLASSES}
+
+    @property
+    def has_corrections(self) -> bool:
+        return (self.folder / CORRECTIONS).is_file()
+
+    def layer(self, name: str) -> Path:
+        """The file of a map such as "damage"."""
+        return self.folder / f"{name}{'.tif' if self.place else '.png'}"
+
+    def altered(self) -> list[str]:
+        """Files of the map that are missing or no longer what was written, by name."""
+        found = []
+        for name, entry in self.summary["files"].items():
+            path = self.folder / name
+            if not path.is_file() or files.sha256(path) != entry["sha256"]:
+                found.append(name)
+        return sorted(found)
+
+
+def open_map(folder: Path) -> FinishedMap:
+    """Raises ConfigError for a folder without a finished map, or one that cannot be read."""
+    path = folder / SUMMARY
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise ConfigError(f"{folder}: {what}; expected the folder of a finished map")
+    if not path.is_file():
+        raise ConfigError(
+            f"{folder}: no {SUMMARY}, so there is no finished map in it; map with "
+            "dual-hrnet predict, or go on with an unfinished map by --resume"
+        )
+    summary = _load(path)
+    for key, kind in _KEYS.items():
+        if not isinstance(summary.get(key), kind):
+            raise ConfigError(
+                f"{path}: {key} is missing or of another kind; expected the summary of a map of "
+                "this version; map again with dual-hrnet predict --resume"
+            )
+    damage = folder / "damage.tif"
+    place = _place_of(damage, summary) if "damage.tif" in summary["files"] else None
+    return FinishedMap(folder, summary, place, _estimate_of(folder, summary))
+
+
+def _estimate_of(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    """None where there is none, or one of a map that was there before."""
+    path = folder / ESTIMATE
+    listed = summary["files"]
+    buildings = listed.get("buildings.gpkg") or listed.get("buildings.geojson") or {}
+    if not path.is_file() or origin(path) != buildings.get("sha256"):
+        return None
+    estimate = _load(path)
+    if missing := sorted(_OF_ESTIMATE - estimate.keys()):
+        raise ConfigError(
+            f"{path}: {missing[0]} is missing; make it again with dual-hrnet counts estimate"
+        )
+    return estimate
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        content = records.load_json(path, _MOST_BYTES)
+    except records.RecordError as error:
+        raise ConfigError(f"{path}: {error}; expected a file that the toolkit wrote") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: not an object; expected a file that the toolkit wrote")
+    return content
+
+
+def _place_of(path: Path, summary: Mapping[str, Any]) -> Georeference:
+    from runtime.libraries import library
+
+    rasterio = library("rasterio")
+    try:
+        with rasterio.open(path) as dataset:
+            size = dataset.height, dataset.width
+            place = Georeference(dataset.crs.to_wkt(), tuple(dataset.transform)[:6])
+    except (rasterio.errors.RasterioError, AttributeError) as error:
+        raise ConfigError(
+            f"{path}: cannot be read as the map that summary.json tells of; copy the folder again"
+        ) from error
+    if size != (summary["height"], summary["width"]):
+        raise ConfigError(
+            f"{path}: {size[0]}x{size[1]} pixels, but summary.json tells of "
+            f"{summary['height']}x{summary['width']}; copy the folder again"
+        )
+    return place

@@ -1,0 +1,207 @@
+// What is known of one map and what its users set right; every part of the view listens to it.
+
+import { get, jobPath, post, put, remove } from "./api.js";
+import { settled } from "./dom.js";
+import { className } from "./text.js";
+import { askWho, who } from "./who.js";
+
+export const CLASSES = ["no-damage", "minor-damage", "major-damage", "destroyed"];
+export const NO_BUILDING = "not-a-building";
+export const CHOICES = [...CLASSES, NO_BUILDING];
+
+const GREY = "#8a939b";
+
+/** The key and the sign of a class: 1 to 4, 0 for what is no building. */
+export const signOf = (damageClass) => (CLASSES.indexOf(damageClass) + 1) % 5;
+
+/** The class that counts: as corrected, else as mapped. */
+export const classOf = (item) => item.corrected ?? item.class;
+
+/** A correction that drew a building, in the shape of a building of the map. */
+export const asDrawn = (correction) => ({
+  ...correction,
+  drawn: true,
+  class: correction.new_class,
+  corrected: null,
+});
+
+export const sameItem = (one, other) =>
+  Boolean(one && other && one.id === other.id && Boolean(one.drawn) === Boolean(other.drawn));
+
+export class Work extends EventTarget {
+  /** Dispatches "selected" (detail: { move }), "changed" (an item), "drawn", "totals", "steps". */
+  constructor(job, scene, summary, drawn) {
+    super();
+    this.job = job;
+    this.scene = scene;
+    this.summary = summary;
+    this.drawn = drawn.map(asDrawn);
+    this.selected = null;
+    this.drawing = false;
+    this.latest = new Map(); // buildings by number, as the box last told them
+    this.turn = Promise.resolve();
+    this.steps = []; // what `undo` takes back, the last one first
+    this.refresh = settled(400, () => this.#refresh());
+  }
+
+  colourOf(damageClass) {
+    return this.scene.legend.find((entry) => entry.class === damageClass)?.colour ?? GREY;
+  }
+
+  labelOf(damageClass) {
+    const label = this.scene.legend.find((entry) => entry.class === damageClass)?.label;
+    return className(damageClass, label ?? damageClass);
+  }
+
+  /** seen: it is in view already, the map need not move there. */
+  select(item, { seen = false } = {}) {
+    const move = Boolean(item) && !seen && !sameItem(item, this.selected);
+    this.selected = item;
+    this.#tell("selected", { move });
+  }
+
+  /** Set the class of a building, a drawn one too; null: as it was mapped. */
+  correct(given, damageClass) {
+    return this.#inTurn(() => this.#correct(this.#present(given), damageClass));
+  }
+
+  async #correct(item, damageClass) {
+    if (damageClass === classOf(item) && (item.drawn || item.corrected)) return;
+    if (!(await askWho())) return;
+    const old = item.drawn ? item.class : item.corrected;
+    if (item.drawn) {
+      const changed = await this.#redraw(item, damageClass);
+      this.#step(() => this.#redraw(this.#present(changed), old));
+    } else {
+      const changed = await this.#set(item, damageClass);
+      this.#step(() => this.#set(changed, old));
+    }
+  }
+
+  /** A building that the map lacks; ring: [[x, y], ...] in pixels of the map. */
+  draw(ring, damageClass) {
+    return this.#inTurn(() => this.#draw(ring, damageClass));
+  }
+
+  async #draw(ring, damageClass) {
+    if (!(await askWho())) return null;
+    const item = await this.#add(ring, damageClass);
+    this.#step(() => this.#takeAway(this.#present(item)));
+    this.select(item, { seen: true });
+    return item;
+  }
+
+  erase(given) {
+    return this.#inTurn(async () => {
+      const item = this.#present(given);
+      await this.#takeAway(item);
+      this.#step(() => this.#add(item.ring, item.class, item.name));
+    });
+  }
+
+  undo() {
+    return this.#inTurn(async () => {
+      const last = this.steps.pop();
+      if (!last) return false;
+      try {
+        await last();
+      } catch (error) {
+        if (error.status === 0) this.steps.push(last); // else there is nothing left to take back
+        throw error;
+      } finally {
+        this.#tell("steps");
+      }
+      return true;
+    });
+  }
+
+  /** One change after the other, each from what the one before left. */
+  #inTurn(action) {
+    const done = this.turn.then(action);
+    this.turn = done.catch(() => {});
+    return done;
+  }
+
+  async #set(item, damageClass) {
+    const path = jobPath(this.job.id, `/buildings/${item.id}/correction`);
+    const changed = damageClass
+      ? await put(path, { class: damageClass, who: who() })
+      : await remove(path);
+    this.latest.set(changed.id, changed);
+    this.#count(classOf(item), classOf(changed));
+    this.summary.corrections += Boolean(changed.corrected) - Boolean(item.corrected);
+    this.#replaced(item, changed);
+    return changed;
+  }
+
+  /** name: the first number that a drawn building had; the steps know it by that. */
+  async #add(ring, damageClass, name) {
+    const path = jobPath(this.job.id, "/drawn");
+    const item = asDrawn(await post(path, { ring, class: damageClass, who: who() }));
+    item.name = name ?? item.id;
+    this.drawn.push(item);
+    this.#count(null, item.class);
+    this.summary.corrections += 1;
+    this.#tell("drawn");
+    this.#told();
+    return item;
+  }
+
+  async #takeAway(item) {
+    await remove(jobPath(this.job.id, `/drawn/${item.id}`));
+    this.drawn = this.drawn.filter((each) => each.id !== item.id);
+    this.#count(item.class, null);
+    this.summary.corrections -= 1;
+    if (sameItem(this.selected, item)) this.select(null);
+    this.#tell("drawn");
+    this.#told();
+  }
+
+  /** A drawn building of another class: a new one in the place of the old one. */
+  async #redraw(item, damageClass) {
+    const added = await this.#add(item.ring, damageClass, item.name ?? item.id);
+    await this.#takeAway(item);
+    this.select(added, { seen: true });
+    return added;
+  }
+
+  /** A building as it is by now, whatever replaced it since. */
+  #present(item) {
+    if (!item.drawn) return this.latest.get(item.id) ?? item;
+    const name = item.name ?? item.id;
+    return this.drawn.findLast((each) => (each.name ?? each.id) === name) ?? item;
+  }
+
+  #replaced(item, changed) {
+    this.#tell("changed", changed);
+    if (sameItem(this.selected, item)) this.select(changed);
+    this.#told();
+  }
+
+  /** Totals change at once; the box's own follow a moment later. */
+  #count(from, to) {
+    const totals = this.summary.corrected;
+    for (const [name, step] of [[from, -1], [to, 1]]) {
+      if (name && name !== NO_BUILDING) totals[name] = (totals[name] ?? 0) + step;
+    }
+  }
+
+  #told() {
+    this.#tell("totals");
+    this.refresh();
+  }
+
+  async #refresh() {
+    this.summary = await get(jobPath(this.job.id, "/summary")).catch(() => this.summary);
+    this.#tell("totals");
+  }
+
+  #step(back) {
+    this.steps.push(back);
+    this.#tell("steps");
+  }
+
+  #tell(kind, detail = null) {
+    this.dispatchEvent(new CustomEvent(kind, { detail }));
+  }
+}

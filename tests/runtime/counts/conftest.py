@@ -1,0 +1,3 @@
+from tests.runtime.corrections.conftest import mapped, picture, placed
+
+__all__ = ["mapped", "picture", "placed"]
