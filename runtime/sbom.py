@@ -1,4 +1,4 @@
-"""List what is installed here, with versions and licences, as a CycloneDX bill of materials."""
+"""List what is installed here, as a bill of materials (CycloneDX)."""
 
 from __future__ import annotations
 

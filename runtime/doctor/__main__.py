@@ -1,4 +1,4 @@
-"""Look whether this box is ready: libraries, GPU, engine, folders, clock, a known answer."""
+"""Look whether this box is ready, and say what mends it."""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ else:
     import tomli as tomllib
 
 ALLOWED = {
-    "cd", "docker", "exit", "git", "kill", "source", "tensorboard",
+    "cd", "chmod", "docker", "exit", "git", "kill", "model_signing", "openssl", "source", "sudo",
+    "tensorboard",
 }  # fmt: skip
 """Programs and orders of the shell that are not ours: nothing is known of their options."""
 
