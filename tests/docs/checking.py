@@ -25,7 +25,7 @@ else:
     import tomli as tomllib
 
 ALLOWED = {
-    "cd", "docker", "exit", "git", "kill", "source", "tensorboard",
+    "cd", "curl", "docker", "exit", "git", "kill", "source", "tensorboard",
 }  # fmt: skip
 """Programs and orders of the shell that are not ours: nothing is known of their options."""
 
