@@ -25,8 +25,8 @@ else:
     import tomli as tomllib
 
 ALLOWED = {
-    "cd", "chmod", "docker", "exit", "git", "kill", "model_signing", "openssl", "source", "sudo",
-    "tensorboard",
+    "cd", "chmod", "curl", "docker", "exit", "git", "kill", "ln", "model_signing", "mv", "openssl",
+    "source", "sudo", "systemctl", "tensorboard",
 }  # fmt: skip
 """Programs and orders of the shell that are not ours: nothing is known of their options."""
 
