@@ -53,7 +53,8 @@ def draw(
     corrections = Corrections(folder)
     of = corrections.map
     path = of.folder / SAMPLE
-    if path.exists() and not replace:
+    there = path.exists() and path.stat().st_size > 0
+    if there and not replace:
         raise ConfigError(
             f"{path}: is there already, and may be checked; --replace moves it aside and draws "
             "another"
@@ -71,7 +72,7 @@ def draw(
     if of.summary.get("footprints"):
         wanted = 0
     ground = cells_of(of, side or side_for(of.height, of.width, wanted)) if wanted else None
-    if replace and path.exists():
+    if there:
         move_aside(path)
     left_out = int((columns.classes == NODATA_NAME).sum())
     design = {

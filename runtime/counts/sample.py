@@ -18,7 +18,6 @@ from runtime.counts.sample_file import (
     CELL,
     MISSED,
     OF_CELLS,
-    OF_ROWS,
     SAMPLE,
     TABLE,
 )
@@ -76,7 +75,7 @@ class Sample:
         self.corrections = Corrections(folder)
         self.map = self.corrections.map
         self.path = self.map.folder / SAMPLE
-        if not self.path.exists():
+        if not self.path.exists() or not self.path.stat().st_size:
             raise ConfigError(
                 f"{self.path}: does not exist; draw a sample with dual-hrnet counts sample "
                 f"{self.map.folder}"
@@ -143,13 +142,11 @@ class Sample:
         name = f"{self.path}: row {number} ({kind})"
         text = str(true_class).strip().lower().replace(" ", "-").replace("_", "-")
         said = text if true_class is not None and text else None
-        if said is not None and said not in OF_ROWS:
+        wanted = OF_CELLS if kind == CELL else NEW_CLASSES
+        if said is not None and said not in wanted:
             raise ConfigError(
-                f"{name}: true_class is {str(true_class)[:60]!r}; expected {', '.join(OF_ROWS)}"
+                f"{name}: true_class is {str(true_class)[:60]!r}; expected {', '.join(wanted)}"
             )
-        if said is not None and (said in OF_CELLS) != (kind == CELL):
-            wanted = ", ".join(OF_CELLS if kind == CELL else NEW_CLASSES)
-            raise ConfigError(f"{name}: true_class is {said}; expected {wanted}")
         counts = {name: fields[field] for field, name in MISSED.items()}
         if all(each is None for each in counts.values()):
             return said, None
