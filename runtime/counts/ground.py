@@ -57,7 +57,7 @@ def cells_of(of: FinishedMap, side: int) -> Cells:
     """Reads the damage map and the confidence map once, a row of cells at a time."""
     suffix = ".tif" if of.placed else ".png"
     damage, confidence = (
-        reader(of.folder / f"{name}{suffix}") for name in ("damage", "confidence")
+        _reader(of.folder / f"{name}{suffix}") for name in ("damage", "confidence")
     )
     tops, lefts = np.arange(0, of.height, side), np.arange(0, of.width, side)
     suspicion, known, unknown = [], [], []
