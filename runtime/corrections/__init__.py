@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runtime.corrections.finished_map import Building
+    from runtime.corrections.building import Building
     from runtime.corrections.store import (
         CORRECTIONS,
         DAMAGE_NAMES,
@@ -31,5 +31,5 @@ def __getattr__(name: str) -> Any:
     """When it is asked for: the command's help needs none of the libraries."""
     if name not in __all__:
         raise AttributeError(f"module {__name__} has no attribute {name}")
-    where = "finished_map" if name == "Building" else "store"
+    where = "building" if name == "Building" else "store"
     return getattr(import_module(f"{__name__}.{where}"), name)

@@ -16,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 
 from runtime.corrections import blob, package, rings
-from runtime.corrections.finished_map import LARGEST_ID, Building, FinishedMap, mapped_classes
+from runtime.corrections.building import Building
+from runtime.corrections.finished_map import LARGEST_ID, FinishedMap, mapped_classes
 from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES, UNCLASSIFIED
 from runtime.errors import ConfigError
 

@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runtime.counts.sample import Sample, draw
+    from runtime.counts.drawing import draw
+    from runtime.counts.sample import Sample
     from runtime.counts.sample_file import SAMPLE
     from runtime.counts.totals import ESTIMATE, estimate
 
@@ -14,7 +15,7 @@ _WHERE = {
     "ESTIMATE": "totals",
     "SAMPLE": "sample_file",
     "Sample": "sample",
-    "draw": "sample",
+    "draw": "drawing",
     "estimate": "totals",
 }
 

@@ -77,7 +77,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def _sample(args: argparse.Namespace) -> None:
-    from runtime.counts.sample import draw
+    from runtime.counts.drawing import draw
 
     found = draw(args.map, args.n, args.cells, args.seed, args.cell, args.replace)
     kinds = [each.kind for each in found.rows]
@@ -113,7 +113,8 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _estimate(args: argparse.Namespace) -> None:
-    from runtime.counts.totals import estimate, table
+    from runtime.counts.telling import table
+    from runtime.counts.totals import estimate
 
     content = estimate(args.map, args.method, args.partial, args.level)
     print(json.dumps(content, indent=2) if args.json else table(content))

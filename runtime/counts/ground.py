@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.corrections.finished_map import FinishedMap
 from runtime.damage import BACKGROUND, NODATA
+from runtime.errors import ConfigError
 from runtime.output.maps import reader
+from runtime.scene.unfinished import Read
 
 LARGEST, SMALLEST = 128, 32
 """Pixels of a cell's side: what a person takes in at a glance, and hardly less than a building."""
@@ -54,7 +57,7 @@ def cells_of(of: FinishedMap, side: int) -> Cells:
     """Reads the damage map and the confidence map once, a row of cells at a time."""
     suffix = ".tif" if of.placed else ".png"
     damage, confidence = (
-        reader(of.folder / f"{name}{suffix}") for name in ("damage", "confidence")
+        _reader(of.folder / f"{name}{suffix}") for name in ("damage", "confidence")
     )
     tops, lefts = np.arange(0, of.height, side), np.arange(0, of.width, side)
     suspicion, known, unknown = [], [], []
@@ -76,3 +79,9 @@ def cells_of(of: FinishedMap, side: int) -> Cells:
         int((~there).sum()),
         int((np.array(unknown)[there] > 0).sum()),
     )
+
+
+def _reader(path: Path) -> Read:
+    if not path.is_file():
+        raise ConfigError(f"{path}: is missing; expected the map's own file, copy its folder again")
+    return reader(path)

@@ -18,6 +18,7 @@ from runtime.counts.estimator import Part, Predicted, Strata
 from runtime.counts.intervals import Floats
 from runtime.counts.sample import Row, Sample, Stratum
 from runtime.counts.sample_file import BUILDING, CELL, MISSED_DRAWN
+from runtime.counts.telling import notes
 from runtime.damage import UNCLASSIFIED
 from runtime.errors import ConfigError
 
@@ -95,7 +96,7 @@ def estimate(
         "date": datetime.now(timezone.utc).date().isoformat(),
         "corrections": corrections.count(),
         "map_sha256": sample.map.sha256,
-        "notes": _notes(sample, corrections, open_rows, cells, missing is not None),
+        "notes": notes(sample, open_rows, missing is not None),
     }
     files.write_json(sample.map.folder / ESTIMATE, content)
     return content
@@ -263,62 +264,3 @@ def _unfinished(sample: Sample, rows: list[Row]) -> str:
         f"{sample.path}: {what} of {len(sample.rows)} rows are not checked (rows {named}{more}); "
         "fill true_class, or give --partial to leave them out as if a lot had chosen the others"
     )
-
-
-def _notes(
-    sample: Sample,
-    corrections: Corrections,
-    open_rows: list[Row],
-    cells: list[_Checked],
-    with_missed: bool,
-) -> list[str]:
-    """What a reader of the figures has to know."""
-    notes = []
-    if open_rows:
-        notes.append(
-            f"{len(open_rows)} of {len(sample.rows)} rows are not checked and left out: right only "
-            "if they are like the others of their stratum"
-        )
-    if not with_missed:
-        notes.append("no ground was searched: buildings that the map has not are not counted")
-    sampled = {row.building for row in sample.rows}
-    known = {each.building for each in sample.known}
-    others = [
-        each.building
-        for each in corrections.all()
-        if each.building is not None and each.building not in sampled | known
-    ]
-    if others:
-        notes.append(
-            f"{len(others)} buildings outside of the sample were corrected since it was drawn; "
-            "that is not in the estimate (a sample that is drawn now takes them as known)"
-        )
-    for name, what in (
-        ("buildings_not_computed", "buildings lie where nothing was computed, and are left out"),
-        ("cells_not_computed", "cells of the ground were not computed, and are left out"),
-        ("cells_partly_computed", "cells were computed in part; the rest of them is left out"),
-    ):
-        if number := int(sample.design.get(name, 0)):
-            notes.append(f"{number} {what}")
-    return notes
-
-
-def table(content: dict[str, Any]) -> str:
-    """For the terminal."""
-    level = f"{100 * content['level']:g} % interval"
-    lines = [f"{'':<16}{'mapped':>8}{'estimate':>10}{level:>22}"]
-    for name, row in content["classes"].items():
-        mapped = "" if name in (NOT_A_BUILDING, UNCLASSIFIED) else str(row["mapped"])
-        lines.append(f"{name:<16}{mapped:>8}{_figures(row)}")
-    if missed := content["missed"]:
-        lines.append(f"{'missed, in these':<16}{'':>8}{_figures(missed)}")
-    lines.append(
-        f"{content['checked']} buildings and {content['cells']} cells checked, {content['known']} "
-        f"known before; {content['method']} estimate of {content['date']}"
-    )
-    return "\n".join([*lines, *content["notes"]])
-
-
-def _figures(row: dict[str, Any]) -> str:
-    interval = f"{row['low']:.0f} to {row['high']:.0f}"
-    return f"{row['estimate']:>10.0f}{interval:>22}"

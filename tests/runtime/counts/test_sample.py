@@ -186,7 +186,7 @@ def test_a_sample_of_another_map_is_refused(picture, placed):
 
 EDITS = {
     "flat": ("true_class = 'flat'", "row 1 (building): true_class is 'flat'; expected no-damage"),
-    "cell word": ("true_class = 'nothing-missed'", "row 1 (building): true_class is nothing-misse"),
+    "cell word": ("true_class = 'nothing-missed'", "row 1 (building): true_class is 'nothing-mis"),
     "counts": ("missed_destroyed = 1", "row 1 (building): counts missed buildings"),
     "added": ("building = 1, stratum = 99", "drawn; rows are not to be added or deleted"),
     "renamed": ("building = NULL", "two rows of one building, or one of none"),
@@ -251,6 +251,20 @@ def test_cells_tile_the_ground_that_was_computed(picture):
         assert cells.suspicion[index] == pytest.approx(
             doubt[top : top + 64, left : left + 64].sum()
         )
+
+
+def test_a_map_without_its_damage_map_is_told(picture):
+    (picture / "damage.png").unlink()
+    with pytest.raises(ConfigError, match=r"damage.png: is missing; expected the map's own file"):
+        draw(picture, 20, 6)
+    assert not (picture / SAMPLE).exists()
+
+
+def test_what_a_killed_draw_left_is_no_sample(picture):
+    (picture / SAMPLE).touch()
+    with pytest.raises(ConfigError, match="does not exist; draw a sample"):
+        Sample(picture)
+    assert len(draw(picture, 20, 0).rows) == 20
 
 
 def test_the_command_draws_checks_and_estimates(command, error_line, picture):
