@@ -15,7 +15,6 @@ from runtime.damage import (
     NO_DAMAGE,
     NODATA_NAME,
 )
-from runtime.errors import ConfigError
 from runtime.finished.buildings import NOT_GRADED, Corrected, corrections_of
 from runtime.finished.engine import manifest_of
 from runtime.finished.folder import FinishedMap
@@ -82,10 +81,10 @@ def sheet_of(
     ground = ground_of(map_)
     made = now or datetime.datetime.now(datetime.timezone.utc)
     notes = _notes(map_)
-    try:
-        cells = worst_cells(map_) if map_.place else None
-    except ConfigError as error:  # such as ground that no grid in metres holds
-        cells, notes = None, [*notes, clean(f"No cells: {error}")]
+    found = worst_cells(map_) if map_.place else None
+    cells = found if isinstance(found, WorstCells) else None
+    if isinstance(found, str):
+        notes = [*notes, clean(found)]
     return Sheet(
         title=clean(title or "Building damage map"),
         subtitle=clean(map_.name),
