@@ -18,7 +18,6 @@ from runtime.damage import DAMAGE_CLASSES, NODATA
 from runtime.finished.buildings import Buildings, buildings_of
 from runtime.finished.folder import FinishedMap
 from runtime.libraries import library
-from runtime.output.maps import reader
 from runtime.source.quality import REASONS
 
 COMPUTED, NO_DATA, FAILED, MASKED = range(4)
@@ -162,7 +161,7 @@ def _coded(map_: FinishedMap, cells: Cells) -> Iterator[tuple[NDArray[Any], NDAr
     affine = library("rasterio").Affine
     place, (height, width) = map_.place, map_.size
     assert place is not None
-    damage, quality = (reader(map_.layer(name)) for name in ("damage", "quality"))
+    damage, quality = (map_.rows(name) for name in ("damage", "quality"))
     masked = bool(map_.summary["quality"]["masked"])
     a, b, c, d, e, f = place.transform
     tree = shapely.STRtree(cells.on_map)

@@ -28,6 +28,9 @@ from runtime.source.globe import continuous, cut, period_of
 SIDE = 500.0
 """Metres."""
 
+LARGEST_SIDE = 100_000.0
+"""A grid in a plane is of no use for more."""
+
 MOST = 1_000_000
 """Cells of a map."""
 
@@ -71,8 +74,8 @@ def squares(place: Georeference, height: int, width: int, side: float = SIDE) ->
     side: metres. Raises ConfigError for a side that is none, or leaves too many cells.
     """
     shapely = library("shapely")
-    if not (np.isfinite(side) and side > 0):
-        raise ConfigError(f"cells of {side:g} m; expected a side above 0")
+    if not 0 < side <= LARGEST_SIDE:
+        raise ConfigError(f"cells of {side:g} m; expected a side above 0, at most {LARGEST_SIDE:g}")
     own = grid_unit(place) is not None
     crs = place.crs_wkt if own else _metric(place, height, width)
     unit = float(library("rasterio.crs").CRS.from_user_input(crs).linear_units_factor[1])

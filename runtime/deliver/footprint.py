@@ -12,7 +12,6 @@ from runtime.cells.grid import outline_wgs84
 from runtime.damage import NODATA
 from runtime.finished.folder import FinishedMap
 from runtime.libraries import library
-from runtime.output.maps import reader
 from runtime.output.vectors import DECIMALS
 from runtime.source.georeference import WGS84, reproject
 from runtime.source.globe import CIRCLE, continuous, cut
@@ -93,7 +92,7 @@ def _known_blocks(map_: FinishedMap) -> tuple[NDArray[np.bool_], int]:
     """[h,w], whether any pixel of the block is known, and the block's side in pixels."""
     height, width = map_.size
     factor = max(1, -(-max(height, width) // LARGEST))
-    rows = reader(map_.layer("damage"))
+    rows = map_.rows("damage")
     columns = np.arange(0, width, factor)
     found = np.zeros((-(-height // factor), len(columns)), bool)
     for number, top in enumerate(range(0, height, factor)):

@@ -66,7 +66,7 @@ def check_date(context: Context) -> None:
 
 def map_item(context: Context, footprint: Footprint, work: Path) -> dict[str, Any]:
     """JSON values; the assets are the files in `work`."""
-    name = context.map.name
+    name = context.provenance["MAP"]
     links = []
     if (work / "model.json").is_file():
         links.append(

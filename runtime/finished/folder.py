@@ -7,16 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from runtime import files, records
 from runtime.corrections.aside import origin
 from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES
-from runtime.errors import ConfigError
+from runtime.errors import ConfigError, reason
 from runtime.options import SUMMARY
+from runtime.output.maps import reader
+from runtime.scene.unfinished import Read
 from runtime.source.georeference import Georeference
 
 CORRECTIONS = "corrections.gpkg"
 ESTIMATE = "estimate.json"
 _MOST_BYTES = 1 << 26
+
+_OF_ENGINE = (
+    "folder", "architecture", "model_width", "checkpoint_sha256", "graph_sha256", "precision",
+    "threshold", "backend", "run_with", "created",
+)  # fmt: skip
 
 _OF_ESTIMATE = {"classes", "level", "method", "checked", "date", "corrections"}
 
@@ -62,6 +72,32 @@ class FinishedMap:
         """The file of a map such as "damage"."""
         return self.folder / f"{name}{'.tif' if self.place else '.png'}"
 
+    def rows(self, name: str) -> Read:
+        """Reads rows of a map: first row and number of rows -> uint8 [rows,W].
+
+        ConfigError, also where rows are read, for a file that is missing or damaged.
+        """
+        path = self.layer(name)
+        if not path.is_file():
+            raise ConfigError(
+                f"{path}: is missing; expected the map's own file, copy its folder again"
+            )
+        try:
+            read = reader(path)
+        except TypeError as error:  # of a PNG that cannot be decoded
+            raise _damaged(path) from error
+
+        def checked(top: int, height: int) -> NDArray[np.uint8]:
+            try:
+                found = read(top, height)
+            except OSError as error:  # of rasterio, which has a name for no file
+                raise _damaged(path) from error
+            if found.shape != (height, self.size[1]):
+                raise _damaged(path)
+            return found
+
+        return checked
+
     def altered(self) -> list[str]:
         """Files of the map that are missing or no longer what was written, by name."""
         found = []
@@ -70,6 +106,10 @@ class FinishedMap:
             if not path.is_file() or files.sha256(path) != entry["sha256"]:
                 found.append(name)
         return sorted(found)
+
+
+def _damaged(path: Path) -> ConfigError:
+    return ConfigError(f"{path}: cannot be read to its end; copy the map's folder again")
 
 
 def open_map(folder: Path) -> FinishedMap:
@@ -90,9 +130,35 @@ def open_map(folder: Path) -> FinishedMap:
                 f"{path}: {key} is missing or of another kind; expected the summary of a map of "
                 "this version; map again with dual-hrnet predict --resume"
             )
+    try:
+        _look_up(summary)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{path}: is not whole ({reason(error)}); expected the summary of a map of this "
+            "version; map again with dual-hrnet predict --resume"
+        ) from error
     damage = folder / "damage.tif"
     place = _place_of(damage, summary) if "damage.tif" in summary["files"] else None
     return FinishedMap(folder, summary, place, _estimate_of(folder, summary))
+
+
+def _look_up(summary: Mapping[str, Any]) -> None:
+    """What is read later, so that what is missing shows before anything is written."""
+    for each in DAMAGE_CLASSES:
+        int(summary["classes"][CLASS_NAMES[each]]["buildings"])
+    sum(summary["quality"]["px"].values())
+    int(summary["buildings"]) + int(summary["nodata_px"]) + bool(summary["quality"]["masked"])
+    for tile in summary["failed_tiles"]:
+        sum(int(tile[key]) for key in ("row", "column", "height", "width"))
+        str(tile["reason"])
+    for role, image in zip(("pre", "post"), summary["identity"]["images"], strict=True):
+        Path(summary[role]), Path(image[0][0])
+    for key in ("align", "scale", "bands", "nodata"):
+        summary["identity"]["options"][key]
+    for key in _OF_ENGINE:
+        summary["engine"][key]
+    for entry in summary["files"].values():
+        str(entry["sha256"])
 
 
 def _estimate_of(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any] | None:

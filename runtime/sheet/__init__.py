@@ -31,6 +31,9 @@ def write(
     from runtime.sheet.html import html_of
     from runtime.sheet.pdf import pdf_of
 
+    for path in (html, pdf):
+        if path:
+            files.check_file(path)
     made = datetime.datetime.now(datetime.timezone.utc)
     sheet = sheet_of(open_map(Path(folder)), title, taken, made)
     contents = []

@@ -11,11 +11,8 @@ from runtime.damage import (
     CLASS_COLOURS,
     CLASS_NAMES,
     DAMAGE_CLASSES,
-    DESTROYED,
-    NO_DAMAGE,
     NODATA_NAME,
 )
-from runtime.errors import ConfigError
 from runtime.finished.buildings import NOT_GRADED, Corrected, corrections_of
 from runtime.finished.engine import manifest_of
 from runtime.finished.folder import FinishedMap
@@ -23,21 +20,13 @@ from runtime.finished.images import Image, images_of
 from runtime.output.overlay import NODATA_COLOUR
 from runtime.sheet.ground import Ground, ground_of
 from runtime.sheet.picture import Pictures, pictures_of
+from runtime.sheet.tables import Table, totals_table, unknown_table, worst_table
+from runtime.sheet.text import clean, number, share
 from runtime.sheet.worst_cells import WorstCells, worst_cells
 
 MOST_NOTES = 8
 LONGEST_NOTE = 320
 """Characters."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """title, header and rows of text; the first column is a name, the others are numbers."""
-
-    title: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    below: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +71,10 @@ def sheet_of(
     ground = ground_of(map_)
     made = now or datetime.datetime.now(datetime.timezone.utc)
     notes = _notes(map_)
-    try:
-        cells = worst_cells(map_) if map_.place else None
-    except ConfigError as error:  # such as ground that no grid in metres holds
-        cells, notes = None, [*notes, clean(f"No cells: {error}")]
+    found = worst_cells(map_) if map_.place else None
+    cells = found if isinstance(found, WorstCells) else None
+    if isinstance(found, str):
+        notes = [*notes, clean(found)]
     return Sheet(
         title=clean(title or "Building damage map"),
         subtitle=clean(map_.name),
@@ -109,39 +98,14 @@ def sheet_of(
         ],
         ground=ground,
         cells=cells,
-        totals=_totals_table(map_, totals, corrected),
-        worst=_worst_table(cells) if cells else None,
-        unknown=_unknown_table(map_),
+        totals=totals_table(map_, totals, corrected),
+        worst=worst_table(cells) if cells else None,
+        unknown=unknown_table(map_),
         notes=notes,
         made_with=_made_with(map_),
         footer=f"Sheet made {made:%Y-%m-%d %H:%M} UTC by the Dual-HRNet toolkit from {map_.name}. "
         "Seen from above by a machine: not an inspection on the ground.",
     )
-
-
-def clean(text: object) -> str:
-    """On one line, and without what a page could take for an order to turn or hide text."""
-    flat = " ".join(str(text).split())
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in flat)
-
-
-def number(value: float) -> str:
-    return f"{value:,.0f}"
-
-
-def share(value: float) -> str:
-    """Never 0 % for a little, nor 100 % for not all."""
-    if 0 < value < 0.001:
-        return "< 0.1 %"
-    if 0.999 < value < 1:
-        return "> 99.9 %"
-    return f"{value:.1%}".replace("%", " %")
-
-
-def area(square_metres: float) -> str:
-    if square_metres >= 1e7:
-        return f"{square_metres / 1e6:,.1f} km²"
-    return f"{square_metres / 1e4:,.2f} ha"
 
 
 def _interval(map_: FinishedMap, name: str) -> str:
@@ -210,108 +174,6 @@ def _picture_note(pictures: Pictures, cells: WorstCells | None) -> str:
     return ". ".join(found)
 
 
-def _totals_table(map_: FinishedMap, totals: Mapping[str, int], corrected: Corrected) -> Table:
-    estimate = map_.estimate
-    header = ["Class", "As mapped"]
-    if corrected.count:
-        header.append("Corrected")
-    header.append("Share")
-    level = f"{estimate['level']:.0%}".replace("%", " %") if estimate else ""
-    if estimate:
-        header += ["Estimate", f"{level} interval"]
-    whole = sum(totals.values())
-    mapped = {**map_.mapped, NOT_GRADED: map_.summary.get("not_graded") or 0}
-    names = [CLASS_NAMES[each] for each in reversed(DAMAGE_CLASSES)]
-    if NOT_GRADED in totals or mapped[NOT_GRADED]:
-        names.append(NOT_GRADED)
-    totals = {NOT_GRADED: 0, **totals}
-    rows = []
-    for name in names:
-        row = [name, number(mapped[name])]
-        if corrected.count:
-            row.append(number(totals[name]))
-        row.append(share(totals[name] / whole) if whole else "-")
-        if estimate:
-            of = estimate["classes"].get(name)
-            row += [number(of["estimate"]), f"{number(of['low'])} to {number(of['high'])}"] if of \
-                else ["-", "-"]  # fmt: skip
-        rows.append(row)
-    last = ["all", number(sum(mapped.values()))]
-    if corrected.count:
-        last.append(number(whole))
-    last.append("")
-    rows.append([*last, *(["", ""] if estimate else [])])
-    below = "No estimate: nobody checked a sample, so how wrong these counts may be is not known."
-    if estimate:
-        below = clean(
-            f"Estimate from {estimate['checked']} buildings that people checked, "
-            f"{estimate['date']}; {estimate['method']}."
-        )
-        if estimate["corrections"] != corrected.count:
-            below += " Corrections were made since: make the estimate again."
-    return Table("Buildings by class", header, rows, below)
-
-
-def _worst_table(cells: WorstCells) -> Table:
-    header = ("Cell", "Centre of what was seen", "Destroyed", "Major", "Minor", "None",
-              "Computed")  # fmt: skip
-    rows = [
-        (
-            each.letter, each.centre,
-            *(number(each.buildings[n - 1]) for n in range(DESTROYED, NO_DAMAGE - 1, -1)),
-            share(each.computed),
-        )
-        for each in cells.rows
-    ]  # fmt: skip
-    below = (
-        f"Computed: share of the cell. The map touches {number(cells.count)} cells of 500 m; "
-        f"{number(cells.not_analysed)} of them were not analysed."
-    )
-    if not rows:
-        below = f"No damaged building in any cell. {below}"
-    return Table("Where the most damage is", header, rows, below)
-
-
-def _unknown_table(map_: FinishedMap) -> Table:
-    summary = map_.summary
-    height, width = map_.size
-    whole = height * width
-    unit = ground_of(map_)
-    metres = unit.pixel_m[0] * unit.pixel_m[1] if unit else None
-    failed = sum(each["height"] * each["width"] for each in summary["failed_tiles"])
-    reasons = {
-        why: count for why, count in summary["quality"]["px"].items() if why != "clear" and count
-    }
-    masked = sum(reasons.values()) if summary["quality"]["masked"] else 0
-    nodata = summary["nodata_px"]
-    failed = min(failed, nodata)
-    asked = [name for name in ("aoi", "footprints") if summary.get(name)]
-    rest = nodata - failed - masked
-    lines: list[tuple[str, int]] = [("computed", whole - nodata), ("not computed", nodata)]
-    if failed:
-        lines.append(("- windows that failed", failed))
-    if rest > 0:
-        why = "- no data in the images"
-        lines.append((f"{why}, or not asked for (--{', --'.join(asked)})" if asked else why, rest))
-    if masked:
-        lines += [(f"- {why}", count) for why, count in _largest(reasons)]
-    elif reasons:
-        lines.append(
-            ("computed, but an image does not show the ground well", sum(reasons.values()))
-        )
-        lines += [(f"- {why}", count) for why, count in _largest(reasons)]
-    gate = summary.get("gate")
-    if gate and gate["skipped"]:
-        skipped = sum(each[2] * each[3] for each in gate["skipped"])
-        lines.append(("empty, says the engine's gate alone", skipped))
-    rows = [
-        (what, area(count * metres) if metres else f"{number(count)} px", share(count / whole))
-        for what, count in lines
-    ]
-    below = "" if nodata or reasons else "All of the scene was computed, and both images show it."
-    return Table("What was computed, and what not", ("Ground", "Area", "Share"), rows, below)
-
-
 def _checked(map_: FinishedMap) -> str:
     """What was measured of the engine before it was let out."""
     manifest = manifest_of(map_)
@@ -329,10 +191,6 @@ def _checked(map_: FinishedMap) -> str:
     else:
         found.append("accuracy on labelled scenes not measured")
     return "; ".join(found)
-
-
-def _largest(counts: dict[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda each: (-each[1], each[0]))
 
 
 def _notes(map_: FinishedMap) -> list[str]:

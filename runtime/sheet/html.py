@@ -6,8 +6,9 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from runtime.sheet.content import Sheet, Table
+from runtime.sheet.content import Sheet
 from runtime.sheet.picture import Picture, jpeg, png
+from runtime.sheet.tables import Table
 
 _STYLE = """
 @page { size: A4; margin: 12mm; }

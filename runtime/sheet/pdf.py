@@ -16,9 +16,10 @@ from typing import Any
 
 from runtime.cli import install
 from runtime.errors import BackendError, reason
-from runtime.sheet.content import Sheet, Table
+from runtime.sheet.content import Sheet
 from runtime.sheet.html import size_on_paper
 from runtime.sheet.picture import Picture, jpeg, png
+from runtime.sheet.tables import Table
 
 FONTS = Path(__file__).parent / "fonts"
 _FONT = "DejaVu Sans"

@@ -14,7 +14,6 @@ from runtime.damage import BACKGROUND, CLASS_COLOURS, CLASS_NAMES, NODATA, UNCLA
 from runtime.errors import ImageError
 from runtime.finished.folder import FinishedMap
 from runtime.finished.images import opened
-from runtime.output.maps import reader
 from runtime.output.overlay import overlay
 from runtime.output.quicklook import LARGEST as OVERLAY_LARGEST
 from runtime.output.quicklook import PART, parts, worst
@@ -49,7 +48,7 @@ def pictures_of(map_: FinishedMap, corrections: Sequence[Correction] = ()) -> Pi
     shape = -(-height // factor), -(-width // factor)
     damage = np.zeros(shape, np.uint8)
     images: list[Picture] | None = [np.zeros((*shape, 3), np.uint8) for _ in range(2)]
-    rows = reader(map_.layer("damage"))
+    rows = map_.rows("damage")
     with opened(map_) as pair:
         if pair is None or (pair.height, pair.width) != (height, width):
             images = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from runtime.errors import ConfigError
 from runtime.finished.folder import FinishedMap
 from runtime.sheet.ground import lat_lon
 
@@ -34,7 +35,8 @@ class WorstCells:
     not_analysed: int
 
 
-def worst_cells(map_: FinishedMap) -> WorstCells:
+def worst_cells(map_: FinishedMap) -> WorstCells | str:
+    """In words, why there are no cells, on ground that no grid in metres holds."""
     from runtime.cells import count
     from runtime.cells.counting import NOT_ANALYSED
     from runtime.cells.grid import squares
@@ -44,7 +46,11 @@ def worst_cells(map_: FinishedMap) -> WorstCells:
     shapely = library("shapely")
     assert map_.place is not None
     height, width = map_.size
-    counts = count(map_, squares(map_.place, height, width))
+    try:
+        cells = squares(map_.place, height, width)
+    except ConfigError as error:
+        return f"No cells: {error}"
+    counts = count(map_, cells)
     found = counts.buildings
     order = np.lexsort((found[:, 1], found[:, 3], found[:, 2:].sum(axis=1)))[::-1]
     order = order[counts.damaged[order] > 0][: len(LETTERS)]
