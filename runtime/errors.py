@@ -110,7 +110,10 @@ class TargetMismatchError(EngineError):
 
 
 class StoppedError(ToolkitError):
-    """Work was ended at somebody's wish; what is done of it is kept, to go on with."""
+    """Work that was ended at somebody's wish.
+
+    What is done of it is kept: give the command again with `--resume`, or let the job go on.
+    """
 
 
 def reason(error: BaseException) -> str:
