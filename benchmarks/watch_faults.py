@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
         "--minutes", type=float, default=30.0, metavar="M", help="how long (default: 30)"
     )
     p.add_argument("--seed", type=int, default=1, metavar="N", help="of the faults (default: 1)")
+    p.add_argument("--log", type=Path, metavar="FILE", help="keep what the watch said")
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p
 
@@ -50,6 +51,8 @@ def main(args: argparse.Namespace) -> int:
         trial = Trial(Path(scratch), args.engine, args.seed)
         with trial.plugged():
             result = trial.run(60 * args.minutes)
+        if args.log:
+            args.log.write_bytes((Path(scratch) / "log").read_bytes())
     print(json.dumps(result) if args.json else _table(result))
     return 1 if result["lost"] or result["twice"] or result["failed"] else 0
 
@@ -162,6 +165,17 @@ class Trial:
             self.process = subprocess.Popen(
                 [str(each) for each in command], stderr=log, stdout=log, env=environ
             )
+        self._wait_until_it_runs()
+
+    def _wait_until_it_runs(self) -> None:
+        """A disk that is not there when a watch begins is no disk that it could miss."""
+        assert self.process
+        health, end = self.outbox / "health.json", time.monotonic() + 60
+        while self.process.poll() is None and time.monotonic() < end:
+            with contextlib.suppress(OSError, ValueError):
+                if json.loads(health.read_text())["pid"] == self.process.pid:
+                    return
+            time.sleep(0.05)
 
     def look(self) -> None:
         """Which maps are there: a folder that is another one now was mapped twice."""

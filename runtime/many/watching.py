@@ -199,9 +199,8 @@ class Watch:
         try:
             if not arrival.unchanged() or self._is_being_written(arrival):
                 return False
-            self._disks.check()
-            why = self._refused(arrival) or self._map(arrival)
-            self._disks.check()  # else what was written, and what went wrong, means nothing
+            with self._disks.steady():
+                why = self._refused(arrival) or self._map(arrival)
             if not arrival.unchanged():
                 return False
             if why is None:

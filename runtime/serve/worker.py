@@ -206,12 +206,11 @@ class Worker:
 
     def _map(self, job: Job) -> str | None:
         """None when its maps are there."""
-        self._disks.check()
         if not is_done(self._places.maps, job.id):
             pair = Pair(job.id, Path(job.pre.path), Path(job.post.path))
             engine = self._engine.get()
-            why = map_counted(engine, pair, self._places.maps, self._options, told=self._told)
-            self._disks.check()  # else what was written, and what went wrong, means nothing
+            with self._disks.steady():
+                why = map_counted(engine, pair, self._places.maps, self._options, told=self._told)
             if why is not None:
                 return why
         return None

@@ -25,8 +25,8 @@ else:
     import tomli as tomllib
 
 ALLOWED = {
-    "cd", "chmod", "curl", "docker", "exit", "gdal_merge.py", "git", "kill", "ln", "model_signing", "mv", "openssl",
-    "source", "sudo", "systemctl", "tensorboard",
+    "cd", "chmod", "curl", "docker", "exit", "gdal_merge.py", "git", "kill", "ln",
+    "model_signing", "mv", "openssl", "source", "sudo", "systemctl", "tensorboard",
 }  # fmt: skip
 """Programs and orders of the shell that are not ours: nothing is known of their options."""
 
