@@ -151,8 +151,10 @@ def _look_up(summary: Mapping[str, Any]) -> None:
     for tile in summary["failed_tiles"]:
         sum(int(tile[key]) for key in ("row", "column", "height", "width"))
         str(tile["reason"])
-    for role, image in zip(("pre", "post"), summary["identity"]["images"], strict=True):
-        Path(summary[role]), Path(image[0][0])
+    after = [each["image"] for each in summary.get("images_after", ())]
+    paths = [summary["pre"], *(after or [summary["post"]])]
+    for path, image in zip(paths, summary["identity"]["images"], strict=True):
+        Path(path), Path(image[0][0])
     for key in ("align", "scale", "bands", "nodata"):
         summary["identity"]["options"][key]
     for key in _OF_ENGINE:
