@@ -125,7 +125,9 @@ class Job(Answer):
     ended: str | None
     error: str | None
     notes: list[str] = Field(description="what a person should know of the map")
-    corrected: int = Field(description="buildings that were corrected or drawn")
+    corrected: int = Field(
+        description="buildings that were drawn, or corrected to another class; found right is none"
+    )
     position: int | None = Field(None, description="in the queue, from 1")
 
 

@@ -89,7 +89,8 @@ class Service:
         return [self.told(job, waiting) for job in jobs]
 
     def corrected(self, job: Job) -> int:
-        """Buildings that were corrected; read again when their file has changed."""
+        """Corrections that change anything, see `Corrections.count`; read again when their file has
+        changed."""
         if job.state != "done":
             return 0
         changed = listing.changed(self.places.maps / job.id / CORRECTIONS)
@@ -97,7 +98,7 @@ class Service:
             return 0
         known = self._counts.get(job.id)
         if known is None or known[0] != changed:
-            known = changed, len(self.corrections(job.id).all())
+            known = changed, self.corrections(job.id).count()
             self._counts[job.id] = known
         return known[1]
 

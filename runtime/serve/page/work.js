@@ -14,6 +14,9 @@ const GREY = "#8a939b";
 /** The key and the sign of a class: 1 to 4, 0 for what is no building. */
 export const signOf = (damageClass) => (CLASSES.indexOf(damageClass) + 1) % 5;
 
+/** Is it a correction, and not only looked at and found right? */
+const changes = (item) => Number(Boolean(item.corrected) && item.corrected !== item.class);
+
 /** The class that counts: as corrected, else as mapped. */
 export const classOf = (item) => item.corrected ?? item.class;
 
@@ -129,7 +132,7 @@ export class Work extends EventTarget {
       : await remove(path);
     this.latest.set(changed.id, changed);
     this.#count(classOf(item), classOf(changed));
-    this.summary.corrections += Boolean(changed.corrected) - Boolean(item.corrected);
+    this.summary.corrections += changes(changed) - changes(item);
     this.#replaced(item, changed);
     return changed;
   }

@@ -190,3 +190,12 @@ def test_a_building_that_is_not_there_is_none(finished, path, number):
 )
 def test_a_page_that_cannot_be_meant_is_refused(finished, path, query):
     assert finished.client.get(f"{path}/buildings?{query}").status_code in (400, 422)
+
+
+def test_a_building_that_was_found_right_is_no_correction(finished, path):
+    first = page(finished, path, sort="id", limit=1)["buildings"][0]
+    url = f"{path}/buildings/{first['id']}/correction"
+    put = finished.client.put(url, json={"class": first["class"], "who": "somebody"})
+    assert put.json()["corrected"] == first["class"]
+    assert finished.client.get(path).json()["corrected"] == 0
+    assert finished.client.get(f"{path}/summary").json()["corrections"] == 0
