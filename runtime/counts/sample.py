@@ -16,10 +16,12 @@ from runtime.corrections.store import DAMAGE_NAMES, NEW_CLASSES, Corrections
 from runtime.counts.sample_file import (
     BUILDING,
     CELL,
+    DIGEST,
     MISSED,
     OF_CELLS,
     SAMPLE,
     TABLE,
+    digest,
 )
 from runtime.errors import ConfigError
 
@@ -82,13 +84,19 @@ class Sample:
             )
         with package.reading(self.path) as base:
             package.check_origin(base, self.path, self.map)
+            self.design = dict(base.execute("SELECT name, value FROM design").fetchall())
+            if self.design.pop(DIGEST, None) != digest(base):
+                raise ConfigError(
+                    f"{self.path}: rows were added, deleted, or given another building, class or "
+                    "stratum; only true_class and the fields of what is missed are for people: "
+                    "restore it, or draw another sample"
+                )
             self.rows = [self._row(each) for each in base.execute(f"SELECT * FROM {TABLE}")]
             self.strata = [_stratum(each) for each in base.execute("SELECT * FROM strata")]
             self.known = [
                 Known(each["building"], each["mapped_class"], each["true_class"])
                 for each in base.execute("SELECT * FROM known")
             ]
-            self.design = dict(base.execute("SELECT name, value FROM design").fetchall())
         self._check_whole()
 
     def check(

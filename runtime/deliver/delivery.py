@@ -106,13 +106,13 @@ def _write_stac(context: Context, footprint: Footprint, work: Path) -> None:
 def _check_out(folder: Path, out: Path) -> None:
     """Raises ConfigError for a folder that holds a map: its files would be replaced."""
     if os.path.realpath(out) == os.path.realpath(folder) or (
-        out.is_dir() and any((out / name).exists() for name in OUTPUTS) and not _ours(out)
+        out.is_dir() and any((out / name).exists() for name in OUTPUTS)
     ):
         raise ConfigError(
             f"--out {out}: holds a map, whose files would be replaced; choose another folder"
         )
-
-
-def _ours(out: Path) -> bool:
-    """Was it delivered into before?"""
-    return (out / "item.json").is_file()
+    if out.is_dir() and any(out.iterdir()):
+        raise ConfigError(
+            f"--out {out}: is not empty, and files of two hand-overs in one folder would be taken "
+            "for one; expected a new name, or an empty folder"
+        )
