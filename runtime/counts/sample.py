@@ -97,7 +97,6 @@ class Sample:
                 Known(each["building"], each["mapped_class"], each["true_class"])
                 for each in base.execute("SELECT * FROM known")
             ]
-        self._check_whole()
 
     def check(
         self, row: int, true_class: str | None, missed: Mapping[str, int] | None = None
@@ -117,22 +116,6 @@ class Sample:
             fields = ", ".join(f"{name} = ?" for name in ("true_class", *values))
             base.execute(
                 f"UPDATE {TABLE} SET {fields} WHERE fid = ?", (true_class, *values.values(), row)
-            )
-
-    def _check_whole(self) -> None:
-        """Raises ConfigError where rows were deleted, added or made another."""
-        for each in self.strata:
-            rows = [row for row in self.rows if (row.kind, row.stratum) == (each.kind, each.number)]
-            if len(rows) != each.sampled:
-                raise ConfigError(
-                    f"{self.path}: {len(rows)} rows of stratum {each.number}, {each.sampled} were "
-                    "drawn; rows are not to be added or deleted: draw another sample"
-                )
-        buildings = [row.building for row in self.rows if row.kind == BUILDING]
-        if len(set(buildings)) != len(buildings) or None in buildings:
-            raise ConfigError(
-                f"{self.path}: two rows of one building, or one of none; the field building is "
-                "not to be changed: draw another sample"
             )
 
     def _row(self, row: sqlite3.Row) -> Row:

@@ -57,6 +57,7 @@ def write(
         if "stac" in forms:  # last: it lists the others
             _write_stac(context, footprint, work)
         names = sorted(path.name for path in work.iterdir() if path.is_file())
+        _check_rest(out, [*names, work.name])
     return [out / name for name in names]
 
 
@@ -106,13 +107,22 @@ def _write_stac(context: Context, footprint: Footprint, work: Path) -> None:
 def _check_out(folder: Path, out: Path) -> None:
     """Raises ConfigError for a folder that holds a map: its files would be replaced."""
     if os.path.realpath(out) == os.path.realpath(folder) or (
-        out.is_dir() and any((out / name).exists() for name in OUTPUTS)
+        out.is_dir() and any((out / name).exists() for name in OUTPUTS) and not _ours(out)
     ):
         raise ConfigError(
             f"--out {out}: holds a map, whose files would be replaced; choose another folder"
         )
-    if out.is_dir() and any(out.iterdir()):
+
+
+def _check_rest(out: Path, names: Sequence[str]) -> None:
+    """Raises ConfigError where files would lie beside these that are not of this hand-over."""
+    if out.is_dir() and (rest := sorted({path.name for path in out.iterdir()} - set(names))):
         raise ConfigError(
-            f"--out {out}: is not empty, and files of two hand-overs in one folder would be taken "
-            "for one; expected a new name, or an empty folder"
+            f"--out {out}: holds {rest[0]}, which is not of this hand-over and would be taken for "
+            "a part of it; choose a new folder, or name all forms at once"
         )
+
+
+def _ours(out: Path) -> bool:
+    """Was it delivered into before?"""
+    return (out / "item.json").is_file()

@@ -344,8 +344,8 @@ def test_wrong_images_are_one_line_before_the_work(event, engine, tmp_path, chan
 
 def test_no_image_that_can_be_mapped_is_an_error(event, engine, tmp_path, write_raster):
     pre, posts, _, images = event
-    for path, image in zip(posts[:2], images[:2], strict=True):
-        write_raster(path, np.full_like(image, 250))
+    for level, path in enumerate(posts[:2], 250):
+        write_raster(path, np.full_like(images[0], level))
     with pytest.raises(ImageError, match="none of 2 images can be mapped; the first: "):
         map_dates(engine, pre, posts[:2], tmp_path / "out", MapOptions(mask_quality=True))
     assert not (tmp_path / "out").exists()
