@@ -95,7 +95,7 @@ export class SampleCheck {
     this.#fill();
     this.#show();
     (item && !parts.next.hidden ? parts.next : item ? parts.back : parts.done).focus({ preventScroll: true });
-    (item ? parts.card : parts.cell).scrollIntoView({ block: "nearest" });
+    parts.ways.scrollIntoView({ block: "start" });
   }
 
   /** Whoever chooses another building looks at that. */
@@ -153,13 +153,14 @@ export class SampleCheck {
     const { parts, rows, row } = this;
     const count = rows?.length ?? 0;
     const done = count - (rows ?? []).filter(isOpen).length;
-    parts.draw.hidden = done > 0;
+    parts.draw.hidden = done > 0 || this.looking;
     parts.line.textContent = done ? text("sample.state", { done, count }) : text("sample.why");
     parts.bar.hidden = !rows;
     parts.bar.max = Math.max(count, 1);
     parts.bar.value = done;
     parts.next.hidden = done === count;
     parts.next.textContent = text("sample.next", { done, count });
+    parts.next.classList.toggle("main", !this.looking);
     parts.back.hidden = !done;
     parts.estimate.hidden = !rows || done < count;
     parts.card.hidden = row?.kind !== "building";
