@@ -67,14 +67,14 @@ class Known:
 
 
 class Sample:
-    """That of the map in `folder`.
+    """That of the map in a folder, whose corrections may be open already.
 
     Raises ConfigError where none was drawn, or it is of another map, or a field holds what cannot
     be meant; the message names the row.
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self.corrections = Corrections(folder)
+    def __init__(self, of: Path | str | Corrections) -> None:
+        self.corrections = of if isinstance(of, Corrections) else Corrections(of)
         self.map = self.corrections.map
         self.path = self.map.folder / SAMPLE
         if not self.path.exists() or not self.path.stat().st_size:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from runtime import files
-from runtime.corrections import rings
 from runtime.corrections.store import DAMAGE_NAMES, NOT_A_BUILDING, Corrections
 from runtime.counts import estimator, intervals
+from runtime.counts.checked import Checked, checked
 from runtime.counts.estimator import Part, Predicted, Strata
 from runtime.counts.intervals import Floats
 from runtime.counts.sample import Row, Sample, Stratum
-from runtime.counts.sample_file import BUILDING, CELL, MISSED_DRAWN
+from runtime.counts.sample_file import BUILDING, CELL
 from runtime.counts.telling import notes
 from runtime.damage import UNCLASSIFIED
 from runtime.errors import ConfigError
@@ -32,15 +31,6 @@ CLASSES = (*DAMAGE_NAMES, UNCLASSIFIED, NOT_A_BUILDING)
 
 SHOWN = 5
 """Rows that a message names."""
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """A row and what it is; of a cell, the missed ones by class."""
-
-    row: Row
-    true_class: str | None
-    missed: dict[str, int] | None
 
 
 def estimate(
@@ -58,11 +48,13 @@ def estimate(
         raise ConfigError(f"--level {level}: expected 0.5 or more and below 1, such as 0.95")
     sample = Sample(folder)
     corrections = sample.corrections
-    checked = _checked(sample)
-    open_rows = [each.row for each in checked if each.true_class is None and each.missed is None]
+    rows = checked(sample)
+    if conflicts := [each.conflict for each in rows if each.conflict]:
+        raise ConfigError(conflicts[0])
+    open_rows = [each.row for each in rows if each.is_open]
     if open_rows and not partial:
         raise ConfigError(_unfinished(sample, open_rows))
-    done = [each for each in checked if each.row not in open_rows]
+    done = [each for each in rows if not each.is_open]
     z = intervals.quantile(level)
     known = _known(sample, corrections)
     buildings = [each for each in done if each.row.kind == BUILDING]
@@ -111,52 +103,6 @@ def _rounded(total: Any, low: Any, high: Any) -> dict[str, float]:
     }
 
 
-def _checked(sample: Sample) -> list[_Checked]:
-    """Each row by its own fields, or by what was corrected on the page since the draw."""
-    corrections = sample.corrections.all()
-    known = {each.building for each in sample.known}
-    said: dict[int, str] = {
-        each.building: each.new_class
-        for each in corrections
-        if each.building is not None and each.building not in known
-    }
-    before = Counter(each.true_class for each in sample.known if each.building is None)
-    drawn = [each for each in corrections if each.building is None]
-    for each in list(drawn):  # those that were there before the draw come first
-        if before[each.new_class] > 0:
-            before[each.new_class] -= 1
-            drawn.remove(each)
-    centres = [(rings.centre([np.array(each.ring)]), each.new_class) for each in drawn if each.ring]
-    found = []
-    for row in sample.rows:
-        if row.kind == BUILDING:
-            other = said.get(row.building or 0)
-            if row.true_class and other and row.true_class != other:
-                raise ConfigError(
-                    f"{sample.path}: row {row.id} says {row.true_class}, the correction of "
-                    f"building {row.building} says {other}; make them agree"
-                )
-            found.append(_Checked(row, row.true_class or other, None))
-            continue
-        left, top, right, bottom = row.corners
-        inside = Counter(
-            name for (x, y), name in centres if left <= x < right and top <= y < bottom
-        )
-        missed = row.missed
-        if row.true_class == MISSED_DRAWN:
-            missed = dict(inside)
-        elif row.true_class:
-            missed = {}
-            if inside:
-                raise ConfigError(
-                    f"{sample.path}: row {row.id} says {row.true_class}, and "
-                    f"{sum(inside.values())} missed buildings are drawn in that cell; say "
-                    f"{MISSED_DRAWN}, or count them"
-                )
-        found.append(_Checked(row, row.true_class, missed))
-    return found
-
-
 def _known(sample: Sample, corrections: Corrections) -> Counter[str]:
     """Buildings by class that were corrected before the draw, as they are corrected now."""
     now = {each.building: each.new_class for each in corrections.all()}
@@ -175,11 +121,11 @@ def _known(sample: Sample, corrections: Corrections) -> Counter[str]:
 
 
 def _of_buildings(
-    sample: Sample, checked: list[_Checked], method: str
+    sample: Sample, checked: list[Checked], method: str
 ) -> tuple[Floats, Strata, Predicted | None, bool]:
     strata = [each for each in sample.strata if each.kind == BUILDING]
     place = {each.number: index for index, each in enumerate(strata)}
-    rows: list[list[_Checked]] = [[] for _ in strata]
+    rows: list[list[Checked]] = [[] for _ in strata]
     for each in checked:
         rows[place[each.row.stratum]].append(each)
     for stratum, here in zip(strata, rows, strict=True):
@@ -196,7 +142,7 @@ def _of_buildings(
 
 
 def _predicted(
-    sample: Sample, strata: list[Stratum], rows: list[list[_Checked]], true: list[Floats]
+    sample: Sample, strata: list[Stratum], rows: list[list[Checked]], true: list[Floats]
 ) -> Predicted:
     """What the map's shares say, and how what was checked goes along with it."""
     columns = sample.map.columns()
@@ -216,7 +162,7 @@ def _predicted(
 
 
 def _of_cells(
-    sample: Sample, checked: list[_Checked], z: float
+    sample: Sample, checked: list[Checked], z: float
 ) -> tuple[Part, tuple[Any, Any, Any]] | None:
     """Missed buildings by class, and all together; None where no cell was drawn."""
     strata = [each for each in sample.strata if each.kind == CELL]

@@ -16,7 +16,13 @@ from starlette.exceptions import HTTPException
 from runtime import cli
 from runtime.errors import BackendError, ConfigError, reason
 from runtime.many.outbox import os_reason
-from runtime.serve import requests_buildings, requests_jobs, requests_maps, requests_uploads
+from runtime.serve import (
+    requests_buildings,
+    requests_jobs,
+    requests_maps,
+    requests_sample,
+    requests_uploads,
+)
 from runtime.serve.answers import ERRORS
 from runtime.serve.errors import RefusedError
 from runtime.serve.guard import Guard, RequestTooLargeError
@@ -47,7 +53,9 @@ def make_app(service: Service, token: str | None, loopback: bool) -> Guard:
         responses=ERRORS,
     )
     app.state.service = service
-    for module in (requests_uploads, requests_jobs, requests_maps, requests_buildings):
+    for module in (
+        requests_uploads, requests_jobs, requests_maps, requests_buildings, requests_sample,
+    ):  # fmt: skip
         app.include_router(module.router)
     app.add_exception_handler(RefusedError, _told)
     app.add_exception_handler(RequestValidationError, _invalid)

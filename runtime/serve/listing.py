@@ -106,11 +106,19 @@ class Listing:
         return Page(total, [_shown(row) for row in rows])
 
     def one(self, id: int) -> dict[str, Any] | None:
+        return self.some([id]).get(id)
+
+    def some(self, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """By number; those that there are."""
+        found = {}
         with self._asked() as database:
-            row = database.execute(
-                "SELECT id, class, corrected, body FROM building WHERE id = ?", (id,)
-            ).fetchone()
-        return _shown(row) if row else None
+            for id in ids:
+                row = database.execute(
+                    "SELECT id, class, corrected, body FROM building WHERE id = ?", (id,)
+                ).fetchone()
+                if row:
+                    found[id] = _shown(row)
+        return found
 
     @contextlib.contextmanager
     def _asked(self) -> Iterator[sqlite3.Connection]:

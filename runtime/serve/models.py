@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 DamageClass = Literal[
     "no-damage", "minor-damage", "major-damage", "destroyed", "un-classified", "not-a-building"
 ]
+RowClass = DamageClass | Literal["nothing-missed", "missed-are-drawn"]
 DrawnClass = Literal["no-damage", "minor-damage", "major-damage", "destroyed", "un-classified"]
 
 Point = Annotated[
@@ -16,6 +17,9 @@ Point = Annotated[
     Field(min_length=2, max_length=2, description="x to the right and y down, pixels of the map"),
 ]
 Who = Annotated[str, Field(min_length=1, max_length=200, description="who says so")]
+
+DamageName = Literal["no-damage", "minor-damage", "major-damage", "destroyed"]
+Missed = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class Answer(BaseModel):
@@ -137,6 +141,7 @@ class Summary(Answer):
     corrected: dict[str, int] = Field(description="buildings by class, corrections counted in")
     corrections: int
     estimate: dict[str, Any] | None = Field(description="estimate.json, once there is one")
+    sample: bool = Field(description="was a sample drawn?")
 
 
 class LegendEntry(Answer):
@@ -209,6 +214,57 @@ class Correction(Answer):
     who: str
     when: str = Field(description="UTC, ISO 8601")
     ring: list[list[float]]
+
+
+class NewSample(Asked):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"n": 200}]})
+    n: int = Field(200, le=100_000, description="buildings to check; cells are half as many")
+    seed: int = Field(0, le=1 << 53, description="of the draw")
+
+
+class Row(Answer):
+    """Of a sample: a building, or a cell in which missing ones are looked for."""
+
+    row: int
+    kind: Literal["building", "cell"]
+    building: int | None
+    ring: list[list[float]] = Field(description="x and y, pixels of the map")
+    centre: list[float] | None
+    class_: str | None = Field(alias="class", description="as mapped, of a building")
+    true_class: str | None = Field(description="what a person said; null: not checked")
+    missed: dict[str, int] | None = Field(
+        description="of a cell, missed buildings by class; null: not checked"
+    )
+    drawn: dict[str, int] = Field(
+        description="buildings by class that were drawn in a cell since the sample was"
+    )
+    conflict: str | None = Field(
+        description="one line, where the row and the corrections contradict each other; such a "
+        "row is not checked"
+    )
+
+
+class Sample(Answer):
+    rows: list[Row]
+    checked: int
+    of: int
+
+
+class NewCheck(Asked):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"class": "destroyed", "who": "A. Mapper"},
+                {"missed": {"destroyed": 2}, "who": "A. Mapper"},
+            ]
+        },
+    )
+    class_: RowClass | None = Field(None, alias="class", description="without both: not checked")
+    missed: dict[DamageName, Missed] | None = Field(
+        None, description="of a cell, by class; {}: none is missed"
+    )
+    who: Who = Field(description="kept with the correction of a building")
 
 
 class File(Answer):

@@ -65,10 +65,7 @@ def correct(id: str, building: Number, asked: models.NewCorrection, box: Box) ->
 def as_mapped(id: str, building: Number, box: Box) -> models.Building:
     """Take back what was said of it."""
     _one(box, id, building)
-    corrections = box.corrections(id)
-    for each in corrections.all():
-        if each.building == building:
-            corrections.remove(each.id)
+    take_back(box, id, building)
     return _one(box, id, building)
 
 
@@ -93,6 +90,13 @@ def erase(id: str, correction: Number, box: Box) -> Response:
         raise missing(f"drawn building {correction} of job {id}")
     corrections.remove(correction)
     return Response(status_code=204)
+
+
+def take_back(box: Service, id: str, building: int) -> None:
+    corrections = box.corrections(id)
+    for each in corrections.all():
+        if each.building == building:
+            corrections.remove(each.id)
 
 
 def _one(box: Service, id: str, building: int) -> models.Building:

@@ -12,6 +12,7 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from runtime import records
+from runtime.counts import ESTIMATE
 from runtime.output.legend import LEGENDS
 from runtime.serve import handed, models, tiles, views
 from runtime.serve.answers import Box
@@ -30,13 +31,14 @@ KEEP = "private, max-age=604800, immutable"
 def summary(id: str, box: Box) -> models.Summary:
     """Its figures, as mapped and as corrected."""
     content, corrections = box.summary(id), box.corrections(id)
-    path = box.maps(id) / "estimate.json"
+    path = box.maps(id) / ESTIMATE
     return models.Summary(
         summary=content,
         mapped=corrections.mapped(),
         corrected=corrections.totals(),
         corrections=box.corrected(box.job(id)),
         estimate=records.load_json(path) if path.is_file() else None,
+        sample=box.has_sample(id),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from runtime import cli, records
 from runtime.corrections import CORRECTIONS, Corrections
+from runtime.counts import ESTIMATE, SAMPLE, Sample
 from runtime.manifest import Manifest
 from runtime.many.pairs import Pair
 from runtime.options import SUMMARY
@@ -27,7 +28,7 @@ from runtime.serve.worker import Worker
 MAPS_OPEN = 4
 """Whose corrections are kept open: of a picture its buildings are in memory then."""
 
-MADE_BESIDE = (CORRECTIONS, "sample.gpkg", "estimate.json")
+MADE_BESIDE = (CORRECTIONS, SAMPLE, ESTIMATE)
 """Files that come to a finished map later."""
 
 
@@ -115,6 +116,15 @@ class Service:
             while len(self._open) > MAPS_OPEN:
                 self._open.popitem(last=False)
         return opened
+
+    def has_sample(self, id: str) -> bool:
+        path = self.maps(id) / SAMPLE
+        return path.is_file() and path.stat().st_size > 0
+
+    def sample(self, id: str) -> Sample:
+        if not self.has_sample(id):
+            raise missing(f"sample of job {id}")
+        return Sample(self.corrections(id))
 
     def forget(self, id: str) -> None:
         with self._lock:

@@ -10,6 +10,7 @@ import { showLayers } from "./layers.js";
 import { showLegend } from "./legend.js";
 import { BuildingList } from "./list.js";
 import { Outlines } from "./outlines.js";
+import { SampleCheck } from "./sample.js";
 import { Scene } from "./scene.js";
 import { Swipe } from "./swipe.js";
 import { showTabs } from "./tabs.js";
@@ -34,6 +35,7 @@ export function showMap(place, job, sceneFacts, summary, drawn) {
   const list = new BuildingList(buildings, work);
   showCard(buildings.card, work);
   showTotals(pages.totals, work);
+  new SampleCheck(pages.totals.sample, work, scene);
   showLayers(pages.layers, scene, swipe, outlines);
   showFiles(pages.files, work);
   showLegend(parts, work, scene);

@@ -143,15 +143,19 @@ export class Outlines {
     this.mark.clearLayers();
     const item = this.work.selected;
     if (!item) return;
-    const corners = item.ring.map(([x, y]) => [y, x]);
-    const bounds = L.latLngBounds(corners).pad(0.25);
-    const plain = { interactive: false, fill: false };
-    L.rectangle(bounds, { ...plain, color: "#fff", weight: 6, opacity: 0.9 }).addTo(this.mark);
-    L.rectangle(bounds, { ...plain, color: "#0b63ce", weight: 3 }).addTo(this.mark);
+    markAround(item.ring, 0.25, this.mark);
   }
 
   #replace(changed) {
     this.buildings = this.buildings.map((each) => (sameItem(each, changed) ? changed : each));
     this.draw();
   }
+}
+
+/** A frame around a ring of pixels; room: between them, in its own sizes. */
+export function markAround(ring, room, layer) {
+  const bounds = L.latLngBounds(ring.map(([x, y]) => [y, x])).pad(room);
+  const plain = { interactive: false, fill: false };
+  L.rectangle(bounds, { ...plain, color: "#fff", weight: 6, opacity: 0.9 }).addTo(layer);
+  L.rectangle(bounds, { ...plain, color: "#0b63ce", weight: 3 }).addTo(layer);
 }

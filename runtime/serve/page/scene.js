@@ -78,12 +78,15 @@ export class Scene {
     this.map.fitBounds(this.bounds, { animate: false });
   }
 
-  /** Bring a ring of pixels into view, large enough to be judged, and beside the divider. */
-  show(ring) {
+  /**
+   * Bring a ring of pixels into view, large enough to be judged, and beside the divider.
+   * room: around it, in its own sizes; slack: zoom levels that it may be off.
+   */
+  show(ring, { room = 2, slack = 1 } = {}) {
     const bounds = L.latLngBounds(ring.map(([x, y]) => [y, x]));
-    const around = this.map.getBoundsZoom(bounds.pad(2));
+    const around = this.map.getBoundsZoom(bounds.pad(room));
     const now = this.map.getZoom();
-    const fits = now >= around - 1 && now <= around + 1;
+    const fits = now >= around - slack && now <= around + slack;
     const zoom = fits ? now : Math.min(around, this.whole + CLOSER - 1);
     const width = this.map.getSize().x;
     const wide = this.base === "compare" && this.divider < 0.8; // is there room for it after?

@@ -42,6 +42,7 @@ export class Work extends EventTarget {
     this.selected = null;
     this.drawing = false;
     this.latest = new Map(); // buildings by number, as the box last told them
+    this.rows = new Map(); // of the sample, by the number of their building
     this.turn = Promise.resolve();
     this.steps = []; // what `undo` takes back, the last one first
     this.refresh = settled(400, () => this.#refresh());
@@ -69,7 +70,8 @@ export class Work extends EventTarget {
   }
 
   async #correct(item, damageClass) {
-    if (damageClass === classOf(item) && (item.drawn || item.corrected)) return;
+    const agreed = item.drawn || (item.corrected && !this.rows.get(item.id)?.conflict);
+    if (damageClass === classOf(item) && agreed) return;
     if (!(await askWho())) return;
     const old = item.drawn ? item.class : item.corrected;
     if (item.drawn) {
@@ -126,15 +128,24 @@ export class Work extends EventTarget {
   }
 
   async #set(item, damageClass) {
-    const path = jobPath(this.job.id, `/buildings/${item.id}/correction`);
-    const changed = damageClass
-      ? await put(path, { class: damageClass, who: who() })
-      : await remove(path);
+    const changed = await this.#say(item, damageClass);
     this.latest.set(changed.id, changed);
     this.#count(classOf(item), classOf(changed));
     this.summary.corrections += changes(changed) - changes(item);
     this.#replaced(item, changed);
     return changed;
+  }
+
+  /** Of a building of the sample its row says the same. */
+  async #say(item, damageClass) {
+    const path = jobPath(this.job.id, `/buildings/${item.id}`);
+    const row = this.rows.get(item.id);
+    if (row) {
+      await put(jobPath(this.job.id, `/sample/${row.row}`), { class: damageClass, who: who() });
+      return get(path);
+    }
+    if (damageClass) return put(`${path}/correction`, { class: damageClass, who: who() });
+    return remove(`${path}/correction`);
   }
 
   /** name: the first number that a drawn building had; the steps know it by that. */
