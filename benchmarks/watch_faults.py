@@ -23,6 +23,10 @@ from runtime.errors import ConfigError
 SIDE = 96
 """Pixels of a pair: the faults are to meet many pairs."""
 
+MOST_WAITING = 20
+PATIENCE = 120.0
+"""Seconds without another map, when all is mended, after which pairs count as lost."""
+
 FAKETIME = [
     Path("/usr/lib") / folder / "faketime" / "libfaketimeMT.so.1"
     for folder in ("x86_64-linux-gnu", "aarch64-linux-gnu")
@@ -108,11 +112,13 @@ class Trial:
             self.look()
         # All is mended now.
         self.restart()
-        waiting = time.monotonic() + 120
-        while len(self.seen) < len(self.names) and time.monotonic() < waiting:
+        before, since = len(self.seen), time.monotonic()
+        while len(self.seen) < len(self.names) and time.monotonic() - since < PATIENCE:
             time.sleep(0.2)
             self.restart()
             self.look()
+            if len(self.seen) > before:
+                before, since = len(self.seen), time.monotonic()
         self.end()
         done = {path.name for path in (self.inbox / "done").iterdir()}
         put_away = [name for name in self.names if {f"{name}_pre.png", f"{name}_post.png"} <= done]
@@ -132,7 +138,9 @@ class Trial:
         }
 
     def arrive(self) -> None:
-        """A few pairs, each another part of the example."""
+        """A few pairs, each another part of the example; none while many wait."""
+        if len(self.names) - len(self.seen) > MOST_WAITING:
+            return
         import cv2
         import numpy as np
 
