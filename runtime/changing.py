@@ -78,6 +78,8 @@ def map_change(earlier: Path, later: Path, out: Path, options: MapOptions) -> di
         ConfigError: a folder without a finished map, or maps on two grids.
         ImageError: maps without a pixel that both know.
     """
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file; expected a folder, or a new name")
     first, second = opened(earlier), opened(later)
     _check_grids(first, second)
     if (out / SUMMARY).exists():
@@ -184,6 +186,12 @@ def _notes(first: FinishedMap, second: FinishedMap) -> list[str]:
     before = [each.summary.get("identity", {}).get("images", [None])[0] for each in (first, second)]
     if before[0] != before[1]:
         found.append("the maps have two images before the event: outlines may differ by that")
+    corrected = [str(each.folder) for each in (first, second) if each.has_corrections]
+    if corrected:
+        found.append(
+            f"{' and '.join(corrected)}: corrected by hand; what changed is told of the maps as "
+            "they were made, without the corrections"
+        )
     failed = [str(each.folder) for each in (first, second) if each.summary.get("failed_tiles")]
     if failed:
         found.append(f"{' and '.join(failed)}: windows that failed are not compared")

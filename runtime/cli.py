@@ -11,6 +11,7 @@ import argparse
 import io
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -81,6 +82,11 @@ def run(
         if args.debug:
             raise
         sys.exit(end(error, _package(main)))
+    except Exception:  # a fault of ours: with its traceback, as one line where lines are read
+        if not log.in_json():
+            raise
+        log.write(f"error: {traceback.format_exc()}")
+        sys.exit(1)
     sys.exit(code)
 
 

@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime import cli, identity, resolution
+from runtime import cli, files, identity, resolution
 from runtime.buildings.tally import Grade
 from runtime.buildings.wanted import wanted_of
 from runtime.buildings.witnesses import Witnesses
+from runtime.corrections.aside import NAMES as OF_PEOPLE
 from runtime.damage import NODATA
 from runtime.errors import ConfigError, ImageError
 from runtime.going_on import finished, working
 from runtime.mapping import check_out, counted, map_pair, publish, write_buildings
-from runtime.options import MapOptions
+from runtime.options import SUMMARY, UNFINISHED, MapOptions
 from runtime.output import quality_record, summary
 from runtime.output.legend import LEGENDS, sources_legend
 from runtime.output.maps import file_of, maps_of, reader, write_maps
@@ -59,6 +60,10 @@ class Dated:
     summary: dict[str, Any] | None
     error: str | None = None
 
+    @property
+    def notes(self) -> list[str]:
+        return list(self.summary["notes"]) if self.summary else []
+
 
 def map_dates(
     engine: Engine, pre: Path, posts: Sequence[Path], out: Path, options: MapOptions
@@ -77,61 +82,79 @@ def map_dates(
         As `map_pair`. An image that cannot be mapped is told in `images_after` where another one
             can; ImageError where none can.
     """
-    _check(posts)
+    _check(pre, posts)
     check_out(out, [pre, *posts, options.label, options.footprints, options.aoi])
     halo = halo_of(engine, options.halo)
     pixels = identity.of_pixels(engine, pre, posts[0], options, halo)
     pixels["images"] = identity.of_images(pre, *posts)
     if options.resume and (done := finished(out, pixels, options)):
-        return done
+        parts = (
+            identity.finished(
+                out / f"after-{number}", identity.of_pixels(engine, pre, post, options, halo)
+            )
+            for number, post in enumerate(posts, 1)
+        )
+        if all(parts):
+            return done
     dated = [
         _mapped(engine, pre, post, out / f"after-{number}", number, options)
         for number, post in enumerate(posts, 1)
     ]
     there = [each for each in dated if each.summary]
     if not there:
+        with contextlib.suppress(OSError):  # it may hold more
+            out.rmdir()
         raise ImageError(f"none of {len(posts)} images can be mapped; the first: {dated[0].error}")
-    _forget(out, len(posts))
+    forget(out, len(posts))
     with ExitStack() as stack:
         folder = stack.enter_context(working(out))
         pairs = [stack.enter_context(_opened(pre, each.post, options)) for each in there]
         first = pairs[0]
         place, size = first.georeference, (first.height, first.width)
         notes = [f"{each.post}: not in the map: {each.error}" for each in dated if each.error]
+        notes += [f"{each.post}: {note}" for each in there for note in each.notes]
         names = (*maps_of(place), "sources")
         of_each = ("damage", "confidence")
-        notes += space.checked(folder, size, names + of_each * len(there))
+        fresh = space.checked(folder, size, names + of_each * len(there))
         wanted = wanted_of(first, options, window_rows(size, (engine.height, engine.width), halo))
-        for note in notes:
+        for note in fresh:  # the others were told as each was mapped
             cli.note(note)
+        notes += fresh
         work = Unfinished.begin(folder, size, names, pixels)
         work.ready.mkdir()
         stores = [Unfinished.begin(folder / each.folder.name, size, of_each, {}) for each in there]
         counts = {name: Counter[int]() for name in ("damage", "quality", "sources")}
         totals = write_buildings(
-            counted(fuse([_maps(each, place) for each in there], stores, work), counts),
+            counted(
+                fuse(
+                    [_maps(each, place) for each in there],
+                    stores,
+                    work,
+                    [each.number for each in there],
+                ),
+                counts,
+            ),
             work,
             place,
             wanted,
             options,
             _witnesses(there, stores),
         )
-        write_maps(
-            work, place, {}, {**LEGENDS, "sources": sources_legend([each.number for each in there])}
-        )
+        write_maps(work, place, {}, {**LEGENDS, "sources": sources_legend(len(posts))})
         pixel_m = resolution.pixel_m(first)
         if options.register:
             pairs = [
                 registered(pair, True, pixel_m, store.folder, {}).pair
                 for pair, store in zip(pairs, stores, strict=True)
             ]
-        write_overlay(_Shown(pairs, work), work, work.ready / "overlay.png")
+        shown = {each.number: pair for each, pair in zip(there, pairs, strict=True)}
+        write_overlay(_Shown(shown, work), work, work.ready / "overlay.png")
         made_with = identity.of_buildings(options)
         own = [each.summary for each in there if each.summary]
         content = {
             "pre": str(pre),
             "post": ", ".join(map(str, posts)),
-            "images_after": [_told(each, there, counts["sources"]) for each in dated],
+            "images_after": [_told(each, counts["sources"]) for each in dated],
             "height": size[0],
             "width": size[1],
             "windows": sum(each["windows"] for each in own),
@@ -160,17 +183,24 @@ def map_dates(
         return content
 
 
-def _check(posts: Sequence[Path]) -> None:
+def _check(pre: Path, posts: Sequence[Path]) -> None:
     if len(posts) > MOST:
         raise ConfigError(f"--post: {len(posts)} images; expected at most {MOST}")
+    if not pre.exists():
+        raise ImageError(f"{pre}: does not exist; expected the image before the event")
     for number, post in enumerate(posts):
         if not post.exists():
             raise ImageError(f"{post}: does not exist; expected an image after the event")
         for other in posts[:number]:
-            if post.samefile(other):
+            if post.samefile(other) or _is_copy(post, other):
                 raise ConfigError(
-                    f"--post: {post} and {other} are one file; expected each image once"
+                    f"--post: {post} and {other} are one image, which would count twice; expected "
+                    "each image once"
                 )
+
+
+def _is_copy(one: Path, other: Path) -> bool:
+    return one.stat().st_size == other.stat().st_size and files.sha256(one) == files.sha256(other)
 
 
 def _mapped(
@@ -185,11 +215,16 @@ def _mapped(
         return Dated(number, post, folder, None, str(error))
 
 
-def _forget(out: Path, count: int) -> None:
-    """The own maps of images that an earlier map was of and this is not."""
+def forget(out: Path, count: int) -> None:
+    """The own maps of images that an earlier map in `out` was of and this is not, which has
+    `count` images. One that people corrected stays, and that is told."""
     for folder in out.glob("after-*"):
         number = folder.name.removeprefix("after-")
-        if number.isdecimal() and int(number) > count and folder.is_dir():
+        if number.isdecimal() and int(number) > count and (folder / SUMMARY).is_file():
+            if by_hand := [name for name in OF_PEOPLE if (folder / name).exists()]:
+                cli.note(f"{folder}: is in no map any more; it stays, for its {by_hand[0]}")
+                continue
+            shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
             identity.forget(folder, [])
             with contextlib.suppress(OSError):  # what is in it is not ours
                 folder.rmdir()
@@ -231,15 +266,11 @@ def _open(store: Unfinished) -> Any:
     return lambda: (store.whole("damage"), store.whole("confidence"))
 
 
-def _told(each: Dated, there: Sequence[Dated], sources: Mapping[int, int]) -> dict[str, Any]:
+def _told(each: Dated, sources: Mapping[int, int]) -> dict[str, Any]:
     """JSON values. used_px: pixels of the map that the image takes part in."""
     own = each.summary or {}
-    used = 0
-    if each in there:
-        bit = there.index(each)
-        used = sum(
-            count for value, count in sources.items() if value != NODATA and value >> bit & 1
-        )
+    bit = 1 << each.number - 1
+    used = sum(count for value, count in sources.items() if value != NODATA and value & bit)
     return {
         "number": each.number,
         "image": str(each.post),
@@ -257,7 +288,7 @@ def _told(each: Dated, there: Sequence[Dated], sources: Mapping[int, int]) -> di
 class _Shown:
     """A picture of the ground in which each pixel is of the first image that takes part there."""
 
-    pairs: Sequence[ScenePair]
+    pairs: Mapping[int, ScenePair]
     work: Unfinished
 
     def reduced(
@@ -267,11 +298,11 @@ class _Shown:
         step = -(-height // size[0]), -(-width // size[1])
         here = self.work.whole("sources")[top : top + height, left : left + width]
         sources = np.array(here[:: step[0], :: step[1]])
-        sources[sources == NODATA] = 1
+        sources[sources == NODATA] = 1 << min(self.pairs) - 1
         picture: NDArray[np.uint8] = np.zeros((*size, 3), np.uint8)
         errors, free = [], np.ones(size, bool)
-        for number, pair in enumerate(self.pairs):
-            mine = free & (sources >> number & 1 > 0)
+        for number, pair in self.pairs.items():
+            mine = free & (sources & (1 << number - 1) > 0)
             if not mine.any():
                 continue
             try:

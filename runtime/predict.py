@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
     cli.prepare_opencv()
     from runtime.corrections.told import lines
     from runtime.engine import load_engine
-    from runtime.fusing import map_dates
+    from runtime.fusing import forget, map_dates
     from runtime.mapping import map_pair
     from runtime.output.summary import table
 
@@ -76,6 +76,7 @@ def main(args: argparse.Namespace) -> int:
             summary = map_dates(engine, args.pre, posts, out, options)
         else:
             summary = map_pair(engine, args.pre, posts[0], out, options)
+            forget(out, 0)
     print(json.dumps(summary, indent=2) if args.json else table(summary, out, lines(out)))
     if failed := summary["failed_tiles"]:
         raise ToolkitError(
@@ -101,10 +102,25 @@ def _posts(args: argparse.Namespace) -> list[Path]:
     return posts or [args.post]
 
 
+_OF_CHANGE = {
+    "pre", "post", "posts", "engine", "out", "min_area", "raw_outlines", "footprints", "json",
+    "debug", "trust",
+}  # fmt: skip
+"""What a comparison of two maps takes; it needs no engine, and one may be given all the same."""
+
+
 def _change(args: argparse.Namespace, later: Path) -> int:
     """Of two finished maps: as `python -m runtime.change`."""
     from runtime import change
 
+    without = vars(parser().parse_args([str(args.pre)]))
+    for name, value in vars(args).items():
+        if name not in _OF_CHANGE and value != without.get(name, value):
+            option = "--no-gate" if name == "gate" else f"--{name.replace('_', '-')}"
+            raise ConfigError(
+                f"{option}: two finished maps are compared as they are; expected without it, see "
+                "dual-hrnet change --help"
+            )
     given = [args.pre, later, *(("--out", args.out) if args.out else ())]
     given += ["--min-area", args.min_area, *(["--raw-outlines"] if args.raw_outlines else [])]
     given += [*(["--footprints", args.footprints] if args.footprints else [])]

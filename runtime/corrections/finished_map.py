@@ -142,7 +142,10 @@ class FinishedMap:
                  *(row.values["shares"].get(name) for name in _SHARES_OF_CLASSES.values()))
                 for row in self._features
             ]  # fmt: skip
-        table = np.array([row[2:] for row in rows], np.float64).reshape(len(rows), -1)
+        width = 1 + len(_SHARES_OF_CLASSES)
+        table = np.array([row[2:] for row in rows], np.float64).reshape(
+            len(rows), -1 if rows else width
+        )
         return Columns(
             np.array([row[0] for row in rows], np.int64),
             np.array([str(row[1]) for row in rows], object),

@@ -21,10 +21,12 @@ from runtime.counts.sample_file import (
     CELL,
     COLUMNS,
     DESIGN,
+    DIGEST,
     KNOWN,
     SAMPLE,
     STRATA,
     TABLE,
+    digest,
     style,
 )
 from runtime.damage import NODATA_NAME
@@ -105,6 +107,7 @@ def draw(
         _add_buildings(base, of, columns, frame, buildings, seed)
         if ground:
             _add_cells(base, of, ground, wanted, seed)
+        base.execute("INSERT INTO design (name, value) VALUES (?, ?)", (DIGEST, digest(base)))
     return Sample(of.folder)
 
 

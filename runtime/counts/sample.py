@@ -16,10 +16,12 @@ from runtime.corrections.store import DAMAGE_NAMES, NEW_CLASSES, Corrections
 from runtime.counts.sample_file import (
     BUILDING,
     CELL,
+    DIGEST,
     MISSED,
     OF_CELLS,
     SAMPLE,
     TABLE,
+    digest,
 )
 from runtime.errors import ConfigError
 
@@ -82,14 +84,19 @@ class Sample:
             )
         with package.reading(self.path) as base:
             package.check_origin(base, self.path, self.map)
+            self.design = dict(base.execute("SELECT name, value FROM design").fetchall())
+            if self.design.pop(DIGEST, None) != digest(base):
+                raise ConfigError(
+                    f"{self.path}: rows were added, deleted, or given another building, class or "
+                    "stratum; only true_class and the fields of what is missed are for people: "
+                    "restore it, or draw another sample"
+                )
             self.rows = [self._row(each) for each in base.execute(f"SELECT * FROM {TABLE}")]
             self.strata = [_stratum(each) for each in base.execute("SELECT * FROM strata")]
             self.known = [
                 Known(each["building"], each["mapped_class"], each["true_class"])
                 for each in base.execute("SELECT * FROM known")
             ]
-            self.design = dict(base.execute("SELECT name, value FROM design").fetchall())
-        self._check_whole()
 
     def check(
         self, row: int, true_class: str | None, missed: Mapping[str, int] | None = None
@@ -109,22 +116,6 @@ class Sample:
             fields = ", ".join(f"{name} = ?" for name in ("true_class", *values))
             base.execute(
                 f"UPDATE {TABLE} SET {fields} WHERE fid = ?", (true_class, *values.values(), row)
-            )
-
-    def _check_whole(self) -> None:
-        """Raises ConfigError where rows were deleted, added or made another."""
-        for each in self.strata:
-            rows = [row for row in self.rows if (row.kind, row.stratum) == (each.kind, each.number)]
-            if len(rows) != each.sampled:
-                raise ConfigError(
-                    f"{self.path}: {len(rows)} rows of stratum {each.number}, {each.sampled} were "
-                    "drawn; rows are not to be added or deleted: draw another sample"
-                )
-        buildings = [row.building for row in self.rows if row.kind == BUILDING]
-        if len(set(buildings)) != len(buildings) or None in buildings:
-            raise ConfigError(
-                f"{self.path}: two rows of one building, or one of none; the field building is "
-                "not to be changed: draw another sample"
             )
 
     def _row(self, row: sqlite3.Row) -> Row:

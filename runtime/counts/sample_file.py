@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import sqlite3
 from xml.etree import ElementTree
 
 from runtime.corrections.store import DAMAGE_NAMES, NEW_CLASSES
@@ -36,6 +39,22 @@ STRATA = (
 KNOWN = "building INTEGER, mapped_class TEXT, true_class TEXT NOT NULL"
 """What was corrected before the draw: it is known, and not sampled."""
 DESIGN = "name TEXT NOT NULL, value TEXT NOT NULL"
+
+DIGEST = "digest"
+"""Of what nobody is to change; in the design."""
+
+_DRAWN = (
+    f"SELECT fid, kind, building, mapped_class, stratum, chance FROM {TABLE} ORDER BY fid",
+    "SELECT * FROM strata ORDER BY fid",
+    "SELECT * FROM known ORDER BY fid",
+)
+
+
+def digest(base: sqlite3.Connection) -> str:
+    """sha256 of the rows that were drawn, without what people say of them."""
+    rows = [list(row) for query in _DRAWN for row in base.execute(query)]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
 
 _COLOURS = {
     "": (255, 0, 200),

@@ -99,7 +99,7 @@ def _rounded(total: Any, low: Any, high: Any) -> dict[str, float]:
     return {
         "estimate": round(float(total), 1),
         "low": float(np.floor(float(low) * 10 + 1e-6) / 10),
-        "high": float(np.ceil(float(high) * 10 - 1e-6) / 10),
+        "high": float(np.ceil(float(high) * 10 - 1e-6) / 10) + 0.0,  # never -0
     }
 
 

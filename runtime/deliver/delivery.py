@@ -57,6 +57,7 @@ def write(
         if "stac" in forms:  # last: it lists the others
             _write_stac(context, footprint, work)
         names = sorted(path.name for path in work.iterdir() if path.is_file())
+        _check_rest(out, [*names, work.name])
     return [out / name for name in names]
 
 
@@ -110,6 +111,15 @@ def _check_out(folder: Path, out: Path) -> None:
     ):
         raise ConfigError(
             f"--out {out}: holds a map, whose files would be replaced; choose another folder"
+        )
+
+
+def _check_rest(out: Path, names: Sequence[str]) -> None:
+    """Raises ConfigError where files would lie beside these that are not of this hand-over."""
+    if out.is_dir() and (rest := sorted({path.name for path in out.iterdir()} - set(names))):
+        raise ConfigError(
+            f"--out {out}: holds {rest[0]}, which is not of this hand-over and would be taken for "
+            "a part of it; choose a new folder, or name all forms at once"
         )
 
 

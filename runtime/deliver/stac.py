@@ -142,12 +142,11 @@ def _projection(context: Context) -> dict[str, Any]:
 def _processing(context: Context) -> dict[str, Any]:
     """What was made of what. Names of files, not where they lie on the box."""
     engine = context.map.summary["engine"]
-    stamps = context.map.summary["identity"]["images"]
     inputs = []
-    for image, stamp in zip(context.images, stamps, strict=True):
+    for image in context.images:
         entry: dict[str, Any] = {"role": image.role, "name": image.path.name}
-        if len(stamp[0]) > 1:
-            entry["bytes"] = stamp[0][1]
+        if image.size is not None:
+            entry["bytes"] = image.size
         if image.there:
             entry["sha256"] = files.sha256(image.path)
         if image.taken:

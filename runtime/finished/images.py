@@ -7,7 +7,7 @@ nothing about when a satellite passed.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -39,6 +39,8 @@ class Image:
     taken: str | None = None
     source: str | None = None
     written: str | None = None
+    size: int | None = None
+    """Bytes, when it was mapped."""
 
 
 def images_of(
@@ -50,14 +52,17 @@ def images_of(
     Raises ConfigError for one that is none.
     """
     given = [checked_date(each) if each else None for each in taken]
+    before, after = given
+    if before and after and after[:10] < before[:10]:
+        raise ConfigError(
+            f"the image after was taken {after}, earlier than the one before ({before}); are they "
+            "swapped?"
+        )
     found = []
-    stamps = map_.summary["identity"]["images"]
     labelled = _of_label(map_)
-    several = [each["image"] for each in map_.summary.get("images_after", ())]
-    paths = [map_.summary["pre"], *(several or [map_.summary["post"]])]
-    for index, path in enumerate(map(Path, paths)):
+    for index, (path, stamp) in enumerate(_in_the_map(map_.summary)):
         role = _ROLES[min(index, 1)]
-        there = path.is_file() and identity.stamp(path) == stamps[index][0]
+        there = path.is_file() and identity.stamp(path) == stamp
         told, written = _of_file(path) if there else (None, None)
         by_file = _as_date(told)
         if told_by := given[min(index, 1)]:
@@ -68,8 +73,25 @@ def images_of(
             when, source = labelled[role], "capture date in the label"
         else:
             when, source = None, None
-        found.append(Image(role, path, there, when, source, written))
+        size = stamp[1] if len(stamp) > 1 else None
+        found.append(Image(role, path, there, when, source, written, size))
     return found
+
+
+def _in_the_map(summary: Mapping[str, Any]) -> list[tuple[Path, Any]]:
+    """The images that a map is made of, and what they were then. Of several after the event those
+    that could not be mapped are not in it."""
+    stamps = [each[0] for each in summary["identity"]["images"]]
+    several = summary.get("images_after")
+    if not several:
+        return list(zip((Path(summary["pre"]), Path(summary["post"])), stamps, strict=True))
+    after = [(Path(each["image"]), each["error"]) for each in several]
+    used = [
+        (path, stamp)
+        for (path, error), stamp in zip(after, stamps[1:], strict=True)
+        if error is None
+    ]
+    return [(Path(summary["pre"]), stamps[0]), *used]
 
 
 def taken_after(images: Sequence[Image]) -> str | None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.corrections.aside import NAMES as OF_PEOPLE
 from runtime.errors import ConfigError
 from runtime.many.inbox import DONE
 from runtime.many.outbox import WORKING
@@ -24,9 +25,6 @@ GIB = 1 << 30
 
 EVERY = 60.0
 """Seconds between two looks: to add up the sizes of thousands of maps takes a while."""
-
-BY_HAND = ("corrections.gpkg", "sample.gpkg")
-"""In a folder of maps: what people made."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class Retention:
             with contextlib.suppress(OSError):
                 if path.name == WORKING or path.is_symlink() or not summary.is_file():
                     continue
-                by_hand = any((path / name).exists() for name in BY_HAND)
+                by_hand = any((path / name).exists() for name in OF_PEOPLE)
                 yield _Kept(path, summary.stat().st_mtime, _size(path), not by_hand)
 
     def _images(self) -> Iterator[_Kept]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runtime.damage import BACKGROUND, CLASS_COLOURS, CLASS_NAMES, NODATA, NODATA_NAME
@@ -34,15 +34,15 @@ _AFTER: tuple[Colour, ...] = ((68, 119, 170), (187, 204, 238), (204, 187, 68), (
 _BEFORE: tuple[Colour, ...] = ((34, 60, 85), (119, 136, 170), (119, 105, 34), (136, 51, 68))
 
 
-def sources_legend(numbers: Sequence[int]) -> Legend:
-    """Of a fused map's sources: each value is a sum of bits, 1 for the first of these images."""
+def sources_legend(images: int) -> Legend:
+    """Of a fused map's sources: each value is a sum of bits, 1 for the first image."""
     names, colours = ["none"], [(0, 0, 0)]
-    for value in range(1, 1 << len(numbers)):
-        who = [str(number) for bit, number in enumerate(numbers) if value >> bit & 1]
+    for value in range(1, 1 << images):
+        who = [str(bit + 1) for bit in range(images) if value >> bit & 1]
         names.append(f"image {who[0]}" if len(who) == 1 else f"images {' and '.join(who)}")
         # Even steps of hue; the more images, the lighter.
         hue = (value * 0.618034) % 1.0
-        light = 0.45 + 0.4 * len(who) / len(numbers)
+        light = 0.45 + 0.4 * len(who) / images
         red, green, blue = colorsys.hls_to_rgb(hue, light, 0.6)
         colours.append((round(255 * red), round(255 * green), round(255 * blue)))
     return Legend(tuple(names), tuple(colours))

@@ -26,11 +26,15 @@ ROWS = 512
 
 
 def fuse(
-    images: Sequence[Mapping[str, Read]], each: Sequence[Unfinished], work: Unfinished
+    images: Sequence[Mapping[str, Read]],
+    each: Sequence[Unfinished],
+    work: Unfinished,
+    numbers: Sequence[int],
 ) -> Iterator[Strip]:
     """The strips of the map of all, which are added to `work`.
 
-    images: of each, its finished maps by name. each: to which the damage and the confidence of
+    images: of each, its finished maps by name. numbers: of each, from 1: the map of sources has the
+    bit of that number. each: to which the damage and the confidence of
     an image are added where it takes part; NODATA elsewhere.
     """
     height, width = work.size
@@ -39,7 +43,7 @@ def fuse(
         rows = min(ROWS, height - top)
         maps = [{name: read(top, rows) for name, read in one.items()} for one in images]
         parts = [
-            fused(top + first, [_rows(one, first, first + step) for one in maps])
+            fused(top + first, [_rows(one, first, first + step) for one in maps], numbers)
             for first in range(0, rows, step)
         ]
         used = np.concatenate([part for _, part in parts], axis=1)
@@ -58,7 +62,7 @@ def fuse(
 
 
 def fused(
-    top: int, images: Sequence[Mapping[str, NDArray[np.uint8]]]
+    top: int, images: Sequence[Mapping[str, NDArray[np.uint8]]], numbers: Sequence[int]
 ) -> tuple[Strip, NDArray[np.bool_]]:
     """Rows of the map of all, and where each image takes part, bool [N,h,W].
 
@@ -84,7 +88,7 @@ def fused(
     if "building" in images[0]:
         stacked = np.where(used, np.stack([one["building"] for one in images]), np.uint8(0))
         building = ((stacked.sum(axis=0, dtype=np.uint16) + some // 2) // some).astype(np.uint8)
-    bits = (np.uint8(1) << np.arange(len(images), dtype=np.uint8))[:, None, None]
+    bits = np.array([1 << number - 1 for number in numbers], np.uint8)[:, None, None]
     sources = np.where(used, bits, np.uint8(0)).sum(axis=0, dtype=np.uint8)
     sources[number == 0] = EMPTY["sources"]
     return Strip(top, chosen, kept, building, _quality(quality, used), sources), used

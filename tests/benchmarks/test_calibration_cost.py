@@ -15,6 +15,7 @@ TINY = ("--width", 4, "--size", 32, "--method", "percentile")
 
 
 @pytest.mark.skipif(not STATUS.exists(), reason="memory is measured on Linux")
+@pytest.mark.slow
 def test_figures_of_a_tiny_network(python: Callable) -> None:
     result = python(
         "-m", "benchmarks.calibration_cost", *TINY, "--tiles", 3, "--memory-tiles", 1, "--json"

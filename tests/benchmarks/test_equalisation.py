@@ -29,6 +29,7 @@ def test_all_but_the_last_network_are_the_same_function(plausible: Callable) -> 
         assert largest[::3].max().item() == pytest.approx(TINY, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_figures_of_a_small_network(
     small_checkpoint: Path, synthetic: Path, command: Callable
 ) -> None:

@@ -11,6 +11,7 @@ import rasterio
 from pyogrio.raw import read as read_layer
 
 from runtime.changing import map_change
+from runtime.corrections import Corrections
 from runtime.damage import NODATA
 from runtime.errors import ConfigError
 from runtime.mapping import map_pair
@@ -245,3 +246,24 @@ def test_a_map_is_not_written_over(two_maps, tmp_path):
     one, other = two_maps()
     with pytest.raises(ConfigError, match="holds a map; expected another folder"):
         map_change(one, other, other, MapOptions())
+
+
+def test_corrections_are_not_in_it_and_that_is_told(two_maps, tmp_path):
+    one, other = two_maps()
+    with Corrections(other) as corrections:
+        corrections.set(1, "not-a-building", "somebody")
+    content = map_change(one, other, tmp_path / "out", MapOptions())
+    assert any("corrected by hand" in note and str(other) in note for note in content["notes"])
+
+
+@pytest.mark.parametrize("option", [("--aoi", "x.gpkg"), ("--mask-quality",), ("--resume",)])
+def test_options_of_mapping_are_refused_for_two_maps(two_maps, tmp_path, error_line, option):
+    one, other = two_maps()
+    line = error_line("runtime.predict", one, other, "--out", tmp_path / "out", *option)
+    assert f"{option[0]}: two finished maps are compared as they are" in line
+
+
+def test_an_output_that_is_a_file_is_one_line(two_maps, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="is a file; expected a folder"):
+        map_change(*two_maps(), tmp_path / "file", MapOptions())

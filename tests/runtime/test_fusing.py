@@ -12,8 +12,11 @@ from pyogrio.raw import read as read_layer
 from rasterio.features import geometry_mask
 from shapely import from_wkb
 
+from runtime.corrections import Corrections
 from runtime.damage import CLASS_NAMES, NODATA
 from runtime.errors import ConfigError, ImageError
+from runtime.finished import open_map
+from runtime.finished.images import images_of
 from runtime.fusing import map_dates
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
@@ -243,6 +246,49 @@ def test_an_image_less_leaves_no_map_of_it(event, engine, tmp_path):
     assert sorted(path.name for path in out.glob("after-*")) == ["after-1", "after-2", "after-9"]
 
 
+def test_a_corrected_map_of_an_image_less_stays(event, engine, tmp_path, capsys):
+    pre, posts, *_ = event
+    out = tmp_path / "out"
+    map_dates(engine, pre, posts, out, MapOptions())
+    with Corrections(out / "after-3") as corrections:
+        corrections.set(1, "destroyed", "somebody")
+    map_dates(engine, pre, posts[:2], out, MapOptions())
+    assert "after-3: is in no map any more; it stays" in capsys.readouterr().err
+    with Corrections(out / "after-3") as corrections:
+        assert len(corrections.all()) == 1
+
+
+def test_a_copy_is_no_second_image(event, engine, tmp_path):
+    pre, posts, *_ = event
+    copy = tmp_path / "copy.tif"
+    copy.write_bytes(posts[0].read_bytes())
+    with pytest.raises(ConfigError, match="are one image, which would count twice"):
+        map_dates(engine, pre, [posts[0], copy], tmp_path / "out", MapOptions())
+
+
+def test_a_part_of_another_image_is_made_again(event, engine, tmp_path):
+    pre, posts, *_ = event
+    out = tmp_path / "out"
+    whole = map_dates(engine, pre, posts[:2], out, MapOptions())
+    map_pair(engine, pre, posts[2], out / "after-2", MapOptions())
+    again = map_dates(engine, pre, posts[:2], out, MapOptions(resume=True))
+    assert again["pixels"] == whole["pixels"]
+    own = json.loads((out / "after-2" / "summary.json").read_text())
+    assert own["post"] == str(posts[1])
+
+
+def test_a_plain_map_in_its_place_leaves_nothing_of_it(
+    event, engine, engine_folder, tmp_path, command
+):
+    pre, posts, *_ = event
+    out = tmp_path / "out"
+    map_dates(engine, pre, posts[:2], out, MapOptions())
+    result = command("runtime.predict", "--engine", engine_folder, pre, posts[2], "--out", out)
+    assert result.returncode == 0, result.stderr
+    assert not list(out.glob("after-*"))
+    assert not (out / "sources.tif").exists()
+
+
 def test_an_image_that_cannot_be_mapped_is_told_and_the_others_are(event, engine, tmp_path):
     pre, posts, _first, _images = event
     posts[0].write_bytes(posts[0].read_bytes()[:3000])
@@ -255,6 +301,9 @@ def test_an_image_that_cannot_be_mapped_is_told_and_the_others_are(event, engine
     meta, *_ = read_layer(tmp_path / "out" / "buildings.gpkg", layer="buildings")
     assert {"damage_2", "damage_3"} <= set(meta["fields"])
     assert "damage_1" not in meta["fields"]
+    assert (read(tmp_path / "out" / "sources.tif") == 0b110).all()
+    told = [image.path for image in images_of(open_map(tmp_path / "out"))]
+    assert told == [pre, *posts[1:]], "a hand-over tells of images that are in the map"
 
 
 def test_the_command_ends_with_an_error_where_an_image_is_missing(
@@ -281,7 +330,7 @@ def test_the_command_ends_with_an_error_where_an_image_is_missing(
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda pre, posts: [posts[0], posts[0]], "are one file; expected each image once"),
+        (lambda pre, posts: [posts[0], posts[0]], "are one image, which would count twice"),
         (lambda pre, posts: [posts[0], posts[0].with_name("gone.tif")], "does not exist"),
         (lambda pre, posts: posts * 3, "9 images; expected at most 7"),
     ],
@@ -295,10 +344,11 @@ def test_wrong_images_are_one_line_before_the_work(event, engine, tmp_path, chan
 
 def test_no_image_that_can_be_mapped_is_an_error(event, engine, tmp_path, write_raster):
     pre, posts, _, images = event
-    for path, image in zip(posts[:2], images[:2], strict=True):
-        write_raster(path, np.full_like(image, 250))
+    for level, path in enumerate(posts[:2], 250):
+        write_raster(path, np.full_like(images[0], level))
     with pytest.raises(ImageError, match="none of 2 images can be mapped; the first: "):
         map_dates(engine, pre, posts[:2], tmp_path / "out", MapOptions(mask_quality=True))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

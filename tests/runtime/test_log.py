@@ -35,3 +35,17 @@ def test_any_other_value_is_for_people(monkeypatch, capsys):
     monkeypatch.setenv("DUAL_HRNET_LOG", "text")
     cli.note("a note")
     assert capsys.readouterr().err == "a note\n"
+
+
+def test_a_fault_of_ours_is_one_line_with_its_traceback(in_json, capsys, tmp_path):
+    import argparse
+
+    def fails(_):
+        raise ZeroDivisionError("a fault")
+
+    with pytest.raises(SystemExit) as ended:
+        cli.run(argparse.ArgumentParser(), fails, [])
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["level"] == "error"
+    assert "ZeroDivisionError: a fault" in json.loads(line)["message"]

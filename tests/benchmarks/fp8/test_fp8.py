@@ -24,6 +24,7 @@ def fp16(small_checkpoint: Path) -> onnx.ModelProto:
     return model
 
 
+@pytest.mark.slow
 def test_the_compiler_takes_fp8_convolutions_whatever_the_range(fp16) -> None:
     models = [placed(fp16, lambda _: True, amax) for amax in (AMAX, AMAX / 10)]
     rows = [compiled(model, OPTIONS, "8.9") for model in models]
@@ -31,11 +32,13 @@ def test_the_compiler_takes_fp8_convolutions_whatever_the_range(fp16) -> None:
     assert rows[0]["convolutions"].keys() == {"fp8"}
 
 
+@pytest.mark.slow
 def test_weights_alone_are_multiplied_in_fp16(fp16) -> None:
     model = placed(fp16, lambda _: True, AMAX, activations=False)
     assert compiled(model, OPTIONS, "8.9")["convolutions"].keys() == {"fp16"}
 
 
+@pytest.mark.slow
 def test_a_gpu_without_fp8_is_told_in_the_compilers_words(fp16) -> None:
     row = compiled(placed(fp16, lambda _: True, AMAX), OPTIONS, "8.6")
     assert row.keys() == {"refused"}

@@ -100,6 +100,7 @@ def test_only_chosen_convolutions_get_q_and_dq(convolution, activations: bool) -
     assert _kinds(chosen) == Counter(Conv=1, Relu=1, QuantizeLinear=q, DequantizeLinear=1 + q)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_channel", [True, False])
 def test_a_retyped_graph_has_e4m3_where_int8_was(int8, per_channel: bool) -> None:
     model = retyped(int8, per_channel)
@@ -113,6 +114,7 @@ def test_a_retyped_graph_has_e4m3_where_int8_was(int8, per_channel: bool) -> Non
     assert eight.keys() == before.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_channel", [True, False])
 def test_a_retyped_graph_has_the_same_weights_and_ranges(int8, per_channel: bool) -> None:
     model = retyped(int8, per_channel)

@@ -15,6 +15,8 @@ from runtime.corrections.finished_map import FinishedMap
 from runtime.counts import ESTIMATE, SAMPLE, Sample, draw, estimate
 from runtime.counts.ground import cells_of
 from runtime.errors import ConfigError
+from runtime.mapping import map_pair
+from runtime.options import MapOptions
 
 
 def _check_all(folder, classes=None, missed=()):
@@ -188,8 +190,9 @@ EDITS = {
     "flat": ("true_class = 'flat'", "row 1 (building): true_class is 'flat'; expected no-damage"),
     "cell word": ("true_class = 'nothing-missed'", "row 1 (building): true_class is 'nothing-mis"),
     "counts": ("missed_destroyed = 1", "row 1 (building): counts missed buildings"),
-    "added": ("building = 1, stratum = 99", "drawn; rows are not to be added or deleted"),
-    "renamed": ("building = NULL", "two rows of one building, or one of none"),
+    "added": ("building = 1, stratum = 99", "rows were added, deleted, or given another building"),
+    "moved": ("building = building + 1000", "rows were added, deleted, or given another building"),
+    "renamed": ("building = NULL", "rows were added, deleted, or given another building"),
 }
 
 
@@ -285,3 +288,13 @@ def test_the_command_draws_checks_and_estimates(command, error_line, picture):
     done = command("runtime.counts", "estimate", picture)
     assert "95 % interval" in done.stdout
     assert "20 buildings and 6 cells checked" in done.stdout
+
+
+def test_a_map_without_a_building_is_one_line(engine, scene, write_raster, tmp_path):
+    pre, post, first, _ = scene(96, 96)
+    first[:] = 10
+    write_raster(pre, first)
+    out = tmp_path / "out"
+    assert map_pair(engine, pre, post, out, MapOptions())["buildings"] == 0
+    with pytest.raises(ConfigError, match="no building is left to check"):
+        draw(out, 20, 6)

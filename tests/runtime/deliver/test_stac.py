@@ -18,6 +18,7 @@ from rasterio.transform import from_origin
 from rio_cogeo.cogeo import cog_validate
 from stac_model.schema import MLModelProperties
 
+from runtime import files
 from runtime.deliver import deliver
 from runtime.deliver.footprint import footprint_of
 from runtime.errors import ConfigError
@@ -171,6 +172,20 @@ def test_a_later_delivery_replaces_an_earlier_one(town, tmp_path):
     for _ in range(2):
         deliver(town.folder, ["stac", "ems"], tmp_path / "out", when="2026-11-29")
     assert (tmp_path / "out" / "ems.gpkg").is_file()
+
+
+def test_two_hand_overs_are_not_mixed(town, tmp_path):
+    deliver(town.folder, ["ems"], tmp_path / "out")
+    before = files.sha256(tmp_path / "out" / "ems.gpkg")
+    with pytest.raises(ConfigError, match=r"holds ems\.gpkg, which is not of this hand-over"):
+        deliver(town.folder, ["stac"], tmp_path / "out", when="2026-11-29")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["ems.gpkg"]
+    assert files.sha256(tmp_path / "out" / "ems.gpkg") == before
+
+
+def test_dates_the_wrong_way_round_are_one_line(town, tmp_path):
+    with pytest.raises(ConfigError, match="earlier than the one before"):
+        deliver(town.folder, ["ems"], tmp_path / "out", taken=("2026-11-30", "2026-11-29"))
 
 
 def moved(folder, out, crs, transform):
