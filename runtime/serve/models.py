@@ -245,6 +245,7 @@ class Row(Answer):
 
 
 class Sample(Answer):
+    id: str = Field(description="the same where the same rows were drawn")
     rows: list[Row]
     checked: int
     of: int
@@ -265,6 +266,9 @@ class NewCheck(Asked):
         None, description="of a cell, by class; {}: none is missed"
     )
     who: Who = Field(description="kept with the correction of a building")
+    sample: str | None = Field(
+        None, max_length=64, description="id of the sample; refused where another was drawn since"
+    )
 
 
 class File(Answer):

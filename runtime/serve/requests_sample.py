@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -38,15 +39,18 @@ def draw_sample(id: str, asked: models.NewSample, box: Box) -> models.Sample:
 @router.get("/sample")
 def sample(id: str, box: Box) -> models.Sample:
     """All rows, and how many are checked."""
-    rows = checked(box.sample(id))
+    found = box.sample(id)
+    rows = checked(found)
     done = sum(not each.is_open and each.conflict is None for each in rows)
-    return models.Sample(rows=_told(box, id, rows), checked=done, of=len(rows))
+    return models.Sample(id=_id_of(found), rows=_told(box, id, rows), checked=done, of=len(rows))
 
 
 @router.put("/sample/{row}")
 def check(id: str, row: Number, asked: models.NewCheck, box: Box) -> models.Row:
     """Say what a row is. A building is corrected with it, too, as if that had been asked for."""
     found = box.sample(id)
+    if asked.sample not in (None, _id_of(found)):
+        raise RefusedError(409, f"job {id}: another sample was drawn meanwhile; load it again")
     kinds = {each.id: (each.kind, each.building) for each in found.rows}
     if row not in kinds:
         raise missing(f"row {row} of the sample of job {id}")
@@ -65,6 +69,12 @@ def estimate_totals(id: str, box: Box) -> dict[str, Any]:
     """Totals by class with intervals, from a sample that is checked: estimate.json."""
     box.sample(id)
     return estimate(box.maps(id))
+
+
+def _id_of(found: Sample) -> str:
+    """By what was drawn: a row of another sample has the same number."""
+    rows = [(each.id, each.building, each.corners) for each in found.rows]
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
 
 
 def _correct(box: Service, id: str, building: int, asked: models.NewCheck) -> None:

@@ -1,13 +1,13 @@
 // The sample of a map: drawn, checked row by row, and the totals with intervals that it gives.
 
 import { announce, attempt } from "./announce.js";
-import { get, jobPath, post, put } from "./api.js";
+import { get, jobPath, post } from "./api.js";
 import { showCard } from "./card.js";
 import { make, tell, template } from "./dom.js";
 import { swatch } from "./legend.js";
 import { markAround } from "./outlines.js";
 import { text } from "./text.js";
-import { askWho, who } from "./who.js";
+import { askWho } from "./who.js";
 import { CLASSES } from "./work.js";
 
 const L = window.L;
@@ -46,8 +46,9 @@ export class SampleCheck {
     this.#take(await get(this.#path("/sample")));
   }
 
-  #take({ rows }) {
+  #take({ id, rows }) {
     this.rows = rows;
+    this.work.sample = id;
     this.work.rows = new Map(rows.filter((row) => row.kind === "building").map((row) => [row.building, row]));
     this.#show();
   }
@@ -68,6 +69,7 @@ export class SampleCheck {
   /** To the next row that nobody checked, also not on another page. */
   async #next() {
     const from = this.at + (this.looking ? 1 : 0);
+    this.looking = false;
     this.work.select(null); // a key that comes too soon is nobody's answer
     await this.work.turn;
     await this.#load();
@@ -127,7 +129,7 @@ export class SampleCheck {
     if (!row || !(await askWho())) return;
     const counted = this.counts.filter(({ input }) => input.valueAsNumber > 0);
     const missed = Object.fromEntries(counted.map(({ name, input }) => [name, input.valueAsNumber]));
-    const now = await put(this.#path(`/sample/${row.row}`), { missed, who: who() });
+    const now = await this.work.check(row, { missed });
     this.rows[this.rows.findIndex((each) => each.row === row.row)] = now;
     this.#show();
     if (now.conflict) return;
@@ -145,7 +147,8 @@ export class SampleCheck {
 
   #fill() {
     if (this.row?.kind !== "cell") return;
-    const known = this.row.missed ?? this.row.drawn;
+    const { conflict, missed, drawn } = this.row;
+    const known = conflict ? drawn : missed ?? drawn;
     for (const { name, input } of this.counts) input.value = String(known[name] ?? 0);
   }
 

@@ -42,6 +42,7 @@ export class Work extends EventTarget {
     this.selected = null;
     this.drawing = false;
     this.latest = new Map(); // buildings by number, as the box last told them
+    this.sample = null; // its id
     this.rows = new Map(); // of the sample, by the number of their building
     this.turn = Promise.resolve();
     this.steps = []; // what `undo` takes back, the last one first
@@ -136,12 +137,18 @@ export class Work extends EventTarget {
     return changed;
   }
 
+  /** Say what a row of the sample is. */
+  check(row, said) {
+    const path = jobPath(this.job.id, `/sample/${row.row}`);
+    return put(path, { ...said, who: who(), sample: this.sample });
+  }
+
   /** Of a building of the sample its row says the same. */
   async #say(item, damageClass) {
     const path = jobPath(this.job.id, `/buildings/${item.id}`);
     const row = this.rows.get(item.id);
     if (row) {
-      await put(jobPath(this.job.id, `/sample/${row.row}`), { class: damageClass, who: who() });
+      await this.check(row, { class: damageClass });
       return get(path);
     }
     if (damageClass) return put(`${path}/correction`, { class: damageClass, who: who() });
@@ -206,7 +213,10 @@ export class Work extends EventTarget {
   }
 
   async #refresh() {
-    this.summary = await get(jobPath(this.job.id, "/summary")).catch(() => this.summary);
+    const asked = this.turn;
+    const found = await get(jobPath(this.job.id, "/summary")).catch(() => this.summary);
+    if (asked !== this.turn) return void this.refresh(); // it is from before a change
+    this.summary = found;
     this.#tell("totals");
   }
 

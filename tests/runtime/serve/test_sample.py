@@ -101,11 +101,16 @@ def test_without_a_sample_there_is_none(ask):
 
 
 def test_what_is_checked_is_not_drawn_over(maps, ask):
-    assert ask("POST", "/sample", {"n": 20})[0] == 201
+    _, first = ask("POST", "/sample", {"n": 20})
     status, again = ask("POST", "/sample", {"n": 20, "seed": 3})  # nobody has looked yet
     assert status == 201
     row = again["rows"][0]["row"]
-    ask("PUT", f"/sample/{row}", {"class": "destroyed", "who": "A"})
+    assert again["id"] != first["id"]
+    said = {"class": "destroyed", "who": "A"}
+    status, refused = ask("PUT", f"/sample/{row}", {**said, "sample": first["id"]})
+    assert (status, Corrections(maps).all()) == (409, [])
+    assert "another sample was drawn meanwhile" in refused["error"]
+    assert ask("PUT", f"/sample/{row}", {**said, "sample": again["id"]})[0] == 200
     status, refused = ask("POST", "/sample", {"n": 20})
     assert status == 409
     assert "is there already, and may be checked" in refused["error"]
