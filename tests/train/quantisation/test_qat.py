@@ -226,6 +226,7 @@ def _three_steps_on_rank(rank: int, port: int, out: str, *given: object) -> None
         torch.save(_three_steps(group, *given), Path(out) / f"{rank}.pt")
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(
     small_checkpoint: Path, calibration_file: Path, batch: dict, tmp_path: Path, free_port: int
 ) -> None:
@@ -264,6 +265,7 @@ def test_what_is_validated_is_the_averaged_network_with_rounding(
     assert learner.validated.config == network.config
 
 
+@pytest.mark.slow
 def test_rounding_that_costs_accuracy_is_learnt_around(
     network: DualHRNet, artefact: Artefact, batch: dict
 ) -> None:

@@ -61,6 +61,7 @@ def test_a_run_ends_in_an_ordinary_checkpoint_and_resumes(
     assert "started with another content of qat.calibration" in line
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_in_the_same_bits(
     synthetic: Path, small_checkpoint: Path, calibration_file: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
