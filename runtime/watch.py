@@ -117,6 +117,7 @@ def main(args: argparse.Namespace) -> int:
         )
         raise ConfigError(f"--outbox {args.outbox}: {which}; expected another folder")
     cli.prepare_opencv()
+    from runtime.many.disks import Disks
     from runtime.many.health import Health
     from runtime.many.inbox import Inbox
     from runtime.many.lasting import Reopened, Stop
@@ -124,6 +125,7 @@ def main(args: argparse.Namespace) -> int:
     from runtime.many.systemd import Service
     from runtime.many.watching import Watch
 
+    disks = Disks((args.inbox, args.outbox))  # one may go while the engine is loaded
     inbox = Inbox(args.inbox, args.settle, besides=args.outbox)
     warnings = _Warnings()
     limits = Limits(args.keep_days, args.keep_gib)
@@ -141,7 +143,7 @@ def main(args: argparse.Namespace) -> int:
         stack.enter_context(health)
         watch = Watch(
             engine, inbox, args.outbox, options, health, stop, warnings.warn, redo=args.redo,
-            retention=Retention(args.outbox, args.inbox, limits, warnings.warn),
+            retention=Retention(args.outbox, args.inbox, limits, warnings.warn), disks=disks,
         )  # fmt: skip
         return watch.once(args.poll) if args.once else watch.forever(args.poll)
 

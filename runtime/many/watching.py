@@ -39,6 +39,7 @@ class Watch:
     """`stop` is looked at between pairs; `warn` is told what a person should know.
 
     redo: see `outbox.map_once`. retention: of the maps; None: all are kept.
+    disks: as they were when the process began; None: as they are now.
     """
 
     def __init__(
@@ -53,9 +54,10 @@ class Watch:
         *,
         redo: bool = False,
         retention: Retention | None = None,
+        disks: Disks | None = None,
     ) -> None:
         self._retention = retention
-        self._disks = Disks((inbox.folder, outbox))
+        self._disks = disks or Disks((inbox.folder, outbox))
         self._engine, self._inbox, self._outbox, self._options = engine, inbox, outbox, options
         self._health, self._stop, self._warn, self._redo = health, stop, warn, redo
         self._not_well = 0
