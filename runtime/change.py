@@ -39,16 +39,21 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> int:
+    return compare(args.earlier, args.later, args)
+
+
+def compare(earlier: Path, later: Path, args: argparse.Namespace) -> int:
+    """args: with the options of this command, those of another one included."""
     options = MapOptions(
         min_area=args.min_area, raw_outlines=args.raw_outlines, footprints=args.footprints
     )
     if args.footprints and not args.footprints.exists():
         raise ConfigError(f"--footprints {args.footprints}: does not exist; expected a vector file")
-    out = args.out or Path(f"{args.later.resolve().name}-change")
+    out = args.out or Path(f"{later.resolve().name}-change")
     cli.prepare_opencv()
     from runtime.changing import map_change, table
 
-    content = map_change(args.earlier, args.later, out, options)
+    content = map_change(earlier, later, out, options)
     print(json.dumps(content, indent=2) if args.json else table(content, out))
     return 0
 

@@ -17,27 +17,26 @@ from numpy.typing import NDArray
 
 from runtime import cli, files, identity
 from runtime.buildings.tally import Grade
+from runtime.buildings.votes import building_pixels
 from runtime.buildings.wanted import Wanted
 from runtime.buildings.witnesses import Witnesses
 from runtime.damage import BACKGROUND, CLASS_NAMES, DAMAGE_CLASSES, NODATA, NODATA_NAME
 from runtime.errors import ConfigError, ImageError
 from runtime.finished import FinishedMap, open_map
 from runtime.going_on import working
-from runtime.mapping import counted, write_buildings
+from runtime.mapping import add_values, put_in_place, write_buildings
 from runtime.options import SUMMARY, MapOptions
 from runtime.output.legend import Legend
 from runtime.output.maps import file_of, reader, write_classes
 from runtime.output.style import Look
 from runtime.scene import space
+from runtime.scene.fused import ROWS
 from runtime.scene.strip import Strip
 from runtime.scene.unfinished import Read, Unfinished
 from runtime.scene.windows import Spans, WindowRows
-from runtime.source.quality import CLEAR, REASONS
+from runtime.source.quality import hidden_after
 
 CHANGE = "change.json"
-
-ROWS = 512
-"""Read at a time: as high as the blocks of our GeoTIFFs."""
 
 LAYERS = ("damage", "confidence", "quality")
 """Of each map, that are compared."""
@@ -103,10 +102,11 @@ def map_change(earlier: Path, later: Path, out: Path, options: MapOptions) -> di
             changes[str(fields["change"])] += 1
             return fields
 
-        made = _compared(_maps(first), _maps(second), work, stores)
+        made = _compared(_maps(first), _maps(second), work, stores, pixels)
         write_buildings(
-            _counting(made, stores[2], pixels), work, place, _wanted(options, first), options,
-            Witnesses([_open(store) for store in stores[:2]], told), name="changes", look=LOOK,
+            made, work, place, _wanted(options, first), options,
+            Witnesses([store.damage_and_confidence for store in stores[:2]], told),
+            name="changes", look=LOOK,
         )  # fmt: skip
         if not pixels.keys() - {NODATA}:
             raise ImageError(
@@ -203,8 +203,12 @@ def _compared(
     second: Mapping[str, Read],
     work: Unfinished,
     stores: Sequence[Unfinished],
+    pixels: Counter[int],
 ) -> Iterator[Strip]:
-    """The map of the buildings of both, into `work`; each map, and the changes, into `stores`."""
+    """The map of the buildings of both, into `work`; each map, and the changes, into `stores`.
+
+    pixels: to which the values of the changes are added.
+    """
     height = work.size[0]
     for top in range(0, height, ROWS):
         rows = min(ROWS, height - top)
@@ -212,6 +216,7 @@ def _compared(
         work_strip = _both(one, other)
         nothing = np.zeros_like(one.damage)
         change = Strip(top, changed(one.damage, other.damage), nothing)
+        add_values(pixels, change.damage)
         for store, strip in zip(stores, (one, other, change), strict=True):
             store.add(strip, ())
         work.add(work_strip, ())
@@ -223,7 +228,7 @@ def _known(maps: Mapping[str, Read], top: int, rows: int) -> Strip:
     damage, confidence, quality = (
         maps[name](top, rows) for name in ("damage", "confidence", "quality")
     )
-    hidden = (quality > CLEAR) & (quality <= len(REASONS))
+    hidden = hidden_after(quality)
     return Strip(
         top,
         np.where(hidden, np.uint8(NODATA), damage),
@@ -265,16 +270,7 @@ def changed(earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.
 
 
 def _is_building(damage: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    return (damage > BACKGROUND) & (damage <= DAMAGE_CLASSES[-1])
-
-
-def _counting(made: Iterator[Strip], change: Unfinished, pixels: Counter[int]) -> Iterator[Strip]:
-    for strip in made:
-        height = len(strip.damage)
-        rows = change.whole("damage")[strip.top : strip.top + height, :]
-        for _ in counted([Strip(strip.top, rows, rows)], {"damage": pixels}):
-            pass
-        yield strip
+    return building_pixels(damage).view(np.bool_)
 
 
 def _told(grades: Sequence[Grade]) -> dict[str, str | float]:
@@ -308,10 +304,6 @@ def _confidence(grade: Grade, name: str) -> float:
     return grade.confidence if name in CLASS_NAMES else float("nan")
 
 
-def _open(store: Unfinished) -> Any:
-    return lambda: (store.whole("damage"), store.whole("confidence"))
-
-
 def _wanted(options: MapOptions, of: FinishedMap) -> Wanted:
     height, width = of.size
     rows = WindowRows(Spans(height, height, 0), Spans(width, width, 0))
@@ -342,9 +334,7 @@ def _publish(work: Unfinished, out: Path, content: dict[str, Any]) -> None:
     ready = sorted(work.ready.iterdir())
     content["files"] = identity.of_files(ready)
     (out / CHANGE).unlink(missing_ok=True)
-    for path in ready:
-        files.sync(path)
-        path.replace(out / path.name)
+    put_in_place(ready, out)
     files.write_json(out / CHANGE, content)
 
 

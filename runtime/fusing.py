@@ -26,9 +26,9 @@ from runtime.corrections.aside import NAMES as OF_PEOPLE
 from runtime.damage import NODATA
 from runtime.errors import ConfigError, ImageError
 from runtime.going_on import finished, working
-from runtime.mapping import check_out, counted, map_pair, publish, write_buildings
+from runtime.mapping import check_out, counted, map_pair, publish, results, write_buildings
 from runtime.options import SUMMARY, UNFINISHED, MapOptions
-from runtime.output import quality_record, summary
+from runtime.output import summary
 from runtime.output.legend import LEGENDS, sources_legend
 from runtime.output.maps import file_of, maps_of, reader, write_maps
 from runtime.output.quicklook import write_overlay
@@ -39,7 +39,7 @@ from runtime.scene.unfinished import Unfinished
 from runtime.scene.windows import window_rows
 from runtime.scene.work import halo_of
 from runtime.source.contract import Pixels
-from runtime.source.pair import ScenePair, open_pair
+from runtime.source.pair import ScenePair, pair_of
 
 if TYPE_CHECKING:
     from runtime.engine import Engine
@@ -108,7 +108,7 @@ def map_dates(
     forget(out, len(posts))
     with ExitStack() as stack:
         folder = stack.enter_context(working(out))
-        pairs = [stack.enter_context(_opened(pre, each.post, options)) for each in there]
+        pairs = [stack.enter_context(pair_of(pre, each.post, options)) for each in there]
         first = pairs[0]
         place, size = first.georeference, (first.height, first.width)
         notes = [f"{each.post}: not in the map: {each.error}" for each in dated if each.error]
@@ -149,7 +149,6 @@ def map_dates(
             ]
         shown = {each.number: pair for each, pair in zip(there, pairs, strict=True)}
         write_overlay(_Shown(shown, work), work, work.ready / "overlay.png")
-        made_with = identity.of_buildings(options)
         own = [each.summary for each in there if each.summary]
         content = {
             "pre": str(pre),
@@ -164,18 +163,11 @@ def map_dates(
                 for each in own
                 for tile in each["failed_tiles"]
             ],
-            **summary.by_class(totals),
-            "pixels": summary.by_value(counts["damage"]),
-            "min_area_px": options.min_area,
-            "outlines": made_with["outlines"],
-            "footprints": str(options.footprints) if options.footprints else None,
-            "aoi": str(options.aoi) if options.aoi else None,
-            "nodata_px": counts["damage"][NODATA],
-            "quality": quality_record.record_of(counts["quality"], options.mask_quality),
+            **results(totals, counts["damage"], counts["quality"], options),
             "pixel_m": list(pixel_m) if pixel_m else None,
             "notes": notes,
             "identity": pixels,
-            "made_with": made_with,
+            "made_with": identity.of_buildings(options),
             "engine": summary.of_engine(engine),
         }
         content = publish(work, out, content)
@@ -230,15 +222,6 @@ def forget(out: Path, count: int) -> None:
                 folder.rmdir()
 
 
-def _opened(
-    pre: Path, post: Path, options: MapOptions
-) -> contextlib.AbstractContextManager[ScenePair]:
-    return open_pair(
-        pre, post, align=options.align, scale=options.scale, bands=options.bands,
-        nodata=options.nodata, label=options.label,
-    )  # fmt: skip
-
-
 def _maps(each: Dated, place: Any) -> Mapping[str, Any]:
     return {name: reader(each.folder / file_of(name, place)) for name in maps_of(place)}
 
@@ -259,11 +242,7 @@ def _witnesses(there: Sequence[Dated], stores: Sequence[Unfinished]) -> Witnesse
             fields[f"confidence_{each.number}"] = grade.confidence
         return fields
 
-    return Witnesses([_open(store) for store in stores], told)
-
-
-def _open(store: Unfinished) -> Any:
-    return lambda: (store.whole("damage"), store.whole("confidence"))
+    return Witnesses([store.damage_and_confidence for store in stores], told)
 
 
 def _told(each: Dated, sources: Mapping[int, int]) -> dict[str, Any]:

@@ -36,6 +36,18 @@ def of_pixels(
     }
 
 
+def reading_of(options: Mapping[str, Any]) -> MapOptions:
+    """How the images were read, of the `options` of an identity."""
+    bands, label = options.get("bands"), options.get("label")
+    return MapOptions(
+        align=bool(options.get("align")),
+        scale=tuple(options["scale"]) if options.get("scale") else None,
+        bands=tuple(bands) if bands else None,
+        nodata=tuple(options.get("nodata") or ()),
+        label=Path(label[0]) if label else None,
+    )
+
+
 def _of_gate(engine: Engine) -> list[Any]:
     gate = engine.manifest.gate
     if gate is None:

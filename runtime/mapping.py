@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime import cli, files, identity, resolution
 from runtime.buildings.finding import Maps, buildings
@@ -45,7 +46,7 @@ from runtime.scene.work import Told, halo_of, strips
 from runtime.source import levels
 from runtime.source.explain import why_unknown
 from runtime.source.georeference import Georeference
-from runtime.source.pair import ScenePair, cached, open_pair
+from runtime.source.pair import ScenePair, cached, pair_of
 
 _OF_READING = ("levels", "clipped", "notes")
 """Of a summary: what reading the images told. Maps that are taken over keep theirs."""
@@ -98,15 +99,7 @@ def map_pair(
         if done := finished(out, pixels, options):
             return done
     with (
-        open_pair(
-            pre,
-            post,
-            align=options.align,
-            scale=options.scale,
-            bands=options.bands,
-            nodata=options.nodata,
-            label=options.label,
-        ) as pair,
+        pair_of(pre, post, options) as pair,
         working(out) as folder,
     ):
         # What would end in nothing does so before the work, not after it.
@@ -144,7 +137,6 @@ def map_pair(
             drawn = pool.submit(write_overlay, pair.post, work, work.ready / "overlay.png")
             write_maps(work, pair.georeference, tags_of(gated))
             drawn.result()
-        made_with = identity.of_buildings(options)
         content = {
             "pre": str(pre),
             "post": str(post),
@@ -154,14 +146,7 @@ def map_pair(
             **wanted.counts,
             "gate": gated,
             "failed_tiles": [asdict(each) for each in work.journal.failed],
-            **summary.by_class(totals),
-            "pixels": summary.by_value(counts),
-            "min_area_px": options.min_area,
-            "outlines": made_with["outlines"],
-            "footprints": str(options.footprints) if options.footprints else None,
-            "aoi": str(options.aoi) if options.aoi else None,
-            "nodata_px": counts[NODATA],
-            "quality": quality_record.record_of(quality, options.mask_quality),
+            **results(totals, counts, quality, options),
             "levels": light,
             "clipped": [each.seen.clipped(each.scale) for each in (pair.pre, pair.post)],
             "pixel_m": list(size) if size else None,
@@ -169,10 +154,30 @@ def map_pair(
             "notes": [*notes, *_told(_seen(pair))],
             **{key: before[key] for key in _OF_READING if key in before},
             "identity": pixels,
-            "made_with": made_with,
+            "made_with": identity.of_buildings(options),
             "engine": summary.of_engine(engine),
         }
         return publish(work, out, content)
+
+
+def results(
+    totals: BuildingTotals,
+    damage: Mapping[int, int],
+    quality: Mapping[int, int],
+    options: MapOptions,
+) -> dict[str, Any]:
+    """Of a summary: what was found, and what of the options says which. Pixels by the values of
+    both layers."""
+    return {
+        **summary.by_class(totals),
+        "pixels": summary.by_value(damage),
+        "min_area_px": options.min_area,
+        "outlines": identity.of_buildings(options)["outlines"],
+        "footprints": str(options.footprints) if options.footprints else None,
+        "aoi": str(options.aoi) if options.aoi else None,
+        "nodata_px": damage.get(NODATA, 0),
+        "quality": quality_record.record_of(quality, options.mask_quality),
+    }  # fmt: skip
 
 
 def check_out(out: Path, inputs: Iterable[Path | None]) -> None:
@@ -199,9 +204,14 @@ def counted(made: Iterable[Strip], layers: Mapping[str, Counter[int]]) -> Iterat
     for strip in made:
         for part in strip.parts():
             for name, counts in layers.items():
-                found = np.bincount(getattr(part, name).ravel(), minlength=NODATA + 1)
-                counts.update({int(value): int(found[value]) for value in found.nonzero()[0]})
+                add_values(counts, getattr(part, name))
         yield strip
+
+
+def add_values(counts: Counter[int], layer: NDArray[np.uint8]) -> None:
+    """How many pixels of a layer have each value."""
+    found = np.bincount(layer.ravel(), minlength=NODATA + 1)
+    counts.update({int(value): int(found[value]) for value in found.nonzero()[0]})
 
 
 def _check_unchanged(before: Mapping[str, Any], after: Mapping[str, Any], work: Unfinished) -> None:
@@ -284,10 +294,7 @@ def write_buildings(
 
     for _ in made:
         pass
-    graded = grade(
-        footprints, lambda: (work.whole("damage"), work.whole("confidence")), place, wanted.area,
-        witnesses,
-    )  # fmt: skip
+    graded = grade(footprints, work.damage_and_confidence, place, wanted.area, witnesses)
     return vectors.write_buildings(graded, work.ready, place, footprints.attributes, name, look)
 
 
@@ -298,10 +305,15 @@ def publish(work: Unfinished, out: Path, content: dict[str, Any]) -> dict[str, A
     identity.forget(out, [path.name for path in ready])
     buildings = next(path for path in ready if path.name in (GEOPACKAGE, GEOJSON))
     content["notes"] += _told(make_room(out, content["files"][buildings.name]["sha256"]))
-    for path in ready:
-        files.sync(path)
-        path.replace(out / path.name)
+    put_in_place(ready, out)
     files.write_json(out / SUMMARY, content)
     if not content["failed_tiles"]:  # or it stays for --resume to try them again
         shutil.rmtree(work.folder)
     return content
+
+
+def put_in_place(ready: Iterable[Path], out: Path) -> None:
+    """Files that are complete, into `out`."""
+    for path in ready:
+        files.sync(path)
+        path.replace(out / path.name)

@@ -121,11 +121,7 @@ def _change(args: argparse.Namespace, later: Path) -> int:
                 f"{option}: two finished maps are compared as they are; expected without it, see "
                 "dual-hrnet change --help"
             )
-    given = [args.pre, later, *(("--out", args.out) if args.out else ())]
-    given += ["--min-area", args.min_area, *(["--raw-outlines"] if args.raw_outlines else [])]
-    given += [*(["--footprints", args.footprints] if args.footprints else [])]
-    given += [*(["--json"] if args.json else [])]
-    return change.main(change.parser().parse_args([str(each) for each in given]))
+    return change.compare(args.pre, later, args)
 
 
 def _own_folder(pre: Path, posts: Sequence[Path]) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,11 +86,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    reading = reading_options(args)
+    reading = replace(reading_options(args), label=args.label)
     _check(args)
     cli.prepare_opencv()
     from runtime.files import check_file, sha256
-    from runtime.source.pair import open_pair
+    from runtime.source.pair import pair_of
     from train.adaptation.adapting import adapt
     from train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from train.distributed import world
@@ -103,15 +104,7 @@ def main(args: argparse.Namespace) -> None:
         network = checkpoint.network().to(group.device)
         config = _config(args, checkpoint.config, group)
         with (
-            open_pair(
-                args.pre,
-                args.post,
-                align=reading.align,
-                scale=reading.scale,
-                bands=reading.bands,
-                nodata=reading.nodata,
-                label=args.label,
-            ) as pair,
+            pair_of(args.pre, args.post, reading) as pair,
             progress("left-out folds", "fold") as bar,
         ):
             for note in pair.notes:

@@ -22,6 +22,7 @@ from runtime.buildings.footprint_file import Attribute, open_footprints
 from runtime.cli import install
 from runtime.errors import BackendError, ConfigError, reason
 from runtime.libraries import library
+from runtime.output.tables import column_of
 from runtime.source.georeference import WGS84, Georeference, reproject
 from runtime.source.globe import continuous, cut, period_of
 
@@ -170,22 +171,13 @@ def areas(path: Path, place: Georeference, height: int, width: int) -> Cells:
     _check_apart(path, np.array(fids), on_map)
     names = np.array([str(each) for each in fids], object)
     attributes = [
-        (each, _column(kept, each.kind)) for each, kept in zip(file.attributes, values, strict=True)
+        (each, column_of(kept, each.kind))
+        for each, kept in zip(file.attributes, values, strict=True)
     ]
     return Cells(
         f"areas of {path.name}", place.crs_wkt, names, on_map, on_map, _ground(on_map, place),
         attributes,
     )  # fmt: skip
-
-
-def _column(values: list[Any], kind: str) -> NDArray[Any]:
-    if kind == "object":
-        found = np.empty(len(values), object)
-        found[:] = [each if isinstance(each, str) else None for each in values]
-        return found
-    missing = [each is None or each != each for each in values]
-    filled = [0 if gone else each for each, gone in zip(values, missing, strict=True)]
-    return np.ma.MaskedArray(np.array(filled).astype(kind), missing)
 
 
 def _check_apart(path: Path, fids: NDArray[Any], geometry: NDArray[Any]) -> None:

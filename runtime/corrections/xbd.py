@@ -11,7 +11,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ from runtime.corrections.finished_map import FinishedMap
 from runtime.corrections.store import NOT_A_BUILDING, Corrections
 from runtime.damage import DAMAGE_CLASSES, UNCLASSIFIED
 from runtime.errors import ConfigError
-from runtime.identity import stamp
+from runtime.identity import reading_of, stamp
 from runtime.registering import registered
 from runtime.source.georeference import WGS84, reproject
-from runtime.source.pair import ScenePair, open_pair
+from runtime.source.pair import ScenePair, pair_of
 
 SIDE = 1024
 """Pixels of a tile, as of xBD's own; smaller where the scene is."""
@@ -144,16 +144,11 @@ def _images(of: FinishedMap, pre: Path | None, post: Path | None) -> Iterator[Sc
         paths.append(path)
     if not paths:
         raise ConfigError(f"{of.folder}: its summary does not say which images were mapped")
-    label = Path(options["label"][0]) if options.get("label") else None
+    reading = reading_of(options)
+    if reading.label and not reading.label.is_file():
+        reading = replace(reading, label=None)
     with (
-        open_pair(
-            *paths,
-            align=bool(options.get("align")),
-            scale=options.get("scale"),
-            bands=tuple(options["bands"]) if options.get("bands") else None,
-            nodata=options.get("nodata") or (),
-            label=label if label and label.is_file() else None,
-        ) as pair,
+        pair_of(paths[0], paths[1], reading) as pair,
         tempfile.TemporaryDirectory() as folder,
     ):
         if (pair.height, pair.width) != (of.height, of.width):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 
@@ -58,3 +59,11 @@ def _name_of(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def is_there(module: str) -> bool:
+    """Is it installed, whether or not it loads?"""
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False

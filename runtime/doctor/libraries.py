@@ -6,11 +6,10 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
-from importlib.util import find_spec
 
 from runtime import cli
 from runtime.backends import onnxruntime_wheels
-from runtime.doctor.asking import Answer, ask
+from runtime.doctor.asking import Answer, ask, is_there
 from runtime.doctor.finding import Asked, Finding, Findings
 
 CHECK = "libraries"
@@ -52,7 +51,7 @@ _REPORT = "; import json; print(json.dumps(str(getattr(library, '__version__', '
 
 def check(asked: Asked) -> Findings:
     yield from _wheels()
-    there = [each for each in LIBRARIES if _is_there(each.module)]
+    there = [each for each in LIBRARIES if is_there(each.module)]
     with ThreadPoolExecutor(2) as asking:
         answers = asking.map(lambda each: ask(each.load + _REPORT, seconds=asked.seconds), there)
         found = dict(zip(there, answers, strict=True))
@@ -73,13 +72,6 @@ def _wheels() -> Findings:
             CHECK, "problem", f"{' and '.join(both)} are installed over each other: either may "
             "lack files of its own", onnxruntime_wheels.MEND_CPU,
         )  # fmt: skip
-
-
-def _is_there(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
 
 
 def _missing(library: Library) -> Finding:

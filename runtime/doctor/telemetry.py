@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 
-from runtime.doctor.asking import ask
+from runtime.doctor.asking import ask, is_there
 from runtime.doctor.finding import Asked, Finding, Findings
 
 CHECK = "telemetry"
@@ -26,7 +25,7 @@ print(json.dumps(os.environ.get("ORT_DISABLE_TELEMETRY") == "1"))
 
 def check(asked: Asked) -> Findings:
     for module, code in (("openvino", _OPENVINO), ("onnxruntime", _ONNXRUNTIME)):
-        if not _is_there(module):
+        if not is_there(module):
             continue
         answer = ask(code, seconds=asked.seconds)
         if answer.trouble:
@@ -38,7 +37,7 @@ def check(asked: Asked) -> Findings:
                 CHECK, "problem", f"{module}: its telemetry is on", f"pip uninstall -y {module}"
                 "-telemetry" if module == "openvino" else "export ORT_DISABLE_TELEMETRY=1",
             )  # fmt: skip
-    if _is_there("ray"):
+    if is_there("ray"):
         if os.environ.get("RAY_USAGE_STATS_ENABLED", "0") == "0":
             yield Finding(CHECK, "ok", "ray: off in every command")
         else:
@@ -46,10 +45,3 @@ def check(asked: Asked) -> Findings:
                 CHECK, "problem", "ray: RAY_USAGE_STATS_ENABLED asks for its usage statistics",
                 "unset RAY_USAGE_STATS_ENABLED",
             )  # fmt: skip
-
-
-def _is_there(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False

@@ -17,7 +17,7 @@ from typing import Any
 from runtime import identity, records
 from runtime.errors import ConfigError, ImageError
 from runtime.finished.folder import FinishedMap
-from runtime.source.pair import ScenePair, open_pair
+from runtime.source.pair import ScenePair, pair_of
 
 GIVEN = "given by the user"
 _ROLES = ("before", "after")
@@ -119,17 +119,13 @@ def checked_date(text: str) -> str:
 def opened(map_: FinishedMap) -> Iterator[ScenePair | None]:
     """The pair as it was mapped; None where the files are gone, or are other ones now."""
     images = images_of(map_)
-    given = map_.summary["identity"]["options"]
-    label = Path(given["label"][0]) if given.get("label") else None
+    reading = identity.reading_of(map_.summary["identity"]["options"])
+    label = reading.label
     if not all(each.there for each in images) or (label and not label.is_file()):
         yield None
         return
     try:
-        opening = open_pair(
-            images[0].path, images[1].path, align=given["align"], scale=given["scale"],
-            bands=tuple(given["bands"]) if given["bands"] else None,
-            nodata=tuple(given["nodata"]), label=label,
-        )  # fmt: skip
+        opening = pair_of(images[0].path, images[1].path, reading)
         pair = opening.__enter__()
     except (ImageError, ConfigError, OSError):
         yield None

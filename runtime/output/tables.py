@@ -93,7 +93,7 @@ def columns_of(
     if graded:
         for index, name in enumerate(own_names(attributes, {*_TAKEN, *told})):
             values = [each.attributes[index] for each in graded]
-            columns[name] = _own(values, attributes[index].kind)
+            columns[name] = column_of(values, attributes[index].kind)
     return columns
 
 
@@ -114,8 +114,8 @@ def own_names(attributes: Sequence[Attribute], taken_already: Iterable[str] = _T
     return found
 
 
-def _own(values: list[Any], kind: str) -> NDArray[Any]:
-    """Text, None for none; or numbers, masked where there is none."""
+def column_of(values: Sequence[Any], kind: str) -> NDArray[Any]:
+    """Values of a file's attribute: text, None for none; or numbers, masked where there is none."""
     if kind == "object":
         found = np.empty(len(values), object)
         found[:] = [each if isinstance(each, str) else None for each in values]

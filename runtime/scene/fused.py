@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from runtime.damage import CLASS_NAMES, NODATA
 from runtime.scene.strip import EMPTY, PART_PIXELS, Strip
 from runtime.scene.unfinished import Read, Unfinished
-from runtime.source.quality import CLEAR, REASONS
+from runtime.source.quality import hidden_after
 
 MOST = 7
 """Images: a pixel's sources are a byte, of which one value is NODATA."""
@@ -34,8 +34,9 @@ def fuse(
     """The strips of the map of all, which are added to `work`.
 
     images: of each, its finished maps by name. numbers: of each, from 1: the map of sources has the
-    bit of that number. each: to which the damage and the confidence of
-    an image are added where it takes part; NODATA elsewhere.
+        bit of that number.
+    each: to which the damage and the confidence of an image are added where it takes part; NODATA
+        elsewhere.
     """
     height, width = work.size
     step = max(1, PART_PIXELS // max(1, width))
@@ -72,7 +73,7 @@ def fused(
         np.stack([one[name] for one in images]) for name in ("damage", "confidence", "quality")
     )
     computed = damage != NODATA
-    shown = computed & ((quality == CLEAR) | (quality > len(REASONS)))
+    shown = computed & ~hidden_after(quality)
     used = np.where(shown.any(axis=0), shown, computed)
     number = used.sum(axis=0, dtype=np.uint16)
     chosen, most = np.full(number.shape, NODATA, np.uint8), np.zeros(number.shape, np.uint16)

@@ -181,6 +181,10 @@ class Unfinished:
         """
         return np.array(self.whole(name)[top : top + height, left : left + width])
 
+    def damage_and_confidence(self) -> tuple[Stored, Stored]:
+        """What buildings are graded by."""
+        return self.whole("damage"), self.whole("confidence")
+
     def whole(self, name: str) -> Stored:
         """One map, as far as it is done; read by parts."""
         return Stored(self.folder / name, self.size, self._runs(), EMPTY[name])

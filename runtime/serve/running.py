@@ -16,6 +16,7 @@ import uvicorn
 from runtime import cli
 from runtime.errors import ConfigError
 from runtime.manifest import Manifest
+from runtime.many.disks import Disks
 from runtime.many.lasting import Reopened, Stop
 from runtime.many.outbox import holding
 from runtime.options import MapOptions
@@ -42,11 +43,12 @@ def serve(args: argparse.Namespace, options: MapOptions) -> int:
         stop = stack.enter_context(Stop())
         places = stack.enter_context(held(args.data))
         stack.enter_context(holding(places.maps))
+        disks = Disks((places.maps,))
         listening = stack.enter_context(_listening(args.host, args.port))
         engine = stack.enter_context(Reopened(args.engine, args.threads, args.device, args.mode))
         jobs, pairs = Jobs(places.jobs), Pairs(places)
         uploads = Uploads(places.uploads, options, int(args.max_upload * 1e9), args.max_uploads)
-        worker = Worker(engine, places, jobs, uploads, pairs, options, stop)
+        worker = Worker(engine, places, jobs, uploads, pairs, options, stop, disks)
         worker.clean()
         service = Service(
             places, Manifest.read(args.engine), jobs, uploads, pairs, worker, token is not None

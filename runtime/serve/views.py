@@ -29,7 +29,7 @@ from runtime.output.maps import reader
 from runtime.output.quicklook import worst
 from runtime.registering import registered
 from runtime.source.contract import Source
-from runtime.source.pair import ScenePair, open_pair
+from runtime.source.pair import ScenePair, pair_of
 from runtime.source.raster import gdal_settings
 
 TILE = 256
@@ -64,7 +64,7 @@ def make(pre: Path, post: Path, maps: Path, folder: Path, options: MapOptions) -
     """All layers of the maps in `maps`, into `folder`, which appears whole.
 
     The images are read as they were mapped, with `options`. ImageError, ConfigError and OSError as
-    for `open_pair`.
+    for `pair_of`.
     """
     summary = records.load_json(maps / SUMMARY)
     size = summary["height"], summary["width"]
@@ -76,14 +76,7 @@ def make(pre: Path, post: Path, maps: Path, folder: Path, options: MapOptions) -
                 read = reader(path)
                 half = _mean if layer == "confidence" else _worst
                 _write((read(*rows) for rows in _rows(size[0])), made, layer, size, half)
-        with open_pair(
-            pre,
-            post,
-            align=options.align,
-            scale=options.scale,
-            bands=options.bands,
-            nodata=options.nodata,
-        ) as opened:
+        with pair_of(pre, post, options) as opened:
             pair = _as_mapped(opened, summary, made)
             for layer, source in zip(PICTURES, (pair.pre, pair.post), strict=True):
                 _write(_of_source(source, size), made, layer, size, _mean)

@@ -39,7 +39,8 @@ POLL = 0.2
 class Worker:
     """What others may ask of it at any time: `running`, `progress`, and the sums since the start.
 
-    trouble: why no job can be mapped now, if so.
+    trouble: why no job can be mapped now, if so. disks: as they were before the engine was loaded;
+    None: as they are now.
     """
 
     def __init__(
@@ -51,11 +52,12 @@ class Worker:
         pairs: Pairs,
         options: MapOptions,
         stop: Stop,
+        disks: Disks | None = None,
     ) -> None:
         self._engine, self._places, self._jobs, self._stop = engine, places, jobs, stop
         self._uploads, self._pairs, self._options = uploads, pairs, options
         self._troubles = Troubles()
-        self._disks = Disks((places.maps,))
+        self._disks = disks or Disks((places.maps,))
         self._lock = threading.Lock()
         self._unwanted: set[str] = set()
         self.running: str | None = None

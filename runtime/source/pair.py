@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import ConfigError, ImageError
-from runtime.options import RASTER_EXTRA
+from runtime.options import RASTER_EXTRA, MapOptions
 from runtime.source.contract import Asked, Known, Pixels, Source, asked_of_each
 from runtime.source.georeference import Georeference
 from runtime.source.limits import check_file, check_label
@@ -101,6 +101,14 @@ def open_pair(
             notes = check_one_place(pre, post)
         _check_size(pre, post)
         yield ScenePair(pre, post, pre.height, pre.width, place, notes)
+
+
+def pair_of(pre: Path, post: Path, options: MapOptions) -> AbstractContextManager[ScenePair]:
+    """`open_pair`, read as the options say."""
+    return open_pair(
+        pre, post, align=options.align, scale=options.scale, bands=options.bands,
+        nodata=options.nodata, label=options.label,
+    )  # fmt: skip
 
 
 def cached(pair: ScenePair, height: int) -> AbstractContextManager[Any]:

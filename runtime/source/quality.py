@@ -55,6 +55,11 @@ _MOST = 0.6
 """Of the known cells among 5x5."""
 
 
+def hidden_after(layer: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where the image after the event does not show the ground, of a layer [H,W]."""
+    return np.asarray((layer > CLEAR) & (layer <= len(REASONS)))
+
+
 def judged(
     pre: Pixels, post: Pixels, known: Known | None, top: int, left: int
 ) -> NDArray[np.uint8]:

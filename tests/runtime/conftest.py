@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +25,7 @@ from PIL import Image
 from runtime import host
 from runtime.damage import CLASS_NAMES
 from runtime.engine import Engine, load_engine
+from runtime.finished import open_map
 from runtime.manifest import (
     FORMAT,
     Batch,
@@ -390,3 +393,42 @@ def run_on_a_pair(engine_folder: Path, tmp_path: Path) -> Callable[..., None]:
         command.main(command.parser().parse_args(arguments))
 
     return run
+
+
+@pytest.fixture
+def manager(tmp_path):
+    """The socket of a service manager; a function that gives what it was told since."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.setblocking(False)
+
+        def told():
+            found = []
+            while True:
+                try:
+                    found += listening.recv(4096).decode().splitlines()
+                except BlockingIOError:
+                    return found
+
+        yield tmp_path / "notify", told
+
+
+HOLE = slice(0, 60), slice(100, 170)
+
+
+@pytest.fixture(scope="session")
+def town_folder(make_engine, draw, write_raster, tmp_path_factory):
+    """A finished map of half metres, with a corner that no image knows; to be copied."""
+    folder = tmp_path_factory.mktemp("town")
+    images = []
+    for name, image in zip(("pre", "post"), draw(100, 170), strict=True):
+        image[HOLE] = 0
+        images.append(write_raster(folder / f"{name}.tif", image, nodata=0))
+    with load_engine(make_engine(folder / "engine"), threads=1) as engine:
+        map_pair(engine, *images, folder / "town", MapOptions())
+    return folder / "town"
+
+
+@pytest.fixture
+def town(town_folder, tmp_path):
+    return open_map(shutil.copytree(town_folder, tmp_path / "town"))

@@ -19,11 +19,8 @@ from runtime.cells.grid import areas, hexagons, squares
 from runtime.cells.layer import style
 from runtime.cells.layer import write as write_layer
 from runtime.corrections import Corrections
-from runtime.engine import load_engine
 from runtime.errors import ConfigError
 from runtime.finished import open_map
-from runtime.mapping import map_pair
-from runtime.options import MapOptions
 
 HOLE = slice(0, 60), slice(100, 170)
 
@@ -32,24 +29,6 @@ def buildings(folder: Path):
     _, fids, wkb, (names,) = read(folder / "buildings.gpkg", layer="buildings", columns=["damage"],
                                   return_fids=True)  # fmt: skip
     return fids, shapely.from_wkb(wkb), names
-
-
-@pytest.fixture(scope="module")
-def town_folder(make_engine, draw, write_raster, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("town")
-    images = []
-    for name, image in zip(("pre", "post"), draw(100, 170), strict=True):
-        image[HOLE] = 0
-        images.append(write_raster(folder / f"{name}.tif", image, nodata=0))
-    with load_engine(make_engine(folder / "engine"), threads=1) as engine:
-        map_pair(engine, *images, folder / "town", MapOptions())
-    return folder / "town"
-
-
-@pytest.fixture
-def town(town_folder, tmp_path):
-    """A map of half metres with a corner that no image knows."""
-    return open_map(shutil.copytree(town_folder, tmp_path / "town"))
 
 
 def cell_table(counts, path):

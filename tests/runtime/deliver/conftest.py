@@ -1,33 +1,8 @@
 """A finished map of half metres, with ground that no image knows and corrections."""
 
-import shutil
-
 import pytest
 
 from runtime.corrections import Corrections
-from runtime.engine import load_engine
-from runtime.finished import open_map
-from runtime.mapping import map_pair
-from runtime.options import MapOptions
-
-HOLE = slice(0, 60), slice(100, 170)
-
-
-@pytest.fixture(scope="session")
-def delivered_town(make_engine, draw, write_raster, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("town")
-    images = []
-    for name, image in zip(("pre", "post"), draw(100, 170), strict=True):
-        image[HOLE] = 0
-        images.append(write_raster(folder / f"{name}.tif", image, nodata=0))
-    with load_engine(make_engine(folder / "engine"), threads=1) as engine:
-        map_pair(engine, *images, folder / "town", MapOptions())
-    return folder / "town"
-
-
-@pytest.fixture
-def town(delivered_town, tmp_path):
-    return open_map(shutil.copytree(delivered_town, tmp_path / "town"))
 
 
 @pytest.fixture

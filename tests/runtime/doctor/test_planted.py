@@ -286,7 +286,7 @@ def test_few_open_files():
 
 
 def test_a_missing_library(monkeypatch):
-    monkeypatch.setattr(libraries, "_is_there", lambda module: module in ("numpy", "cv2"))
+    monkeypatch.setattr(libraries, "is_there", lambda module: module in ("numpy", "cv2"))
     monkeypatch.setattr(libraries, "ask", lambda code, seconds: asking.Answer(""))
     found = list(libraries.check(Asked()))
     (raster,) = [each for each in found if each.what.startswith("rasterio")]
@@ -361,7 +361,7 @@ def test_the_look_at_a_lock_takes_none(tmp_path):
 
 
 def test_statistics_that_are_asked_for(monkeypatch):
-    monkeypatch.setattr(telemetry, "_is_there", lambda module: module == "ray")
+    monkeypatch.setattr(telemetry, "is_there", lambda module: module == "ray")
     assert not problems(telemetry.check)
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
     assert only(problems(telemetry.check)).mend == "unset RAY_USAGE_STATS_ENABLED"

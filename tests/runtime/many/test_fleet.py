@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -33,24 +32,6 @@ from runtime.many.systemd import Service
 from runtime.many.watching import Watch
 from runtime.options import MapOptions
 from tests.runtime.many.waiting import wait_for
-
-
-@pytest.fixture
-def manager(tmp_path):
-    """The socket of a service manager; a function that gives what it was told since."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
-        listening.bind(str(tmp_path / "notify"))
-        listening.setblocking(False)
-
-        def told():
-            found = []
-            while True:
-                try:
-                    found += listening.recv(4096).decode().splitlines()
-                except BlockingIOError:
-                    return found
-
-        yield tmp_path / "notify", told
 
 
 def test_a_service_manager_hears_ready_alive_and_ending(start, arrive, boxes, manager):

@@ -1,6 +1,5 @@
 """What a service manager hears of a server."""
 
-import socket
 import time
 from types import SimpleNamespace
 
@@ -12,21 +11,10 @@ from runtime.serve.beat import Beat
 
 
 @pytest.fixture
-def heard(tmp_path):
+def heard(manager):
     """The environment of a unit with a watchdog, and what its manager was told since."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
-        listening.bind(str(tmp_path / "notify"))
-        listening.setblocking(False)
-
-        def told():
-            found = []
-            while True:
-                try:
-                    found += listening.recv(4096).decode().splitlines()
-                except BlockingIOError:
-                    return found
-
-        yield {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000"}, told
+    path, told = manager
+    return {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "60000"}, told
 
 
 def worker(**values):
