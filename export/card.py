@@ -203,6 +203,8 @@ def _gate(gate: WindowGate) -> str:
         "Threshold": f"{gate.threshold} of 255",
         "Buildings missed": f"{found['buildings_missed']} of {found['buildings']}; at most "
         f"{found['missed_at_most']:.2%}, with 95 % confidence",
+        "Of hamlets, in windows with few buildings": f"{found['hamlet_buildings_missed']} of "
+        f"{found['hamlet_buildings']}; at most {found['hamlet_missed_at_most']:.2%}",
         "Building pixels missed": f"{found['building_pixels_missed']} of "
         f"{found['building_pixels']}",
         "Buildings that it would miss if each were alone in its window": (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -61,6 +62,14 @@ def parser() -> argparse.ArgumentParser:
         help="share of the tiles that are made without a building, beside those that happen to "
         "have none; of xBD's tiles two in five do (default: 0)",
     )
+    add(
+        "--hamlet-share",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="share of the tiles with a few buildings that stand alone: 1 to 8 on each 512x512 "
+        "pixels (default: 0)",
+    )
     add("--workers", type=int, default=WORKERS, metavar="N", help=f"processes (default: {WORKERS})")
     return result
 
@@ -71,7 +80,9 @@ def main(args: argparse.Namespace) -> None:
     learnt = args.tiles - tested - held
     # The pictures of a world do not depend on its split, and its last tiles are not learnt from.
     splits = ["train"] * learnt + ["test"] * tested + ["hold"] * held
-    synthesize(args.out, splits, args.size, args.seed, args.workers, args.empty_share)
+    synthesize(
+        args.out, splits, args.size, args.seed, args.workers, args.empty_share, args.hamlet_share
+    )
     more = f", {held} in hold" if held else ""
     cli.note(f"{args.out}: {learnt} tiles in train, {tested} in test{more}")
 
@@ -83,6 +94,7 @@ def synthesize(
     seed: int,
     workers: int,
     empty_share: float = 0.0,
+    hamlet_share: float = 0.0,
 ) -> None:
     """Write `out` whole or not at all.
 
@@ -90,6 +102,7 @@ def synthesize(
         splits: of each tile: train, test or hold.
         size: side of an image, pixels.
         empty_share: of the tiles, spread evenly, that are made without a building.
+        hamlet_share: of the tiles, spread evenly, that are made with a few buildings.
     Raises:
         ToolkitError: a process that draws was killed.
     """
@@ -97,7 +110,27 @@ def synthesize(
         for split in ("train", "test", *["hold"] * ("hold" in splits)):
             for kind in ("images", "labels"):
                 (folder / split / kind).mkdir(parents=True)
-        _run(partial(_write_tile, folder, seed, size, empty_share), splits, workers)
+        asked = partial(settlement_of, empty_share, hamlet_share)
+        _run(partial(_write_tile, folder, seed, size, asked), splits, workers)
+
+
+def settlement_of(empty_share: float, hamlet_share: float, index: int) -> str | None:
+    """What tile `index` is made as; None where it is drawn.
+
+    Args:
+        empty_share, hamlet_share: of the tiles, at most 1 together.
+    """
+    from train.synthetic.plan import HAMLET
+
+    if _is_due(index, empty_share):
+        return "empty"
+    others = index - int(index * empty_share)
+    return HAMLET if hamlet_share and _is_due(others, hamlet_share / (1 - empty_share)) else None
+
+
+def _is_due(index: int, share: float) -> bool:
+    """For one in every 1/share, evenly."""
+    return int((index + 1) * share) > int(index * share)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -107,7 +140,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"--size {args.size}: expected a multiple of 32, at least 64")
     if args.seed < 0:
         raise ConfigError(f"--seed {args.seed}: expected 0 or more")
-    for name in ("test_share", "hold_share", "empty_share"):
+    for name in ("test_share", "hold_share", "empty_share", "hamlet_share"):
         share = getattr(args, name)
         if not 0 <= share <= 1:
             option = f"--{name.replace('_', '-')}"
@@ -115,6 +148,11 @@ def _check(args: argparse.Namespace) -> None:
     if round(args.tiles * args.test_share) + round(args.tiles * args.hold_share) > args.tiles:
         raise ConfigError(
             f"--test-share {args.test_share} and --hold-share {args.hold_share}: expected 1 "
+            "together at most"
+        )
+    if args.empty_share + args.hamlet_share > 1:
+        raise ConfigError(
+            f"--empty-share {args.empty_share} and --hamlet-share {args.hamlet_share}: expected 1 "
             "together at most"
         )
     if args.workers < 1:
@@ -156,15 +194,19 @@ def _one_thread() -> None:
 
 
 def _write_tile(
-    folder: Path, seed: int, size: int, empty_share: float, index: int, split: str
+    folder: Path,
+    seed: int,
+    size: int,
+    asked: Callable[[int], str | None],
+    index: int,
+    split: str,
 ) -> None:
     import cv2
 
     from train.synthetic.labels import label, stem
     from train.synthetic.scene import make_scene
 
-    empty = int((index + 1) * empty_share) > int(index * empty_share)
-    tile = make_scene(seed, index, size, "empty" if empty else None)
+    tile = make_scene(seed, index, size, asked(index))
     for when, picture in (("pre", tile.pre), ("post", tile.post)):
         name = stem(tile, index, when)
         _, packed = cv2.imencode(".png", picture[..., ::-1])

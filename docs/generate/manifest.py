@@ -100,6 +100,8 @@ What the gate misses on the labelled tiles of `split` that its threshold was not
 windows that are skipped |
 | `missed_at_most` | number | share of the buildings that is not exceeded with 95 % confidence \
 (Clopper and Pearson) |
+| `hamlet_buildings`, `hamlet_buildings_missed`, `hamlet_missed_at_most` | integer, integer, \
+number | the same of buildings in windows that show at most 8 |
 | `buildings_not_cut`, `not_found_alone` | integer | buildings that no edge of a tile cuts; those \
 of them on which it stays below the threshold: they depend on others beside them |
 | `building_pixels`, `building_pixels_missed` | integer | pixels of the labels |

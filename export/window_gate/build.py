@@ -16,7 +16,7 @@ from export.payload import compile_payload, graph_of, model_of
 from export.runners import engine_runner, graph_runner
 from export.window_gate.graph import GateGraph, gate_options, reduction_of
 from export.window_gate.look import look, outlines
-from export.window_gate.misses import Seen, threshold_of
+from export.window_gate.misses import HAMLET, Seen, lower_bound, threshold_of
 from runtime import cli
 from runtime.engine import open_gate
 from runtime.errors import ConfigError, DataError, ExportError
@@ -112,8 +112,10 @@ def build_gate(
     halo = default_halo(min(size), engine.model.reach_px)
     with _running(replace(engine, gate=record), folder, runs_here, model, of_gate) as run:
         chosen = look(run, halves.chosen_on, size, halo, MARGIN)
-        threshold = _threshold(chosen, request.gate.budget)
         proved = look(run, halves.proved_on, size, halo, MARGIN)
+    for seen in (chosen, proved):
+        _check_hamlets(seen)
+    threshold = _threshold(chosen, request.gate.budget)
     _check(proved, threshold, request.gate.budget)
     misses = {
         "split": request.proof.split,
@@ -135,6 +137,16 @@ def _running(
         yield graph_runner(model, request.options)
 
 
+def _check_hamlets(seen: Seen) -> None:
+    """Between many buildings a gate that finds one has all of them computed."""
+    if (count := len(seen.hamlets)) < FEWEST:
+        raise DataError(
+            f"--gate: one half of the labelled tiles shows {count} buildings in windows of at most "
+            f"{HAMLET}; expected {FEWEST} or more to measure what it misses of hamlets; name a "
+            "--split with lone buildings, or leave --gate out"
+        )
+
+
 def _threshold(seen: Seen, budget: float) -> int:
     found = threshold_of(seen, budget)
     if found < 1:
@@ -154,6 +166,13 @@ def _check(seen: Seen, threshold: int, budget: float) -> None:
             f"tiles that its threshold was not chosen on, more than {budget:.2%}; nothing was "
             "written, train it on more tiles, or leave --gate out"
         )
+    missed, of = found["hamlet_buildings_missed"], found["hamlet_buildings"]
+    if lower_bound(missed, of) > budget:
+        raise ExportError(
+            f"the gate misses {missed} of {of} buildings of hamlets (windows that show at most "
+            f"{HAMLET}), which cannot be {budget:.2%} of many; nothing was written, train it on "
+            "tiles with lone buildings, or leave --gate out"
+        )
     if found["windows_without_building"] >= TELLING and not found["of_those_skipped"]:
         raise ExportError(
             f"the gate skips none of the {found['windows_without_building']} windows without a "
@@ -167,7 +186,9 @@ def in_words(gate: WindowGate) -> str:
     return (
         f"gate: misses {found['buildings_missed']} of {found['buildings']} buildings and "
         f"{found['building_pixels_missed']} of {found['building_pixels']} building pixels "
-        f"(at most {found['missed_at_most']:.2%} of buildings, with 95 % confidence), would miss "
+        f"(at most {found['missed_at_most']:.2%} of buildings, with 95 % confidence), "
+        f"{found['hamlet_buildings_missed']} of {found['hamlet_buildings']} of hamlets (at most "
+        f"{found['hamlet_missed_at_most']:.2%}), would miss "
         f"{found['not_found_alone']} of {found['buildings_not_cut']} if each were alone in its "
         f"window, and skips "
         f"{found['of_those_skipped']} of {found['windows_without_building']} windows without one"

@@ -31,6 +31,7 @@ def look(run: Runner, tiles: Iterable[Tile], size: tuple[int, int], halo: int, m
     pixels: list[int] = []
     levels: list[int] = []
     alone: list[int] = []
+    company: list[int] = []
     for tile in tiles:
         images = tile.images()
         shape = images[0].shape[:2]
@@ -44,10 +45,12 @@ def look(run: Runner, tiles: Iterable[Tile], size: tuple[int, int], halo: int, m
         here = [peak(answer, each, margin) for each, answer in zip(windows, answers, strict=True)]
         peaks += here
         pixels += [int(building[each.place].sum()) for each in windows]
-        levels += levels_of(polygons, windows, here)
+        shown = areas_of(polygons, windows)
+        levels += levels_of(shown, here)
+        company += company_of(shown)
         inside = shapely.box(1, 1, shape[1] - 1, shape[0] - 1)
         alone += [highest_on(each, whole) for each in polygons if inside.contains(each)]
-    return Seen(*map(np.array, (peaks, pixels, levels, alone)))
+    return Seen(*map(np.array, (peaks, pixels, levels, alone, company)))
 
 
 def outlines(tile: Tile, shape: tuple[int, int]) -> np.ndarray:
@@ -66,10 +69,9 @@ def cut(image: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndarray:
     return np.ascontiguousarray(mirrored(part, size))
 
 
-def levels_of(polygons: np.ndarray, windows: Sequence[Window], peaks: Sequence[int]) -> list[int]:
-    """`Seen.levels` of polygons, by the peaks of the windows."""
-    if not len(polygons):
-        return []
+def areas_of(polygons: np.ndarray, windows: Sequence[Window]) -> np.ndarray:
+    """What the kept part of each window shows of each polygon, square pixels: float [polygons,
+    windows]."""
     boxes = np.array(
         [
             shapely.box(each.column.begin, each.row.begin, each.column.end, each.row.end)
@@ -77,12 +79,24 @@ def levels_of(polygons: np.ndarray, windows: Sequence[Window], peaks: Sequence[i
         ]
     )
     areas = np.zeros((len(polygons), len(windows)))
-    tree = shapely.STRtree(boxes)
-    which, where = tree.query(polygons)
+    which, where = shapely.STRtree(boxes).query(polygons)
     areas[which, where] = shapely.area(shapely.intersection(polygons[which], boxes[where]))
+    return areas
+
+
+def levels_of(areas: np.ndarray, peaks: Sequence[int]) -> list[int]:
+    """`Seen.levels` of polygons by their `areas_of`, and the peaks of the windows."""
+    if not len(areas):
+        return []
     order = np.argsort(peaks, kind="stable")
     share = areas[:, order].cumsum(1) / areas.sum(1, keepdims=True)
     return [int(each) for each in np.asarray(peaks)[order][(share > 0.5).argmax(1)]]
+
+
+def company_of(areas: np.ndarray) -> list[int]:
+    """`Seen.company` of polygons by their `areas_of`."""
+    shows = areas > 0
+    return [int(each) for each in (shows * shows.sum(0)).max(1)] if len(areas) else []
 
 
 def highest_on(polygon: BaseGeometry, found: np.ndarray) -> int:

@@ -253,6 +253,29 @@ def test_a_share_of_the_tiles_has_no_building_and_the_others_are_as_before(tmp_p
     assert not make_scene(SEED, 2, SIZE, "empty").buildings
 
 
+@pytest.mark.parametrize(("empty", "hamlets"), [(0, 0.3), (0.4, 0.35), (0.5, 0.5), (0, 1), (1, 0)])
+def test_tiles_are_asked_for_as_often_as_wanted_and_evenly(empty: float, hamlets: float):
+    asked = [synthesize.settlement_of(empty, hamlets, index) for index in range(400)]
+    for some in (asked, asked[:200]):
+        assert abs(some.count("empty") - empty * len(some)) <= 1
+        assert abs(some.count("hamlet") - hamlets * len(some)) <= 1
+
+
+@pytest.mark.parametrize("size", [512, 1024])
+def test_a_hamlet_has_a_few_neighbours_and_nothing_beside_them(size: int):
+    squares = (size // 512) ** 2
+    counts = [len(plan_tile(SEED, index, size, "hamlet").buildings) for index in range(20)]
+    assert min(counts) >= 1
+    assert max(counts) <= 8 * squares
+    assert len(set(counts)) > 4
+
+
+def test_shares_of_more_than_all_tiles_are_refused(tmp_path: Path):
+    more = ("--empty-share", "0.6", "--hamlet-share", "0.5")
+    with pytest.raises(ConfigError, match=r"0\.6 and --hamlet-share 0\.5: expected 1 together"):
+        synthesize.main(arguments(tmp_path / "set", *more))
+
+
 def test_a_non_empty_output_is_refused_and_left_alone(tmp_path: Path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(ConfigError, match="new or empty folder"):

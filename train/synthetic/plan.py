@@ -27,6 +27,9 @@ MARGIN = 16
 
 SETTLEMENTS = ("grid", "curved", "industrial", "rural", "empty")
 SETTLEMENT_SHARES = (0.37, 0.29, 0.13, 0.11, 0.10)
+HAMLET, HAMLET_SIZE, HAMLET_GROUND = "hamlet", 8, 512
+"""A settlement that is never drawn, only asked for: on each square of so many px a side at most so
+many buildings of a rural one, neighbours, and nothing beside them."""
 UNCLASSIFIED_SHARE = 0.015
 SMALLEST = 24.0
 """Area in px of the smallest labelled footprint."""
@@ -69,10 +72,12 @@ def stream(seed: int, index: int, size: int, name: str) -> np.random.Generator:
 
 
 def plan_tile(seed: int, index: int, size: int, settlement: str | None = None) -> Plan:
-    """settlement: of `SETTLEMENTS`; None: drawn."""
+    """settlement: of `SETTLEMENTS`, or `HAMLET`; None: drawn."""
     rng = stream(seed, index, size, "plan")
     drawn = str(rng.choice(SETTLEMENTS, p=SETTLEMENT_SHARES))
     settlement = settlement or drawn
+    sparse = settlement == HAMLET
+    settlement = "rural" if sparse else settlement
     kind = str(rng.choice(events.KINDS, p=events.KIND_SHARES))
     side = -(-(size + 2 * MARGIN) // GRID)
     relief = noise.fractal(rng, (side, side), 36, 4, 0.35)
@@ -82,6 +87,7 @@ def plan_tile(seed: int, index: int, size: int, settlement: str | None = None) -
     streets = [] if empty and rng.random() < 0.5 else lay_streets(rng, settlement, size)
     land = _Land(size, streets, relief, water)
     built = [] if empty else _line_streets(rng, land, streets, settlement)
+    built = _hamlets(rng, built, size) if sparse else built
     plots = _scatter_plots(rng, land, streets, built, settlement)
     event = events.strike(rng, kind, relief, MARGIN)
     visible = [(b, o) for b in built if (o := _outline(b, size)) is not None]
@@ -156,6 +162,24 @@ def _line_streets(
                         built.append(home)
                 at += step * (1 if rng.random() < 0.9 else 2)
     return built
+
+
+def _hamlets(rng: np.random.Generator, built: list[Building], size: int) -> list[Building]:
+    """Of the buildings those that stay, in their order: a few around one of each square's."""
+    centres = np.array([each.centre for each in built]).reshape(-1, 2)
+    squares = max(1, size // HAMLET_GROUND)
+    where = np.clip(centres * squares / size, 0, squares - 1).astype(int)
+    kept: set[int] = set()
+    for square in np.ndindex(squares, squares):
+        inside = np.flatnonzero((where == square).all(1) & _within_tile(centres, size))
+        if len(inside):
+            away = np.linalg.norm(centres[inside] - centres[rng.choice(inside)], axis=1)
+            kept.update(inside[np.argsort(away)[: rng.integers(1, HAMLET_SIZE + 1)]].tolist())
+    return [built[index] for index in sorted(kept)]
+
+
+def _within_tile(centres: np.ndarray, size: int) -> np.ndarray:
+    return ((centres >= 0) & (centres < size)).all(1)
 
 
 def _scatter_plots(

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from export.window_gate.build import _check, _threshold
+from export.window_gate.build import _check, _check_hamlets, _threshold
 from export.window_gate.misses import Seen
 from runtime import load_engine
-from runtime.errors import ExportError
+from runtime.errors import DataError, ExportError
 from runtime.manifest import GATE, Manifest
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
@@ -100,8 +100,9 @@ def test_what_a_gate_misses_is_what_the_runtime_misses(command, asked, data, tmp
     assert found == {key: misses[key] for key in found}
 
 
-def seen(peaks, pixels, levels) -> Seen:
-    return Seen(*map(np.array, (peaks, pixels, levels, levels)))
+def seen(peaks, pixels, levels, company=None) -> Seen:
+    company = [99] * len(levels) if company is None else company
+    return Seen(*map(np.array, (peaks, pixels, levels, levels, company)))
 
 
 def test_the_figures_of_a_gate_decide_whether_it_is_built():
@@ -116,6 +117,19 @@ def test_the_figures_of_a_gate_decide_whether_it_is_built():
     with pytest.raises(ExportError, match="too weak: to miss at most 0.10% of the 50 labelled"):
         _threshold(seen([0], [1], [3] * 49 + [0]), 0.001)
     assert _threshold(seen([0], [1], [200] * 50), 0.001) > 0
+
+
+def test_hamlets_are_measured_beside_towns():
+    """Far below the budget in all, and 3 of the 163 buildings that few others stand beside."""
+    company = [40] * 9_837 + [3] * 163
+    looked = seen([5] * 10 + [200], [0] * 10 + [9], [200] * 9_997 + [9] * 3, company)
+    with pytest.raises(ExportError, match="misses 3 of 163 buildings of hamlets"):
+        _check(looked, 100, 0.001)
+    one = seen(looked.peaks, looked.pixels, [200] * 9_999 + [9], company)
+    _check(one, 100, 0.001)  # which may be chance
+    _check_hamlets(one)
+    with pytest.raises(DataError, match="shows 99 buildings in windows of at most 8; expected 100"):
+        _check_hamlets(seen([0], [1], [200] * 9_936, company[:-64]))
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.window_gate.look import highest_on, levels_of, look, outlines
+from export.window_gate.look import areas_of, company_of, highest_on, levels_of, look, outlines
 from runtime.scene.windows import window_rows
 from train.xbd import find_tiles
 
@@ -23,15 +23,28 @@ def test_a_level_is_the_threshold_above_which_more_than_half_is_skipped(boxes, d
     peaks = [data.draw(st.integers(0, 5)) for _ in windows]
     corners = [(x, y, min(x + w, 128), min(y + h, 128)) for x, y, w, h in boxes]
     polygons = np.array([shapely.box(*each) for each in corners])
-    for level, (left, top, right, bottom) in zip(
-        levels_of(polygons, windows, peaks), corners, strict=True
-    ):
+    areas = areas_of(polygons, windows)
+    for level, (left, top, right, bottom) in zip(levels_of(areas, peaks), corners, strict=True):
         for threshold in range(8):
             skipped = np.zeros((128, 128), bool)
             for window, peak in zip(windows, peaks, strict=True):
                 skipped[window.place] = peak < threshold
             share = skipped[top:bottom, left:right].mean()
             assert (share > 0.5) == (level < threshold)
+
+
+@settings(max_examples=60)
+@given(st.lists(BOXES, max_size=6))
+def test_the_company_of_a_building_is_what_its_fullest_window_shows(boxes):
+    windows = [each for row in window_rows((128, 128), SIZE, HALO) for each in row]
+    whole = np.zeros((len(boxes), 128, 128), bool)
+    for mask, (x, y, w, h) in zip(whole, boxes, strict=True):
+        mask[y : y + h, x : x + w] = True
+    shown = np.array([[mask[each.place].any() for each in windows] for mask in whole])
+    corners = [(x, y, min(x + w, 128), min(y + h, 128)) for x, y, w, h in boxes]
+    polygons = np.array([shapely.box(*each) for each in corners], object)
+    expected = [shown[:, row].sum(0).max() for row in shown]
+    assert company_of(areas_of(polygons, windows)) == expected
 
 
 @pytest.fixture
@@ -66,6 +79,7 @@ def test_a_gate_is_looked_at_where_the_runtime_would(tile):
     assert seen.pixels.tolist() == [int(building[each.place].sum()) for each in windows]
     assert seen.alone.tolist() == [200, 9]  # the third is cut by the edge
     assert seen.levels.tolist() == [200, 9, 9]
+    assert seen.company.tolist() == [1, 1, 1]
 
 
 def test_a_tile_smaller_than_a_window_is_mirrored(tile):
