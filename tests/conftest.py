@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -161,10 +161,15 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
     assert server.stdout.readline() == "ready\n"
     streams = {name: tmp_path_factory.mktemp("command") / name for name in ("stdout", "stderr")}
 
-    def run(module: str, *arguments: object, cwd: Path = REPOSITORY) -> Finished:
+    def run(
+        module: str,
+        *arguments: object,
+        cwd: Path = REPOSITORY,
+        environ: Mapping[str, str] = os.environ,
+    ) -> Finished:
         request = {
             "module": module, "arguments": [str(each) for each in arguments], "cwd": str(cwd),
-            "environ": dict(os.environ), **{name: str(path) for name, path in streams.items()},
+            "environ": dict(environ), **{name: str(path) for name, path in streams.items()},
         }  # fmt: skip
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()

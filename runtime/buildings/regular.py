@@ -35,11 +35,14 @@ MOST_AREA = 0.05
 """Share of a building's area that its outline may add or take away."""
 
 _FINE = 8
-"""Parts of a pixel in which the ground between two components is shared out."""
+"""Parts of a pixel between the points of an outline that are looked at."""
 
 _MARGIN = 0.35
 """Pixels, by which an outline must be nearer to its own component: those between two points that
 are looked at may be nearer to the other one by so much."""
+
+_AROUND = np.stack(np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1], -1).reshape(-1, 2)
+"""Pixels, x and y, among which the nearest one is if it is nearer than `REACH`."""
 
 MOST_UNITS = 20_000
 """Unit edges of an outline that is straightened; the work grows with the square of its corners."""
@@ -189,23 +192,20 @@ def _apart(labels: NDArray[np.int32], foreign: NDArray[np.bool_], straight: list
 
     As this is asked of both sides, their outlines cannot meet.
     """
-    own = np.pad((labels > 0).astype(np.uint8), REACH)
-    if own.size * _FINE**2 > 1 << 24:
-        return False
-    to_own, to_foreign = (
-        cv2.distanceTransform(
-            1 - np.kron(each.astype(np.uint8), np.ones((_FINE, _FINE), np.uint8)),
-            cv2.DIST_L2,
-            cv2.DIST_MASK_PRECISE,
-        )
-        for each in (own, foreign)
-    )
+    own, foreign = np.pad(labels > 0, 2 * REACH), np.pad(foreign, REACH)
     for each in straight:
-        points = sampled(each.corners, 1 / _FINE)
-        column, row = np.floor((points + REACH) * _FINE).astype(np.intp).T
-        row, column = np.clip(row, 0, to_own.shape[0] - 1), np.clip(column, 0, to_own.shape[1] - 1)
-        outside = to_own[row, column] > 0
-        nearer = to_foreign[row, column] - to_own[row, column] < _MARGIN * _FINE
-        if (outside & nearer).any():
+        points = sampled(each.corners, 1 / _FINE) + 2 * REACH
+        points = points.clip(REACH, np.array(own.shape[::-1]) - REACH - 1)
+        points = points[~own[tuple(points.astype(np.intp).T[::-1])]]
+        if (_to(foreign, points) - _to(own, points) < _MARGIN).any():
             return False
     return True
+
+
+def _to(mask: NDArray[np.bool_], points: Points) -> NDArray[np.float64]:
+    """From each point to the nearest pixel of a mask, pixels; `REACH` where none is nearer."""
+    pixels = points.astype(np.intp)[:, np.newaxis] + _AROUND
+    beside = np.maximum(pixels - points[:, np.newaxis], points[:, np.newaxis] - pixels - 1)
+    away = np.hypot(*np.maximum(beside, 0).transpose(2, 0, 1))
+    away[~mask[pixels[..., 1], pixels[..., 0]]] = REACH
+    return np.asarray(away.min(axis=1).clip(max=REACH))

@@ -199,16 +199,23 @@ def expected_score() -> dict[str, float]:
 
 
 @pytest.fixture(scope="session")
-def python():
-    """Run a module or code in a fresh process, in the repository, on one thread a pool."""
+def python(command):
+    """Run a module or code in a process of its own, in the repository, on one thread a pool.
+
+    Commands of the toolkit start from a process that has the large libraries already.
+    """
     # Beside other workers pytest-benchmark would measure nothing.
     environ = {name: value for name, value in os.environ.items() if "XDIST" not in name}
+    environ["OMP_NUM_THREADS"] = "1"
 
     def run(*arguments: object, timeout: float = 120) -> subprocess.CompletedProcess:
+        option, module, *more = map(str, arguments)
+        if option == "-m" and module != "pytest":
+            return command(module, *more, environ=environ)
         return subprocess.run(
-            [sys.executable, *map(str, arguments)],
+            [sys.executable, option, module, *more],
             cwd=REPOSITORY,
-            env={**environ, "OMP_NUM_THREADS": "1"},
+            env=environ,
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from benchmarks.nncf_engine import STATUS, _pairs
 from benchmarks.peers.lineup import names
 from runtime.engine import load_engine
 from runtime.errors import DataError
+from runtime.files import sha256
 from runtime.manifest import Manifest
 from train.xbd import find_tiles
 
@@ -39,10 +41,10 @@ def fp32(small_checkpoint: Path, command: Callable, tmp_path_factory) -> Callabl
 
 
 @pytest.mark.skipif(INSTALLED, reason="NNCF is installed")
-def test_without_nncf_it_is_one_line(fp32, synthetic, error_line, tmp_path) -> None:
-    out = tmp_path / "peer"
+def test_without_nncf_it_is_one_line(example_engine, synthetic, error_line, tmp_path) -> None:
+    engine, out = example_engine(tmp_path / "engine", "openvino"), tmp_path / "peer"
     line = error_line(
-        "benchmarks.nncf_engine", "--engine", fp32("openvino"), "--data", synthetic, "--out", out
+        "benchmarks.nncf_engine", "--engine", engine, "--data", synthetic, "--out", out
     )
     assert "NNCF cannot be used" in line
     assert "pip install nncf" in line
@@ -77,10 +79,17 @@ def test_its_engine_runs_and_says_that_it_is_a_peers(
 
 
 @pytest.mark.skipif(INSTALLED, reason="NNCF is installed")
-def test_peers_without_nncf_is_one_line(fp32, small_checkpoint, synthetic, error_line) -> None:
+def test_peers_without_nncf_is_one_line(
+    example_engine, small_checkpoint, synthetic, error_line, tmp_path
+) -> None:
     line = ("benchmarks.peers", "--checkpoint", small_checkpoint, "--nncf", synthetic)
-    assert "pip install nncf" in error_line(*line, "--engine", fp32("openvino"))
-    refused = error_line(*line, "--engine", fp32("onnxruntime"))
+    engines = [example_engine(tmp_path / each, each) for each in ("openvino", "onnxruntime")]
+    for engine in engines:
+        manifest = Manifest.read(engine)
+        model = replace(manifest.model, checkpoint_sha256=sha256(small_checkpoint))
+        replace(manifest, model=model).write(engine)
+    assert "pip install nncf" in error_line(*line, "--engine", engines[0])
+    refused = error_line(*line, "--engine", engines[1])
     assert refused == (
         "error: --nncf: quantises an FP32 engine for OpenVINO, and no --engine is one"
     )

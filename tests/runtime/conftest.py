@@ -38,6 +38,7 @@ from runtime.manifest import (
 )
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
+from tests.runtime.map_options import map_options
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -324,7 +325,7 @@ def mapped(engine: Engine, tmp_path: Path) -> Callable[..., tuple[dict, Path]]:
 
     def run(pre: Path, post: Path, **options: object) -> tuple[dict, Path]:
         out = tmp_path / "out"
-        return map_pair(engine, pre, post, out, MapOptions(**options)), out
+        return map_pair(engine, pre, post, out, map_options(**options)), out
 
     return run
 

@@ -15,7 +15,7 @@ from runtime.corrections import Corrections
 from runtime.damage import NODATA
 from runtime.errors import ConfigError
 from runtime.mapping import map_pair
-from runtime.options import MapOptions
+from tests.runtime.map_options import map_options
 
 SHAPE = (96, 240)
 
@@ -63,7 +63,7 @@ def two_maps(images, write_raster, engine, tmp_path):
                 tmp_path / "pre.tif",
                 tmp_path / f"{name}.tif",
                 tmp_path / f"map-{name}",
-                MapOptions(),
+                map_options(),
             )
         return tmp_path / "map-one", tmp_path / "map-other"
 
@@ -77,7 +77,7 @@ def layer_of(out):
 
 
 def test_each_building_has_both_grades(two_maps, tmp_path):
-    content = map_change(*two_maps(), tmp_path / "out", MapOptions())
+    content = map_change(*two_maps(), tmp_path / "out", map_options())
     wanted = sorted((CLASS_OF[a], CLASS_OF[b]) for a, b in PLANTED.values())
     found = layer_of(tmp_path / "out")
     assert sorted((each["damage_earlier"], each["damage_later"]) for each in found) == wanted
@@ -97,7 +97,7 @@ def test_each_building_has_both_grades(two_maps, tmp_path):
 
 def test_the_layer_is_the_difference_of_the_maps(two_maps, tmp_path):
     one, other = two_maps()
-    content = map_change(one, other, tmp_path / "out", MapOptions())
+    content = map_change(one, other, tmp_path / "out", map_options())
     first, second = (read(folder / "damage.tif").astype(int) for folder in (one, other))
     both = (first > 0) & (second > 0)
     wanted = np.select(
@@ -121,8 +121,8 @@ def test_a_house_that_one_map_alone_has(images, two_maps, engine, write_raster, 
     pre[40:56, 128:144] = 60
     pre[40:56, 200:216] = 220
     write_raster(tmp_path / "pre-2.tif", pre)
-    map_pair(engine, tmp_path / "pre-2.tif", tmp_path / "other.tif", other, MapOptions())
-    content = map_change(one, other, tmp_path / "out", MapOptions())
+    map_pair(engine, tmp_path / "pre-2.tif", tmp_path / "other.tif", other, map_options())
+    content = map_change(one, other, tmp_path / "out", map_options())
     assert content["changes"]["only later"] == 1
     assert content["changes"]["only earlier"] == 1
     assert content["buildings"]["major-damage"]["no building"] == 1
@@ -135,7 +135,7 @@ def test_what_one_map_does_not_know_is_not_compared(
 ):
     images[2][:, 88:] = 250  # without texture: a lost part of the later image
     one, other = two_maps()
-    content = map_change(one, other, tmp_path / "out", MapOptions())
+    content = map_change(one, other, tmp_path / "out", map_options())
     layer = read(tmp_path / "out" / "change.tif")
     hidden = np.isin(read(other / "quality.tif"), (1, 2, 3, 4))
     assert hidden[:, 112:].all()
@@ -147,7 +147,7 @@ def test_what_one_map_does_not_know_is_not_compared(
 
 def test_the_same_map_twice_has_no_change(two_maps, tmp_path):
     one, _ = two_maps()
-    content = map_change(one, one, tmp_path / "out", MapOptions())
+    content = map_change(one, one, tmp_path / "out", map_options())
     assert content["changes"]["same"] == len(PLANTED)
     assert sum(content["changes"].values()) == len(PLANTED)
     assert any("are one map" in note for note in content["notes"])
@@ -173,7 +173,7 @@ def test_footprints_are_compared(two_maps, tmp_path):
             for ring in rings
         ],
     }))  # fmt: skip
-    map_change(one, other, tmp_path / "out", MapOptions(footprints=path))
+    map_change(one, other, tmp_path / "out", map_options(footprints=path))
     first, second = layer_of(tmp_path / "out")
     assert (first["damage_earlier"], first["damage_later"]) == ("no-damage", "destroyed")
     assert (second["damage_earlier"], second["change"]) == ("no building", "no building")
@@ -188,10 +188,10 @@ def test_pictures_are_compared(images, engine, tmp_path):
             tmp_path / "pre.png",
             tmp_path / f"{name}.png",
             tmp_path / f"map-{name}",
-            MapOptions(),
+            map_options(),
         )
     content = map_change(
-        tmp_path / "map-one", tmp_path / "map-other", tmp_path / "out", MapOptions()
+        tmp_path / "map-one", tmp_path / "map-other", tmp_path / "out", map_options()
     )
     assert content["changes"]["more damage"] == 1
     assert set(content["files"]) == {"change.png", "changes.geojson"}
@@ -228,7 +228,7 @@ def test_what_is_no_finished_map_is_one_line(two_maps, tmp_path, spoil, match):
     one, other = two_maps()
     spoil(other)
     with pytest.raises(ConfigError, match=match):
-        map_change(one, other, tmp_path / "out", MapOptions())
+        map_change(one, other, tmp_path / "out", map_options())
     assert not (tmp_path / "out").exists()
 
 
@@ -237,22 +237,22 @@ def test_maps_on_two_grids_are_one_line(images, two_maps, engine, write_raster, 
     for name, image in zip(("pre", "other"), images[::2], strict=True):
         write_raster(tmp_path / f"{name}-small.tif", image[:64])
     small = tmp_path / "map-small"
-    map_pair(engine, tmp_path / "pre-small.tif", tmp_path / "other-small.tif", small, MapOptions())
+    map_pair(engine, tmp_path / "pre-small.tif", tmp_path / "other-small.tif", small, map_options())
     with pytest.raises(ConfigError, match="is on another grid than .*: 64x240 pixels"):
-        map_change(one, small, tmp_path / "out", MapOptions())
+        map_change(one, small, tmp_path / "out", map_options())
 
 
 def test_a_map_is_not_written_over(two_maps, tmp_path):
     one, other = two_maps()
     with pytest.raises(ConfigError, match="holds a map; expected another folder"):
-        map_change(one, other, other, MapOptions())
+        map_change(one, other, other, map_options())
 
 
 def test_corrections_are_not_in_it_and_that_is_told(two_maps, tmp_path):
     one, other = two_maps()
     with Corrections(other) as corrections:
         corrections.set(1, "not-a-building", "somebody")
-    content = map_change(one, other, tmp_path / "out", MapOptions())
+    content = map_change(one, other, tmp_path / "out", map_options())
     assert any("corrected by hand" in note and str(other) in note for note in content["notes"])
 
 
@@ -266,4 +266,4 @@ def test_options_of_mapping_are_refused_for_two_maps(two_maps, tmp_path, error_l
 def test_an_output_that_is_a_file_is_one_line(two_maps, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="is a file; expected a folder"):
-        map_change(*two_maps(), tmp_path / "file", MapOptions())
+        map_change(*two_maps(), tmp_path / "file", map_options())

@@ -19,8 +19,8 @@ from runtime.finished import open_map
 from runtime.finished.images import images_of
 from runtime.fusing import map_dates
 from runtime.mapping import map_pair
-from runtime.options import MapOptions
 from runtime.scene.unfinished import Unfinished
+from tests.runtime.map_options import map_options
 
 SHAPE = (160, 240)
 BAND = np.s_[:, 80:176]
@@ -64,7 +64,7 @@ def vote(maps, used):
 
 def test_each_pixel_has_the_class_that_the_images_agree_on(event, engine, tmp_path, reference):
     pre, posts, first, images = event
-    content = map_dates(engine, pre, posts, tmp_path / "out", MapOptions())
+    content = map_dates(engine, pre, posts, tmp_path / "out", map_options())
     maps = [(lambda found: (found[0], found[2]))(reference(first, image)) for image in images]
     damage, confidence = vote(maps, np.ones((3, *SHAPE), bool))
     np.testing.assert_array_equal(read(tmp_path / "out" / "damage.tif"), damage)
@@ -81,7 +81,7 @@ def test_what_one_image_hides_another_shows(event, engine, tmp_path, write_raste
     hidden = images[0].copy()
     hidden[BAND] = 250
     write_raster(posts[0], hidden)
-    content = map_dates(engine, pre, posts[:2], tmp_path / "out", MapOptions())
+    content = map_dates(engine, pre, posts[:2], tmp_path / "out", map_options())
     layer = read(tmp_path / "out" / "after-1" / "quality.tif")
     covered = (layer > 0) & (layer <= 4)
     assert covered[:, 96:160].all()
@@ -106,7 +106,7 @@ def test_a_building_says_what_each_image_shows_of_it(event, engine, tmp_path, wr
     hidden[BAND] = 250
     write_raster(posts[1], hidden)
     out = tmp_path / "out"
-    map_dates(engine, pre, posts, out, MapOptions(raw_outlines=True))
+    map_dates(engine, pre, posts, out, map_options(raw_outlines=True))
     meta, _, geometry, fields = read_layer(out / "buildings.gpkg", layer="buildings")
     columns = dict(zip(meta["fields"], fields, strict=True))
     maps = {
@@ -145,8 +145,8 @@ def test_a_building_says_what_each_image_shows_of_it(event, engine, tmp_path, wr
 def test_one_image_that_shows_all_is_that_image_s_own_map(event, engine, tmp_path, write_raster):
     pre, posts, _, images = event
     write_raster(posts[1], np.full_like(images[1], 250))
-    map_pair(engine, pre, posts[0], tmp_path / "alone", MapOptions())
-    map_dates(engine, pre, posts[:2], tmp_path / "out", MapOptions())
+    map_pair(engine, pre, posts[0], tmp_path / "alone", map_options())
+    map_dates(engine, pre, posts[:2], tmp_path / "out", map_options())
     # The test engine's confidence may be 0, which a map keeps for what was not computed.
     for name, least in (("damage.tif", 0), ("confidence.tif", 1)):
         alone = np.maximum(read(tmp_path / "alone" / name), least)
@@ -158,7 +158,7 @@ def test_pictures_have_sources_too(event, engine, tmp_path):
     paths = [tmp_path / f"{name}.png" for name in ("pre", "x", "y")]
     for path, image in zip(paths, [first, *images[:2]], strict=True):
         cv2.imwrite(str(path), image[..., ::-1])
-    content = map_dates(engine, paths[0], paths[1:], tmp_path / "out", MapOptions())
+    content = map_dates(engine, paths[0], paths[1:], tmp_path / "out", map_options())
     assert (cv2.imread(str(tmp_path / "out" / "sources.png"), cv2.IMREAD_UNCHANGED) == 3).all()
     features = json.loads((tmp_path / "out" / "buildings.geojson").read_text())["features"]
     assert features
@@ -197,7 +197,7 @@ def test_known_footprints_have_their_sources(event, engine, tmp_path, write_rast
             }
         )
     )
-    map_dates(engine, pre, posts[:2], tmp_path / "out", MapOptions(footprints=path))
+    map_dates(engine, pre, posts[:2], tmp_path / "out", map_options(footprints=path))
     meta, _, _, fields = read_layer(tmp_path / "out" / "buildings.gpkg", layer="buildings")
     columns = dict(zip(meta["fields"], fields, strict=True))
     assert dict(zip(columns["source_sources"], columns["sources"], strict=True)) == {
@@ -210,8 +210,8 @@ def test_known_footprints_have_their_sources(event, engine, tmp_path, write_rast
 def test_what_is_there_is_taken_over(event, engine, tmp_path, monkeypatch):
     pre, posts, *_ = event
     out = tmp_path / "out"
-    whole = map_dates(engine, pre, posts, tmp_path / "whole", MapOptions())
-    map_pair(engine, pre, posts[0], out / "after-1", MapOptions())
+    whole = map_dates(engine, pre, posts, tmp_path / "whole", map_options())
+    map_pair(engine, pre, posts[0], out / "after-1", map_options())
     add, count = Unfinished.add, 0
 
     def ends(self, *arguments):
@@ -223,36 +223,36 @@ def test_what_is_there_is_taken_over(event, engine, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Unfinished, "add", ends)
     with pytest.raises(KeyboardInterrupt):
-        map_dates(engine, pre, posts, out, MapOptions())
+        map_dates(engine, pre, posts, out, map_options())
     monkeypatch.undo()
     assert not count, "the first image's map was there"
     assert not (out / "summary.json").exists()
-    content = map_dates(engine, pre, posts, out, MapOptions())
+    content = map_dates(engine, pre, posts, out, map_options())
     assert content["pixels"] == whole["pixels"]
     for name in ("damage.tif", "sources.tif", "buildings.gpkg"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     before = (out / "summary.json").stat().st_mtime_ns
-    assert map_dates(engine, pre, posts, out, MapOptions(resume=True)) == content
+    assert map_dates(engine, pre, posts, out, map_options(resume=True)) == content
     assert (out / "summary.json").stat().st_mtime_ns == before
 
 
 def test_an_image_less_leaves_no_map_of_it(event, engine, tmp_path):
     pre, posts, *_ = event
     out = tmp_path / "out"
-    map_dates(engine, pre, posts, out, MapOptions())
+    map_dates(engine, pre, posts, out, map_options())
     (out / "after-9").mkdir()
     (out / "after-9" / "note.txt").write_text("mine")
-    map_dates(engine, pre, posts[:2], out, MapOptions())
+    map_dates(engine, pre, posts[:2], out, map_options())
     assert sorted(path.name for path in out.glob("after-*")) == ["after-1", "after-2", "after-9"]
 
 
 def test_a_corrected_map_of_an_image_less_stays(event, engine, tmp_path, capsys):
     pre, posts, *_ = event
     out = tmp_path / "out"
-    map_dates(engine, pre, posts, out, MapOptions())
+    map_dates(engine, pre, posts, out, map_options())
     with Corrections(out / "after-3") as corrections:
         corrections.set(1, "destroyed", "somebody")
-    map_dates(engine, pre, posts[:2], out, MapOptions())
+    map_dates(engine, pre, posts[:2], out, map_options())
     assert "after-3: is in no map any more; it stays" in capsys.readouterr().err
     with Corrections(out / "after-3") as corrections:
         assert len(corrections.all()) == 1
@@ -263,15 +263,15 @@ def test_a_copy_is_no_second_image(event, engine, tmp_path):
     copy = tmp_path / "copy.tif"
     copy.write_bytes(posts[0].read_bytes())
     with pytest.raises(ConfigError, match="are one image, which would count twice"):
-        map_dates(engine, pre, [posts[0], copy], tmp_path / "out", MapOptions())
+        map_dates(engine, pre, [posts[0], copy], tmp_path / "out", map_options())
 
 
 def test_a_part_of_another_image_is_made_again(event, engine, tmp_path):
     pre, posts, *_ = event
     out = tmp_path / "out"
-    whole = map_dates(engine, pre, posts[:2], out, MapOptions())
-    map_pair(engine, pre, posts[2], out / "after-2", MapOptions())
-    again = map_dates(engine, pre, posts[:2], out, MapOptions(resume=True))
+    whole = map_dates(engine, pre, posts[:2], out, map_options())
+    map_pair(engine, pre, posts[2], out / "after-2", map_options())
+    again = map_dates(engine, pre, posts[:2], out, map_options(resume=True))
     assert again["pixels"] == whole["pixels"]
     own = json.loads((out / "after-2" / "summary.json").read_text())
     assert own["post"] == str(posts[1])
@@ -282,7 +282,7 @@ def test_a_plain_map_in_its_place_leaves_nothing_of_it(
 ):
     pre, posts, *_ = event
     out = tmp_path / "out"
-    map_dates(engine, pre, posts[:2], out, MapOptions())
+    map_dates(engine, pre, posts[:2], out, map_options())
     result = command("runtime.predict", "--engine", engine_folder, pre, posts[2], "--out", out)
     assert result.returncode == 0, result.stderr
     assert not list(out.glob("after-*"))
@@ -292,7 +292,7 @@ def test_a_plain_map_in_its_place_leaves_nothing_of_it(
 def test_an_image_that_cannot_be_mapped_is_told_and_the_others_are(event, engine, tmp_path):
     pre, posts, _first, _images = event
     posts[0].write_bytes(posts[0].read_bytes()[:3000])
-    content = map_dates(engine, pre, posts, tmp_path / "out", MapOptions())
+    content = map_dates(engine, pre, posts, tmp_path / "out", map_options())
     one, *others = content["images_after"]
     assert one["error"]
     assert str(posts[0]) in one["error"]
@@ -338,7 +338,7 @@ def test_the_command_ends_with_an_error_where_an_image_is_missing(
 def test_wrong_images_are_one_line_before_the_work(event, engine, tmp_path, change, match):
     pre, posts, *_ = event
     with pytest.raises((ConfigError, ImageError), match=match):
-        map_dates(engine, pre, change(pre, posts), tmp_path / "out", MapOptions())
+        map_dates(engine, pre, change(pre, posts), tmp_path / "out", map_options())
     assert not (tmp_path / "out").exists()
 
 
@@ -347,7 +347,7 @@ def test_no_image_that_can_be_mapped_is_an_error(event, engine, tmp_path, write_
     for level, path in enumerate(posts[:2], 250):
         write_raster(path, np.full_like(images[0], level))
     with pytest.raises(ImageError, match="none of 2 images can be mapped; the first: "):
-        map_dates(engine, pre, posts[:2], tmp_path / "out", MapOptions(mask_quality=True))
+        map_dates(engine, pre, posts[:2], tmp_path / "out", map_options(mask_quality=True))
     assert not (tmp_path / "out").exists()
 
 
@@ -366,7 +366,7 @@ def test_the_images_after_are_given_one_way(event, engine_folder, error_line, ar
 
 def test_a_map_of_several_images_is_handed_over_like_any(event, engine, tmp_path, command):
     pre, posts, *_ = event
-    map_dates(engine, pre, posts, tmp_path / "out", MapOptions())
+    map_dates(engine, pre, posts, tmp_path / "out", map_options())
     result = command(
         "runtime.deliver", tmp_path / "out", "--as", "stac", "ems", "--out", tmp_path / "handed",
         "--datetime", "2026-11-30",

@@ -15,8 +15,8 @@ from pyogrio.raw import write
 from runtime.engine import Engine
 from runtime.errors import BackendError, ConfigError, ImageError
 from runtime.mapping import map_pair
-from runtime.options import MapOptions
 from runtime.scene.windows import window_rows
+from tests.runtime.map_options import map_options
 
 HEIGHT, WIDTH = 300, 410
 HALO = 8
@@ -91,7 +91,7 @@ def town(scene: Callable, engine: Engine, tmp_path: Path) -> Callable[..., tuple
             patch.setattr(Engine, "predict", counting)
             out = tmp_path / name
             return (
-                map_pair(engine, pre, post, out, MapOptions(halo=HALO, **options)),
+                map_pair(engine, pre, post, out, map_options(halo=HALO, **options)),
                 out,
                 len(seen),
             )
@@ -275,7 +275,7 @@ def test_an_area_that_cannot_be_used_is_one_line_before_the_work(
     monkeypatch.setattr(Engine, "predict", dead)
     path = make(tmp_path / "area.gpkg")
     with pytest.raises(ConfigError, match=line) as caught:
-        map_pair(engine, pre, post, tmp_path / "out", MapOptions(aoi=path))
+        map_pair(engine, pre, post, tmp_path / "out", map_options(aoi=path))
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
@@ -295,7 +295,7 @@ def test_known_windows_without_one_known_pixel_are_no_map(scene, write_raster, e
     first[first == 0] = 1
     first[:60, :90] = 0
     write_raster(pre, first, nodata=0)
-    options = MapOptions(footprints=save(tmp_path / "a.gpkg", HOUSES[:2]))
+    options = map_options(footprints=save(tmp_path / "a.gpkg", HOUSES[:2]))
     with pytest.raises(ImageError, match="no pixel is known in both; expected images of this gro"):
         map_pair(engine, pre, post, tmp_path / "out", options)
 
@@ -311,13 +311,13 @@ def test_a_file_that_changes_meanwhile_makes_no_map(name, scene, engine, tmp_pat
 
     monkeypatch.setattr(Engine, "predict", changes)
     with pytest.raises(ImageError, match="a.gpkg: changed while it was mapped, that map was"):
-        map_pair(engine, pre, post, tmp_path / "out", MapOptions(**{name: file}))
+        map_pair(engine, pre, post, tmp_path / "out", map_options(**{name: file}))
     assert not (tmp_path / "out").exists()
 
 
 def test_whole_scene_alone_is_one_line():
     with pytest.raises(ConfigError, match="--whole-scene: expected with --footprints"):
-        MapOptions(whole_scene=True)
+        map_options(whole_scene=True)
 
 
 def test_pictures_have_no_area(engine, tmp_path, draw):
@@ -325,7 +325,7 @@ def test_pictures_have_no_area(engine, tmp_path, draw):
 
     for name, image in zip(("pre", "post"), draw(40, 60), strict=True):
         Image.fromarray(image).save(tmp_path / f"{name}.png")
-    options = MapOptions(aoi=save(tmp_path / "area.gpkg", [AREA]))
+    options = map_options(aoi=save(tmp_path / "area.gpkg", [AREA]))
     with pytest.raises(ImageError, match="its place on the ground is unknown"):
         map_pair(engine, tmp_path / "pre.png", tmp_path / "post.png", tmp_path / "out", options)
 
@@ -335,7 +335,7 @@ def test_what_was_not_read_is_no_border_of_one_value(scene, write_raster, engine
     pre, post, first, _ = scene(HEIGHT, WIDTH)
     first[150:180, 190:240] = 0
     write_raster(pre, first)
-    options = MapOptions(footprints=save(tmp_path / "a.gpkg", [HOUSES[2]]))
+    options = map_options(footprints=save(tmp_path / "a.gpkg", [HOUSES[2]]))
     summary = map_pair(engine, pre, post, tmp_path / "out", options)
     assert not [each for each in summary["notes"] if "at its border" in each]
 
@@ -384,11 +384,11 @@ def test_whole_numbers_that_cannot_be_read_exactly_are_refused(scene, engine, tm
         "crs": "EPSG:32614", "fields": ["id"], "field_data": [ids],
     }  # fmt: skip
     write(str(path), **given)
-    map_pair(engine, pre, post, tmp_path / "out", MapOptions(footprints=path))
+    map_pair(engine, pre, post, tmp_path / "out", map_options(footprints=path))
     found = read_vectors(tmp_path / "out" / "buildings.gpkg", layer="buildings")
     columns = dict(zip(found[0]["fields"], found[3], strict=True))
     assert columns["id"].tolist() == ids.tolist()
     path.unlink()
     write(str(path), **given, field_mask=[np.array([False, True])])
     with pytest.raises(ConfigError, match="column id has whole numbers beyond 9007199254740992"):
-        map_pair(engine, pre, post, tmp_path / "out2", MapOptions(footprints=path))
+        map_pair(engine, pre, post, tmp_path / "out2", map_options(footprints=path))

@@ -17,8 +17,8 @@ from runtime.damage import CLASS_COLOURS, CLASS_NAMES
 from runtime.engine import Engine, load_engine
 from runtime.errors import BackendError, ConfigError, EngineError, ImageError
 from runtime.mapping import map_pair
-from runtime.options import MapOptions
 from runtime.scene.work import default_halo
+from tests.runtime.map_options import map_options
 
 REPOSITORY = Path(__file__).parents[2]
 OUTPUTS = {
@@ -45,7 +45,7 @@ def test_the_map_of_a_scene_is_that_of_its_pixels(scene, mapped, reference, size
     assert names(out) == OUTPUTS
     np.testing.assert_array_equal(read(out / "damage.tif"), damage)
     np.testing.assert_array_equal(read(out / "confidence.tif"), confidence)
-    buildings = find_buildings(damage, confidence)
+    buildings = find_buildings(damage, confidence, raw_outlines=True)
     assert summary["buildings"] == len(buildings)
     assert summary["pixels"]["destroyed"] == (damage == 4).sum()
     won = [each.area_px for each in buildings if each.damage_class == 4]
@@ -60,7 +60,7 @@ def test_buildings_are_those_of_the_whole_map_in_either_form(
     scene, write_raster, engine, tmp_path, raw
 ):
     pre, post, *_ = scene(100, 170)
-    options = MapOptions(raw_outlines=raw)
+    options = map_options(raw_outlines=raw)
     summary = map_pair(engine, pre, post, tmp_path / "out", options)
     assert summary["outlines"] == ("raw" if raw else "straight")
     damage, confidence = (read(tmp_path / "out" / f"{n}.tif") for n in ("damage", "confidence"))
@@ -143,9 +143,9 @@ def test_a_map_that_is_given_as_an_image_is_one_line(scene, mapped, engine, tmp_
     pre, post, *_ = scene()
     _, out = mapped(pre, post)
     with pytest.raises(ImageError, match=r"damage\.tif: .* palette; expected red, green and blue"):
-        map_pair(engine, out / "damage.tif", post, tmp_path / "again", MapOptions())
+        map_pair(engine, out / "damage.tif", post, tmp_path / "again", map_options())
     with pytest.raises(ImageError, match=r"confidence\.tif: 1 band\(s\); expected three"):
-        map_pair(engine, pre, out / "confidence.tif", tmp_path / "again", MapOptions())
+        map_pair(engine, pre, out / "confidence.tif", tmp_path / "again", map_options())
 
 
 def test_nodata_is_neither_damage_nor_none(scene, mapped, reference, write_raster):
@@ -204,10 +204,10 @@ def test_an_engine_that_fails_once_costs_a_tile_and_thrice_the_run(
         return predict(self, *images)
 
     monkeypatch.setattr(Engine, "predict", lambda *a: failing(*a, bad={2}))
-    summary = map_pair(engine, pre, post, tmp_path / "out", MapOptions())
+    summary = map_pair(engine, pre, post, tmp_path / "out", map_options())
     (tile,) = summary["failed_tiles"]
     assert tile["reason"] == "the device is gone"
-    summary = map_pair(engine, pre, post, tmp_path / "out", MapOptions(resume=True))
+    summary = map_pair(engine, pre, post, tmp_path / "out", map_options(resume=True))
     assert summary["failed_tiles"] == []
     assert names(tmp_path / "out") == OUTPUTS
     expected = reference(first, second)[0]
@@ -215,10 +215,10 @@ def test_an_engine_that_fails_once_costs_a_tile_and_thrice_the_run(
     calls.clear()
     monkeypatch.setattr(Engine, "predict", lambda *a: failing(*a, bad=set(range(9, 99))))
     with pytest.raises(BackendError, match="the device is gone"):
-        map_pair(engine, pre, post, tmp_path / "two", MapOptions())
+        map_pair(engine, pre, post, tmp_path / "two", map_options())
     assert names(tmp_path / "two") == {".unfinished"}
     monkeypatch.setattr(Engine, "predict", predict)
-    map_pair(engine, pre, post, tmp_path / "two", MapOptions(resume=True))
+    map_pair(engine, pre, post, tmp_path / "two", map_options(resume=True))
     np.testing.assert_array_equal(read(tmp_path / "two" / "damage.tif"), expected)
 
 
@@ -230,11 +230,11 @@ def test_an_engine_that_never_works_is_not_the_images_fault(
     with monkeypatch.context() as patch:
         patch.setattr(Engine, "predict", _dead)
         with pytest.raises(BackendError, match="the device is gone"):
-            map_pair(engine, pre, post, tmp_path / "out", MapOptions())
+            map_pair(engine, pre, post, tmp_path / "out", map_options())
     assert not (tmp_path / "out" / "summary.json").exists()
     engine.close()
     with pytest.raises(EngineError, match="closed"):
-        map_pair(engine, pre, post, tmp_path / "out", MapOptions(restart=True))
+        map_pair(engine, pre, post, tmp_path / "out", map_options(restart=True))
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_known_footprints_are_graded(scene, engine, tmp_path, reference):
         file, geometry=shapely.to_wkb(placed), geometry_type="Polygon", field_data=[],
         fields=np.array([], object), crs="EPSG:32614", driver="GPKG",
     )  # fmt: skip
-    summary = map_pair(engine, pre, post, tmp_path / "out", MapOptions(footprints=file))
+    summary = map_pair(engine, pre, post, tmp_path / "out", map_options(footprints=file))
     assert (summary["buildings"], summary["footprints"]) == (2, str(file))
     assert summary["footprints_left_out"] == {"off_scene": 1, "outside_area": 0}
     info, _, _, columns = read_vectors(tmp_path / "out" / "buildings.gpkg", layer="buildings")
@@ -320,7 +320,9 @@ def test_footprints_elsewhere_are_refused_before_the_work(scene, engine, tmp_pat
     pre, post, *_ = scene()
     monkeypatch.setattr(Engine, "predict", _dead)
     with pytest.raises(ConfigError, match="none.gpkg"):
-        map_pair(engine, pre, post, tmp_path / "out", MapOptions(footprints=tmp_path / "none.gpkg"))
+        map_pair(
+            engine, pre, post, tmp_path / "out", map_options(footprints=tmp_path / "none.gpkg")
+        )
 
 
 def test_xbd_pictures_are_placed_by_their_label(engine, tmp_path, draw, reference):
@@ -344,7 +346,7 @@ def test_xbd_pictures_are_placed_by_their_label(engine, tmp_path, draw, referenc
         }.items()
     }
     label.write_text(json.dumps({"features": features}))
-    options = MapOptions(label=label)
+    options = map_options(label=label)
     map_pair(engine, tmp_path / "pre.png", tmp_path / "post.png", tmp_path / "out", options)
     with rasterio.open(tmp_path / "out" / "damage.tif") as file:
         assert file.crs.to_epsg() == 4326
@@ -378,7 +380,7 @@ def test_maps_that_begin_like_a_file_of_some_format_are_written_as_they_are(
     post[0, : len(values)] = values[:, None]  # confidence is that of `post`
     paths = [write_raster(tmp_path / f"{n}.tif", i) for n, i in (("a", pre), ("b", post))]
     with load_engine(engine_folder, threads=1) as engine:
-        map_pair(engine, *paths, tmp_path / "out", MapOptions())
+        map_pair(engine, *paths, tmp_path / "out", map_options())
     np.testing.assert_array_equal(read(tmp_path / "out" / "confidence.tif")[0, :16], values)
 
 
@@ -445,12 +447,12 @@ def _harm(path: Path, most: int) -> None:
 @pytest.mark.parametrize("given", ["pre", "footprints"])
 def test_a_map_does_not_replace_what_it_is_made_from(given, scene, engine, tmp_path):
     pre, post, *_ = scene()
-    options = MapOptions()
+    options = map_options()
     if given == "pre":
         pre = pre.rename(tmp_path / "damage.tif")
     else:
         (tmp_path / "buildings.geojson").write_text("{}")
-        options = MapOptions(footprints=tmp_path / "buildings.geojson")
+        options = map_options(footprints=tmp_path / "buildings.geojson")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     with pytest.raises(ConfigError, match=r"would replace (damage\.tif|buildings\.geojson)"):
         map_pair(engine, pre, post, tmp_path, options)
@@ -463,7 +465,7 @@ def test_a_folder_that_libraries_cannot_name_is_refused_before_the_work(
 ):
     pre, post, *_ = scene()
     with pytest.raises(ConfigError, match="expected a name of printable characters"):
-        map_pair(engine, pre, post, tmp_path / name, MapOptions())
+        map_pair(engine, pre, post, tmp_path / name, map_options())
 
 
 def test_one_file_as_both_images_is_noted(scene, mapped):

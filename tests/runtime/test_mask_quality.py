@@ -11,9 +11,9 @@ from runtime.damage import NODATA
 from runtime.engine import load_engine
 from runtime.errors import ConfigError, ImageError
 from runtime.mapping import map_pair
-from runtime.options import MapOptions
 from runtime.scene.unfinished import Unfinished
 from runtime.source.quality import LAYER
+from tests.runtime.map_options import map_options
 
 FLAT, INSIDE = np.s_[64:224, 96:304], np.s_[64:224, 112:304]
 FLAT_BEFORE = LAYER.index("no texture before")
@@ -86,14 +86,14 @@ def test_what_is_masked_is_not_computed_and_the_layer_says_why(flat, mapped, ref
 
 def test_an_interrupted_map_ends_with_the_same_layer(flat, engine, tmp_path, monkeypatch):
     pre, post, *_ = flat
-    options = MapOptions(mask_quality=True)
+    options = map_options(mask_quality=True)
     whole = map_pair(engine, pre, post, tmp_path / "whole", options)
     out = tmp_path / "out"
     end_after(2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         map_pair(engine, pre, post, out, options)
     monkeypatch.undo()
-    resumed = map_pair(engine, pre, post, out, MapOptions(mask_quality=True, resume=True))
+    resumed = map_pair(engine, pre, post, out, map_options(mask_quality=True, resume=True))
     assert resumed["quality"] == whole["quality"]
     for name in ("quality.tif", "damage.tif"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -101,9 +101,9 @@ def test_an_interrupted_map_ends_with_the_same_layer(flat, engine, tmp_path, mon
 
 def test_a_map_without_the_mask_is_not_taken_for_one_with_it(flat, engine, tmp_path):
     pre, post, *_ = flat
-    map_pair(engine, pre, post, tmp_path / "out", MapOptions())
+    map_pair(engine, pre, post, tmp_path / "out", map_options())
     masked = map_pair(
-        engine, pre, post, tmp_path / "out", MapOptions(mask_quality=True, resume=True)
+        engine, pre, post, tmp_path / "out", map_options(mask_quality=True, resume=True)
     )
     assert masked["nodata_px"] > 0
 
@@ -112,20 +112,20 @@ def test_work_of_a_version_without_the_layer_is_one_line(flat, engine, tmp_path,
     pre, post, *_ = flat
     end_after(1, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        map_pair(engine, pre, post, tmp_path / "out", MapOptions())
+        map_pair(engine, pre, post, tmp_path / "out", map_options())
     monkeypatch.undo()
     (tmp_path / "out" / ".unfinished" / "quality").unlink()
     with pytest.raises(ConfigError, match="an unfinished map without its quality; --restart"):
-        map_pair(engine, pre, post, tmp_path / "out", MapOptions(resume=True))
+        map_pair(engine, pre, post, tmp_path / "out", map_options(resume=True))
 
 
 def test_a_pair_of_which_nothing_can_be_judged_says_so(scene, write_raster, engine, tmp_path):
     pre, post, first, _ = scene(100, 170)
     write_raster(pre, np.full_like(first, 90))
     with pytest.raises(ImageError, match=r"no ground that can be judged: no texture before 100.0%"):
-        map_pair(engine, pre, post, tmp_path / "out", MapOptions(mask_quality=True))
+        map_pair(engine, pre, post, tmp_path / "out", map_options(mask_quality=True))
     assert not (tmp_path / "out").exists()
-    assert map_pair(engine, pre, post, tmp_path / "out", MapOptions())["nodata_px"] == 0
+    assert map_pair(engine, pre, post, tmp_path / "out", map_options())["nodata_px"] == 0
 
 
 def test_pictures_have_the_layer_too(tmp_path, draw, engine):
@@ -134,7 +134,7 @@ def test_pictures_have_the_layer_too(tmp_path, draw, engine):
     for name, image in (("pre.png", first), ("post.png", second)):
         cv2.imwrite(str(tmp_path / name), image[..., ::-1])
     out = tmp_path / "out"
-    map_pair(engine, tmp_path / "pre.png", tmp_path / "post.png", out, MapOptions())
+    map_pair(engine, tmp_path / "pre.png", tmp_path / "post.png", out, map_options())
     layer = cv2.imread(str(out / "quality.png"), cv2.IMREAD_UNCHANGED)
     assert (layer[:, 64:] == LAYER.index("saturated before")).all()
     assert json.loads((out / "summary.json").read_text())["quality"]["px"]["saturated before"] > 0

@@ -13,7 +13,7 @@ from runtime.backends.openvino_streams import TURNS, OpenVinoStreams, stream_cou
 from runtime.errors import BackendError, ConfigError, EngineError
 from runtime.manifest import Manifest
 from runtime.mapping import map_pair
-from runtime.options import MapOptions
+from tests.runtime.map_options import map_options
 
 openvino = pytest.importorskip("openvino")
 
@@ -89,8 +89,8 @@ def test_maps_and_resume_are_the_same_in_each_mode(folder, scene, tmp_path):
     pre, post, *_ = scene(200, 340)
     for mode in ("latency", "throughput", "auto"):
         with load_engine(folder, THREADS, mode=mode) as engine:
-            map_pair(engine, pre, post, tmp_path / mode, MapOptions())
-            again = map_pair(engine, pre, post, tmp_path / mode, MapOptions(resume=True))
+            map_pair(engine, pre, post, tmp_path / mode, map_options())
+            again = map_pair(engine, pre, post, tmp_path / mode, map_options(resume=True))
         assert again["failed_tiles"] == []
         for name in ("damage.tif", "confidence.tif"):
             one, other = ((tmp_path / each / name).read_bytes() for each in ("latency", mode))

@@ -11,9 +11,9 @@ from rasterio.transform import from_origin
 from runtime import mapping, registering
 from runtime.errors import ConfigError
 from runtime.mapping import map_pair
-from runtime.options import MapOptions
 from runtime.output.png import write_png
 from runtime.source.picture import read_image
+from tests.runtime.map_options import map_options
 from tests.runtime.source.planted import destroyed, even, moved, texture
 
 HEIGHT, WIDTH = 400, 520
@@ -58,7 +58,7 @@ def damage_of(out):
 def test_a_pair_that_lies_apart_is_told_and_mapped_as_it_lies(
     pair, engine, images, reference, tmp_path, capsys
 ):
-    summary = map_pair(engine, *pair, tmp_path / "out", MapOptions())
+    summary = map_pair(engine, *pair, tmp_path / "out", map_options())
     record = summary["registration"]
     assert not record["applied"]
     assert record["median_px"] == pytest.approx(np.hypot(DOWN, ACROSS), abs=0.3)
@@ -73,7 +73,7 @@ def test_registered_it_is_the_map_of_images_that_lie_on_each_other(
     pair, engine, images, reference, tmp_path
 ):
     out = tmp_path / "out"
-    summary = map_pair(engine, *pair, out, MapOptions(register=True))
+    summary = map_pair(engine, *pair, out, map_options(register=True))
     record = summary["registration"]
     assert record["applied"]
     assert (record["rows"], record["columns"]) == pytest.approx((DOWN, ACROSS), abs=0.2)
@@ -95,7 +95,7 @@ def test_rasters_too_and_on_another_grid(align, images, engine, reference, write
         beside, place = beside[4:, 6:], from_origin(500_003, 3_299_998, 0.5, 0.5)
     post = write_raster(tmp_path / "post.tif", beside, transform=place)
     out = tmp_path / "out"
-    summary = map_pair(engine, pre, post, out, MapOptions(register=True, align=align))
+    summary = map_pair(engine, pre, post, out, map_options(register=True, align=align))
     assert summary["registration"]["median_m"] == pytest.approx(
         np.hypot(DOWN, ACROSS) / 2, rel=0.02
     )
@@ -107,9 +107,9 @@ def test_images_that_lie_on_each_other_are_left_alone(engine, images, reference,
     for name, image in (("pre", before), ("post", after)):
         write_png(tmp_path / f"{name}.png", image)
     pair = tmp_path / "pre.png", tmp_path / "post.png"
-    plain = map_pair(engine, *pair, tmp_path / "plain", MapOptions())
+    plain = map_pair(engine, *pair, tmp_path / "plain", map_options())
     assert not plain["notes"]
-    summary = map_pair(engine, *pair, tmp_path / "out", MapOptions(register=True))
+    summary = map_pair(engine, *pair, tmp_path / "out", map_options(register=True))
     assert not summary["registration"]["applied"]
     for name in ("damage.png", "building.png", "overlay.png"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
@@ -117,7 +117,7 @@ def test_images_that_lie_on_each_other_are_left_alone(engine, images, reference,
 
 def test_a_map_that_goes_on_keeps_its_field(pair, engine, tmp_path, monkeypatch):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    map_pair(engine, *pair, whole, MapOptions(register=True))
+    map_pair(engine, *pair, whole, map_options(register=True))
 
     def ended(*_):
         raise KeyboardInterrupt
@@ -125,11 +125,11 @@ def test_a_map_that_goes_on_keeps_its_field(pair, engine, tmp_path, monkeypatch)
     with monkeypatch.context() as patched:
         patched.setattr(mapping, "write_maps", ended)
         with pytest.raises(KeyboardInterrupt):
-            map_pair(engine, *pair, cut, MapOptions(register=True))
+            map_pair(engine, *pair, cut, map_options(register=True))
     with pytest.raises(ConfigError, match="another --register"):
-        map_pair(engine, *pair, cut, MapOptions(resume=True))
+        map_pair(engine, *pair, cut, map_options(resume=True))
     monkeypatch.setattr(registering, "measure", ended)
-    summary = map_pair(engine, *pair, cut, MapOptions(register=True, resume=True))
+    summary = map_pair(engine, *pair, cut, map_options(register=True, resume=True))
     assert (
         summary["registration"] == json.loads((whole / "summary.json").read_text())["registration"]
     )
@@ -158,13 +158,13 @@ def test_a_field_that_was_altered_is_not_gone_on_with(alter, pair, engine, tmp_p
     with monkeypatch.context() as patched:
         patched.setattr(mapping, "write_maps", ended)
         with pytest.raises(KeyboardInterrupt):
-            map_pair(engine, *pair, tmp_path / "out", MapOptions(register=True))
+            map_pair(engine, *pair, tmp_path / "out", map_options(register=True))
     kept = tmp_path / "out" / ".unfinished" / registering.KEPT
     kept.write_text(json.dumps(alter(json.loads(kept.read_text()))))
     with pytest.raises(
         ConfigError, match=r"registration\.json: is not as it was written; --restart"
     ):
-        map_pair(engine, *pair, tmp_path / "out", MapOptions(register=True, resume=True))
+        map_pair(engine, *pair, tmp_path / "out", map_options(register=True, resume=True))
 
 
 def test_a_part_that_lies_elsewhere_is_told(engine, images, tmp_path):
@@ -176,7 +176,7 @@ def test_a_part_that_lies_elsewhere_is_told(engine, images, tmp_path):
     write_png(tmp_path / "pre.png", before)
     write_png(tmp_path / "post.png", mixed)
     pair = tmp_path / "pre.png", tmp_path / "post.png"
-    summary = map_pair(engine, *pair, tmp_path / "out", MapOptions())
+    summary = map_pair(engine, *pair, tmp_path / "out", map_options())
     assert summary["registration"]["median_px"] < 2
     assert any("parts of the images lie" in each for each in summary["notes"])
 
@@ -185,8 +185,8 @@ def test_where_nothing_can_be_matched_it_says_so(engine, images, tmp_path):
     write_png(tmp_path / "pre.png", images[0])
     write_png(tmp_path / "post.png", texture(77, HEIGHT, WIDTH))
     pair = tmp_path / "pre.png", tmp_path / "post.png"
-    assert map_pair(engine, *pair, tmp_path / "plain", MapOptions())["notes"] == []
-    summary = map_pair(engine, *pair, tmp_path / "out", MapOptions(register=True))
+    assert map_pair(engine, *pair, tmp_path / "plain", map_options())["notes"] == []
+    summary = map_pair(engine, *pair, tmp_path / "out", map_options(register=True))
     (note,) = summary["notes"]
     assert re.search(r"--register: none of \d+ blocks could be matched in both images", note)
     assert summary["registration"]["median_px"] is None

@@ -17,6 +17,7 @@ from runtime.locks import alone_in
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
 from runtime.output.png import write_png
+from tests.runtime.map_options import map_options
 
 REPOSITORY = Path(__file__).parents[2]
 OUTPUTS = {
@@ -83,22 +84,22 @@ def test_killed_and_resumed_ends_in_the_same_bytes(known, scene, engine_folder, 
 def test_a_file_beside_a_map_that_was_altered_is_made_again(scene, engine, tmp_path, name):
     pre, post, *_ = scene()
     out = tmp_path / "out"
-    map_pair(engine, pre, post, out, MapOptions())
+    map_pair(engine, pre, post, out, map_options())
     whole = contents(out)
     for change in (lambda path: path.write_text("<qgis/>"), Path.unlink):
         change(out / name)
-        map_pair(engine, pre, post, out, MapOptions(resume=True))
+        map_pair(engine, pre, post, out, map_options(resume=True))
         assert contents(out) == whole
 
 
 def test_what_a_gis_left_beside_a_map_goes_with_it(scene, engine, tmp_path):
     pre, post, *_ = scene()
     out = tmp_path / "out"
-    map_pair(engine, pre, post, out, MapOptions())
+    map_pair(engine, pre, post, out, map_options())
     for name in ("confidence.tif.aux.xml", "damage.tif.ovr", "buildings.gpkg-wal"):
         (out / name).write_text("of the map before")
     (out / "mine.gpkg-wal").write_text("of another")
-    map_pair(engine, pre, post, out, MapOptions(min_area=30))
+    map_pair(engine, pre, post, out, map_options(min_area=30))
     assert names(out) == {*OUTPUTS, "mine.gpkg-wal"}
 
 
@@ -107,11 +108,11 @@ def test_another_unfinished_map_is_not_gone_on_with(scene, engine, tmp_path, mon
     out = tmp_path / "out"
     _begin(engine, pre, post, out, monkeypatch)
     with pytest.raises(ConfigError, match="unfinished map with another --halo; --restart"):
-        map_pair(engine, pre, post, out, MapOptions(resume=True, halo=3))
+        map_pair(engine, pre, post, out, map_options(resume=True, halo=3))
     os.utime(post)
     with pytest.raises(ConfigError, match="unfinished map with another images; --restart"):
-        map_pair(engine, pre, post, out, MapOptions(resume=True))
-    map_pair(engine, pre, post, out, MapOptions(restart=True))
+        map_pair(engine, pre, post, out, map_options(resume=True))
+    map_pair(engine, pre, post, out, map_options(restart=True))
     assert names(out) == OUTPUTS
 
 
@@ -120,12 +121,12 @@ def test_unfinished_work_is_not_thrown_away_without_a_word(scene, engine, tmp_pa
     out = tmp_path / "out"
     rows = _begin(engine, pre, post, out, monkeypatch)
     with pytest.raises(ConfigError, match="2 of 6 rows of windows are done; --resume goes on"):
-        map_pair(engine, pre, post, out, MapOptions())
+        map_pair(engine, pre, post, out, map_options())
     assert (out / ".unfinished" / "journal.json").read_text() == rows
     (out / ".unfinished" / "journal.json").write_text("not JSON")
     with pytest.raises(ConfigError, match="journal.json: not JSON .* --restart throws it away"):
-        map_pair(engine, pre, post, out, MapOptions())
-    map_pair(engine, pre, post, out, MapOptions(restart=True))
+        map_pair(engine, pre, post, out, map_options())
+    map_pair(engine, pre, post, out, map_options(restart=True))
     assert names(out) == OUTPUTS
 
 
@@ -135,7 +136,7 @@ def _begin(
     post: Path,
     out: Path,
     monkeypatch,
-    options: MapOptions = MapOptions(),  # noqa: B008 (frozen)
+    options: MapOptions = map_options(),  # noqa: B008 (frozen)
     windows: int = 8,
 ) -> str:
     """A run that ends after so many windows, in the third row if it is the whole scene's; its
@@ -170,10 +171,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_an_unfinished_picture_is_gone_on_with(pictures, engine, tmp_path, monkeypatch):
-    map_pair(engine, *pictures, tmp_path / "whole", MapOptions())
+    map_pair(engine, *pictures, tmp_path / "whole", map_options())
     _begin(engine, *pictures, tmp_path / "out", monkeypatch)
     seen = _counting(monkeypatch)
-    summary = map_pair(engine, *pictures, tmp_path / "out", MapOptions(resume=True))
+    summary = map_pair(engine, *pictures, tmp_path / "out", map_options(resume=True))
     assert 0 < len(seen) < summary["windows"]
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
@@ -196,11 +197,11 @@ def test_other_buildings_are_made_without_inference(
     kind, options, scene, pictures, engine, tmp_path, monkeypatch
 ):
     pair = pictures if kind == "picture" else scene()[:2]
-    map_pair(engine, *pair, tmp_path / "whole", MapOptions(**options))
+    map_pair(engine, *pair, tmp_path / "whole", map_options(**options))
     out = tmp_path / "out"
-    first = map_pair(engine, *pair, out, MapOptions())
+    first = map_pair(engine, *pair, out, map_options())
     seen = _counting(monkeypatch)
-    second = map_pair(engine, *pair, out, MapOptions(**options, resume=True))
+    second = map_pair(engine, *pair, out, map_options(**options, resume=True))
     assert 0 < second["buildings"] < first["buildings"]
     assert not seen
     assert contents(out) == contents(tmp_path / "whole")
@@ -212,9 +213,9 @@ def test_what_reading_told_stays_with_the_maps(scene, write_raster, engine, tmp_
     first[:, :60] = 0
     write_raster(pre, first)
     out = tmp_path / "out"
-    told = map_pair(engine, pre, post, out, MapOptions())["notes"]
+    told = map_pair(engine, pre, post, out, map_options())["notes"]
     assert any("is exactly 0, 0, 0 at its border" in note for note in told)
-    again = map_pair(engine, pre, post, out, MapOptions(min_area=40, resume=True))
+    again = map_pair(engine, pre, post, out, map_options(min_area=40, resume=True))
     assert again["notes"] == told
 
 
@@ -222,16 +223,16 @@ def test_footprints_that_changed_are_graded_again(scene, engine, tmp_path, monke
     pre, post, *_ = scene()
     out, footprints = tmp_path / "out", tmp_path / "footprints.geojson"
     _squares(footprints, 2)
-    options = MapOptions(footprints=footprints, whole_scene=True)
+    options = map_options(footprints=footprints, whole_scene=True)
     assert map_pair(engine, pre, post, out, options)["buildings"] == 2
     _squares(footprints, 3)
     seen = _counting(monkeypatch)
-    again = MapOptions(footprints=footprints, resume=True)  # of the whole scene that is there
+    again = map_options(footprints=footprints, resume=True)  # of the whole scene that is there
     assert map_pair(engine, pre, post, out, again)["buildings"] == 3
     before = contents(out)
     assert map_pair(engine, pre, post, out, again)["windows_skipped"]["no_footprint"] == 0
     assert contents(out) == before
-    found = map_pair(engine, pre, post, out, MapOptions(resume=True))
+    found = map_pair(engine, pre, post, out, map_options(resume=True))
     assert found["footprints"] is None
     assert found["buildings"] > 3
     assert not seen
@@ -241,7 +242,7 @@ def test_windows_of_other_footprints_are_computed(scene, engine, tmp_path, monke
     pre, post, *_ = scene()
     out, footprints = tmp_path / "out", tmp_path / "footprints.geojson"
     _squares(footprints, 2)
-    again = MapOptions(footprints=footprints, resume=True)
+    again = map_options(footprints=footprints, resume=True)
     map_pair(engine, pre, post, out, again)
     seen = _counting(monkeypatch)
     map_pair(engine, pre, post, out, again)
@@ -257,7 +258,7 @@ def test_known_windows_are_gone_on_with(scene, engine, tmp_path, monkeypatch):
     pre, post, *_ = scene(300, 200)
     footprints = tmp_path / "footprints.geojson"
     _squares(footprints, 4, down=35)
-    options = MapOptions(footprints=footprints)
+    options = map_options(footprints=footprints)
     whole = map_pair(engine, pre, post, tmp_path / "whole", options)
     _begin(engine, pre, post, tmp_path / "out", monkeypatch, options, 6)
     seen = _counting(monkeypatch)
@@ -266,10 +267,10 @@ def test_known_windows_are_gone_on_with(scene, engine, tmp_path, monkeypatch):
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     _begin(engine, pre, post, tmp_path / "new", monkeypatch, options, 6)
     with pytest.raises(ConfigError, match="unfinished map with another --footprints; --restart"):
-        map_pair(engine, pre, post, tmp_path / "new", MapOptions(resume=True))
+        map_pair(engine, pre, post, tmp_path / "new", map_options(resume=True))
     # A finished map of the whole scene beside it changes nothing.
     both = tmp_path / "both"
-    map_pair(engine, pre, post, both, MapOptions())
+    map_pair(engine, pre, post, both, map_options())
     _begin(engine, pre, post, both, monkeypatch, replace(options, restart=True), 6)
     map_pair(engine, pre, post, both, replace(options, resume=True))
     assert contents(both) == contents(tmp_path / "whole")
@@ -306,7 +307,7 @@ def test_an_image_that_changes_meanwhile_makes_no_map(scene, engine, tmp_path, m
 
     monkeypatch.setattr(Engine, "predict", changes)
     with pytest.raises(ImageError, match="post.tif: changed while it was mapped"):
-        map_pair(engine, pre, post, out, MapOptions())
+        map_pair(engine, pre, post, out, map_options())
     assert not out.exists()
 
 
@@ -317,7 +318,7 @@ def test_a_file_beside_an_image_is_a_part_of_it(name, scene, engine, tmp_path, m
     _begin(engine, pre, post, out, monkeypatch)
     (tmp_path / name).write_text("<PAMDataset/>" if name.endswith(".xml") else "")
     with pytest.raises(ConfigError, match="unfinished map with another images"):
-        map_pair(engine, pre, post, out, MapOptions(resume=True))
+        map_pair(engine, pre, post, out, map_options(resume=True))
 
 
 @pytest.mark.parametrize("harm", ["deleted", "altered"])
@@ -327,23 +328,23 @@ def test_a_finished_map_with_a_harmed_file_is_not_done(
 ):
     pre, post, *_ = scene()
     out = tmp_path / "out"
-    map_pair(engine, pre, post, out, MapOptions())
+    map_pair(engine, pre, post, out, map_options())
     before = contents(out)
     if harm == "deleted":
         (out / name).unlink()
     else:
         (out / name).write_bytes(before[name][:-1] + b"x")
     seen = _counting(monkeypatch)
-    map_pair(engine, pre, post, out, MapOptions(resume=True))
+    map_pair(engine, pre, post, out, map_options(resume=True))
     assert contents(out) == before
     assert bool(seen) == name.endswith(".tif")  # only a map needs the engine
 
 
 def test_files_of_an_earlier_map_do_not_stay_beside_the_new_one(scene, pictures, engine, tmp_path):
     out = tmp_path / "out"
-    map_pair(engine, *pictures, out, MapOptions())
+    map_pair(engine, *pictures, out, map_options())
     (out / "notes.txt").write_text("mine")
-    map_pair(engine, *scene()[:2], out, MapOptions())
+    map_pair(engine, *scene()[:2], out, map_options())
     assert names(out) == {*OUTPUTS, "notes.txt"}
 
 
@@ -354,12 +355,12 @@ def test_two_runs_do_not_write_into_one_folder(scene, engine, engine_folder, tmp
     with alone_in(out / ".unfinished", patience=0.0) as alone:
         assert alone
         with pytest.raises(ConfigError, match="out: another process is writing a map there"):
-            map_pair(engine, pre, post, out, MapOptions())
+            map_pair(engine, pre, post, out, map_options())
         line = ("-m", "runtime.predict", "--engine", engine_folder, pre, post, "--out", out)
         result = python(*line, "--restart")
         assert result.returncode == 2
         assert "another process is writing" in result.stderr
-    map_pair(engine, pre, post, out, MapOptions())
+    map_pair(engine, pre, post, out, map_options())
     assert names(out) == OUTPUTS
 
 

@@ -89,11 +89,11 @@ def test_the_richest_tile_has_most_classes(tiny_data):
     assert [tile.name for tile in richest(tiles, 1)] == ["synthetic-a_00000001"]
 
 
-@pytest.mark.parametrize("command", ["accuracy", "robustness", "report", "demo"])
-def test_help_imports_nothing_heavy(python, command):
+@pytest.mark.parametrize("name", ["accuracy", "robustness", "report", "demo"])
+def test_help_imports_nothing_heavy(python, name):
     code = f"""
 import sys
-from benchmarks.{command} import __main__ as command
+from benchmarks.{name} import __main__ as command
 command.parser().format_help()
 print(sorted({{"numpy", "cv2", "torch", "matplotlib", "jinja2"}} & set(sys.modules)))
 """

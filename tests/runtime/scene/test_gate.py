@@ -28,10 +28,10 @@ from runtime.errors import (
 )
 from runtime.manifest import GATE, Manifest, WindowGate, payload_of
 from runtime.mapping import map_pair
-from runtime.options import MapOptions
 from runtime.scene.gate import CELL, background, joined, peak
 from runtime.scene.unfinished import Skipped
 from runtime.scene.windows import Span, Spans, Window, window_rows
+from tests.runtime.map_options import map_options
 from train.synthetic.scene import make_scene
 
 HEIGHT, WIDTH = 640, 900
@@ -111,7 +111,7 @@ def mapped(request, gated_engine, rasters, tmp_path_factory):
     """The engine, its map without the gate, and with it."""
     found, folder = [], tmp_path_factory.mktemp("maps")
     with load_engine(gated_engine(*request.param)) as engine:
-        for name, options in (("whole", MapOptions(gate=False)), ("gated", MapOptions())):
+        for name, options in (("whole", map_options(gate=False)), ("gated", map_options())):
             summary = map_pair(engine, *rasters, folder / name, options)
             found.append((summary, *maps(folder / name)))
         yield engine, *found
@@ -160,18 +160,18 @@ def test_fewer_windows_are_computed(engine_folder, rasters, tmp_path, monkeypatc
 
     monkeypatch.setattr(Engine, "predict", counting)
     with load_engine(engine_folder) as engine:
-        summary = map_pair(engine, *rasters, tmp_path / "map", MapOptions())
+        summary = map_pair(engine, *rasters, tmp_path / "map", map_options())
     assert asked == {"gate": summary["windows"], "engine": summary["windows_computed"]}
 
 
 def test_the_confidence_map_says_where_it_is_the_gates(engine_folder, rasters, scene, tmp_path):
     with load_engine(engine_folder) as engine:
-        summary = map_pair(engine, *rasters, tmp_path / "map", MapOptions())
+        summary = map_pair(engine, *rasters, tmp_path / "map", map_options())
         plain = [tmp_path / "a_pre.png", tmp_path / "a_post.png"]
         for path, image in zip(plain, scene, strict=True):
             Image.fromarray(image).save(path)
-        of_pngs = map_pair(engine, *plain, tmp_path / "png", MapOptions())
-        map_pair(engine, *rasters, tmp_path / "whole", MapOptions(gate=False))
+        of_pngs = map_pair(engine, *plain, tmp_path / "png", map_options())
+        map_pair(engine, *rasters, tmp_path / "whole", map_options(gate=False))
     boxes = [each[:4] for each in summary["gate"]["skipped"]]
     with rasterio.open(tmp_path / "map" / "confidence.tif") as file:
         tags = file.tags()
@@ -202,29 +202,29 @@ def test_a_run_that_was_ended_goes_on_with_what_was_skipped(
         return predict(self, pre, post, out)
 
     with load_engine(engine_folder) as engine:
-        at_once = map_pair(engine, *rasters, tmp_path / "at-once", MapOptions())
+        at_once = map_pair(engine, *rasters, tmp_path / "at-once", map_options())
         out = tmp_path / "map"
         with monkeypatch.context() as patch:
             patch.setattr(Engine, "predict", ending)
             with pytest.raises(KeyboardInterrupt):
-                map_pair(engine, *rasters, out, MapOptions())
+                map_pair(engine, *rasters, out, map_options())
         shutil.copytree(out, tmp_path / "cut")
         journal = json.loads((out / ".unfinished" / "journal.json").read_text())
         assert journal["heights"]
         assert journal["skipped"]
-        summary = map_pair(engine, *rasters, out, MapOptions(resume=True))
+        summary = map_pair(engine, *rasters, out, map_options(resume=True))
         assert summary["gate"] == at_once["gate"]
         np.testing.assert_array_equal(maps(out), maps(tmp_path / "at-once"))
         # Of finished pixels the buildings alone are made anew.
-        other = map_pair(engine, *rasters, out, MapOptions(resume=True, min_area=50))
+        other = map_pair(engine, *rasters, out, map_options(resume=True, min_area=50))
         assert other["gate"] == at_once["gate"]
         assert other["buildings"] < summary["buildings"]
         assert other["windows_skipped"] == at_once["windows_skipped"]
         # A map without the gate is another one, also while it is made.
         shutil.copytree(tmp_path / "cut", tmp_path / "other")
         with pytest.raises(ConfigError, match=r"another use of the gate .--no-gate or --footpr"):
-            map_pair(engine, *rasters, tmp_path / "other", MapOptions(resume=True, gate=False))
-        whole = map_pair(engine, *rasters, out, MapOptions(resume=True, gate=False))
+            map_pair(engine, *rasters, tmp_path / "other", map_options(resume=True, gate=False))
+        whole = map_pair(engine, *rasters, out, map_options(resume=True, gate=False))
         assert whole["gate"] is None
 
 
@@ -238,7 +238,7 @@ def test_where_the_gate_fails_the_window_is_computed(engine_folder, rasters, tmp
 
     monkeypatch.setattr(Engine, "predict", failing)
     with load_engine(engine_folder) as engine:
-        summary = map_pair(engine, *rasters, tmp_path / "map", MapOptions())
+        summary = map_pair(engine, *rasters, tmp_path / "map", map_options())
     assert summary["windows_computed"] == summary["windows"]
     assert not summary["failed_tiles"]
     assert (
@@ -262,7 +262,7 @@ def test_a_window_that_fails_among_skipped_ones_is_a_failed_tile(
     monkeypatch.setattr(Engine, "predict", failing)
     with load_engine(engine_folder) as engine:
         summary = map_pair(
-            engine, tmp_path / "pre.png", tmp_path / "post.png", tmp_path / "map", MapOptions()
+            engine, tmp_path / "pre.png", tmp_path / "post.png", tmp_path / "map", map_options()
         )
     assert len(summary["failed_tiles"]) == summary["windows_computed"] < 3
     assert summary["windows_skipped"]["gate"] > 0
@@ -282,7 +282,7 @@ def test_a_gate_that_cannot_go_on_ends_the_map(engine_folder, rasters, tmp_path,
         load_engine(engine_folder) as engine,
         pytest.raises(EngineError, match="the gate: the dev"),
     ):
-        map_pair(engine, *rasters, tmp_path / "map", MapOptions())
+        map_pair(engine, *rasters, tmp_path / "map", map_options())
 
 
 def test_footprints_are_graded_whatever_the_gate_says(engine_folder, rasters, tmp_path):
@@ -293,7 +293,7 @@ def test_footprints_are_graded_whatever_the_gate_says(engine_folder, rasters, tm
         str(tmp_path / "houses.gpkg"), geometry=shapely.to_wkb(np.array([house])),
         geometry_type="Polygon", crs="EPSG:32614", fields=["n"], field_data=[np.array([1])],
     )  # fmt: skip
-    options = MapOptions(footprints=tmp_path / "houses.gpkg", whole_scene=True)
+    options = map_options(footprints=tmp_path / "houses.gpkg", whole_scene=True)
     with load_engine(engine_folder) as engine:
         summary = map_pair(engine, *rasters, tmp_path / "map", options)
     assert summary["gate"] is None
