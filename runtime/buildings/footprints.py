@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runtime.buildings.footprint_file import FootprintFile
 from runtime.buildings.marks import BORDER, CUTS, NOT_COMPUTED
-from runtime.buildings.spans import Spans, edges_of
+from runtime.buildings.spans import Spans, bounds_of, edges_of
 from runtime.buildings.tally import Grades, OpenMaps, Tally
 from runtime.buildings.witnesses import Witnesses
 from runtime.libraries import library
@@ -56,35 +56,39 @@ class GradedFootprints:
 class Footprints:
     """Some of a file, [N] each, that may have pixels in the scene.
 
-    flat: `geometry` in pixel coordinates.
+    points: float64 [P,2], those of `geometry` in pixel coordinates, one after the other.
+    owner: int64 [P], the number of the geometry in this part of the file.
     """
 
     fids: NDArray[np.int64]
     geometry: NDArray[Any]
     attributes: list[NDArray[Any]]
-    flat: NDArray[Any]
+    points: NDArray[np.float64]
+    owner: NDArray[np.int64]
 
     def outside(self, height: int, width: int) -> NDArray[np.bool_]:
         """Which of them reach beyond the scene's border, bool [N]."""
-        left, top, right, bottom = library("shapely").bounds(self.flat).T
+        left, top, right, bottom = bounds_of(self.points, self.owner, len(self.fids)).T
         return np.asarray(
             (left < -SLACK) | (top < -SLACK) | (right > width + SLACK) | (bottom > height + SLACK)
         )
 
     def spans(self, height: int, width: int) -> Iterator[Spans]:
         """Their pixels, each once; an owner is the number in this part of the file."""
-        found = np.zeros(len(self.flat), bool)
-        for band in edges_of(self.flat, height, width).bands():
+        found = np.zeros(len(self.fids), bool)
+        for band in edges_of(self.geometry, height, width, self.points).bands():
             merged = band.merged()
             found[merged.owner] = True
             yield merged
         shapely = library("shapely")
-        centroids = shapely.centroid(self.flat)
+        without = np.flatnonzero(~found)
+        points = self.points[~found[self.owner]]
+        flat = shapely.set_coordinates(self.geometry[without].copy(), points)
+        centroids = shapely.centroid(flat)
         columns, rows = shapely.get_x(centroids), shapely.get_y(centroids)
         inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-        alone = np.flatnonzero(inside & ~found)
-        row, column = rows[alone].astype(np.int64), columns[alone].astype(np.int64)
-        yield Spans(alone, row, column, column + 1)
+        row, column = rows[inside].astype(np.int64), columns[inside].astype(np.int64)
+        yield Spans(without[inside], row, column, column + 1)
 
 
 def parts_of(
@@ -96,12 +100,15 @@ def parts_of(
     """
     shapely = library("shapely")
     for fids, geometry, attributes in file.read_over(height, width, georeference):
-        points = georeference.to_pixels(shapely.get_coordinates(geometry))
-        flat = shapely.set_coordinates(geometry.copy(), points)
-        for begin in range(0, len(flat), BATCH):
+        for begin in range(0, len(fids), BATCH):
             some = slice(begin, begin + BATCH)
+            points, owner = shapely.get_coordinates(geometry[some], return_index=True)
             yield Footprints(
-                fids[some], geometry[some], [each[some] for each in attributes], flat[some]
+                fids[some],
+                geometry[some],
+                [each[some] for each in attributes],
+                georeference.to_pixels(points),
+                owner,
             )
 
 
