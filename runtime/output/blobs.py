@@ -38,17 +38,13 @@ def blobs_of(
     heads["start"][empty] = np.void(_EMPTY)
     heads["srs"], heads["bounds"] = srs, bounds[:, [0, 2, 1, 3]]
     size, raw = _HEAD.itemsize, heads.tobytes()
-    ends = np.arange(len(geometry)) * size + np.where(plain, _WITHOUT_BOUNDS, size)
-    wrapped = multi & ~empty & (kinds == shapely.GeometryType.POLYGON)
+    length = np.where(plain, _WITHOUT_BOUNDS, size).tolist()
+    wrapped = (multi & (kinds == shapely.GeometryType.POLYGON)).tolist()
+    starts = range(0, len(raw), size)
+    wkbs = shapely.to_wkb(geometry, byte_order=1)
+    rows = zip(starts, wkbs, length, wrapped, strict=True)
     found = [
-        None if wkb is None else raw[at * size : end] + (_ONE_PART if wrap else b"") + wkb
-        for at, (wkb, end, wrap) in enumerate(
-            zip(
-                shapely.to_wkb(geometry, byte_order=1),
-                ends.tolist(),
-                wrapped.tolist(),
-                strict=True,
-            )
-        )
+        None if wkb is None else raw[at : at + head] + (_ONE_PART if wrap else b"") + wkb
+        for at, wkb, head, wrap in rows
     ]
     return found, bounds
