@@ -1,4 +1,4 @@
-"""Time a scene with very many footprints, and what GDAL takes to write the same layer.
+"""Time a scene with very many footprints, and GDAL as it writes the same layer.
 
 The command runtime.predict with --footprints beside the same without, then the layer of its map
 written once more, by GDAL in one call and by this toolkit part by part, in turns. Footprints are
