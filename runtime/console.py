@@ -67,6 +67,7 @@ GROUPS = {
         "outlines": "benchmarks.outlines",
         "counts-coverage": "benchmarks.counts_coverage",
         "known-windows": "benchmarks.known_windows",
+        "many-footprints": "benchmarks.many_footprints",
         "image-quality": "benchmarks.image_quality",
         "several-dates": "benchmarks.several_dates",
         "correction-loop": "benchmarks.correction_loop",

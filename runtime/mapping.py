@@ -10,7 +10,6 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, replace
 from importlib.util import find_spec
@@ -133,10 +132,9 @@ def map_pair(
         gated = record_of(gate.record, work.journal.skipped) if gate else None
         notes += _told([*wanted.count_gated(gated), *(gate.notes() if gate else ())])
         notes += _told(quality_record.notes(quality, options.mask_quality))
-        with ThreadPoolExecutor(1) as pool:  # while the maps are compressed
-            drawn = pool.submit(write_overlay, pair.post, work, work.ready / "overlay.png")
-            write_maps(work, pair.georeference, tags_of(gated))
-            drawn.result()
+        # Not while the maps are compressed: either takes 200 MiB.
+        write_overlay(pair.post, work, work.ready / "overlay.png")
+        write_maps(work, pair.georeference, tags_of(gated))
         content = {
             "pre": str(pre),
             "post": str(post),

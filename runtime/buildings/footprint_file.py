@@ -138,7 +138,9 @@ class FootprintFile:
         parts: list[dict[str, Any]] = [
             {"skip_features": skip, "max_features": CHUNK} for skip in range(0, self.count, CHUNK)
         ]
-        if bounds and self.driver in _INDEXED:  # the index has an order of its own
+        if bounds and _within(self.bounds, bounds):
+            pass  # all of them meet it
+        elif bounds and self.driver in _INDEXED:  # the index has an order of its own
             found = self._found_by_index(bounds)
             if len(found) * _FASTER_IN_ORDER < self.count:
                 parts = [
@@ -198,6 +200,11 @@ def _meeting(geometry: NDArray[Any], bounds: Bounds) -> NDArray[np.intp]:
     return np.flatnonzero(here)
 
 
+def _within(inner: Bounds, outer: Bounds) -> bool:
+    left, bottom, right, top = outer
+    return left <= inner[0] and bottom <= inner[1] and right >= inner[2] and top >= inner[3]
+
+
 def _near(geometry: NDArray[Any], bounds: Bounds | None) -> NDArray[Any]:
     """Large polygons cut to the scene's surroundings, with points along their long edges: what is
     straight in one CRS is a curve in another, and what is far away may have no place there.
@@ -242,7 +249,9 @@ def _placed(
     geometry = _near(geometry, bounds)
     coordinates, shape_of = shapely.get_coordinates(geometry, return_index=True)
     points = reproject(coordinates, file.crs, place.crs_wkt)
-    placed: NDArray[Any] = shapely.set_coordinates(geometry.copy(), points)
+    placed: NDArray[Any] = geometry.copy()
+    if points is not coordinates:
+        placed = shapely.set_coordinates(placed, points)
     if bounds is None:  # what is cut is looked at for being valid
         placed[shape_of[~np.isfinite(points).all(axis=1)]] = None  # bounds do not tell of NaN
     placed[~(np.abs(shapely.bounds(placed)) < FARTHEST).all(axis=1)] = None

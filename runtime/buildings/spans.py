@@ -33,11 +33,8 @@ class Spans:
 
     def merged(self) -> Spans:
         """Each pixel of a polygon once: without what its parts have in common."""
-        order = np.lexsort((self.begin, self.row, self.owner))
-        owner, row, begin, end = (
-            each[order] for each in (self.owner, self.row, self.begin, self.end)
-        )
-        fresh = np.ones(len(order), np.int64)
+        owner, row, begin, end = _by_owner(self.owner, self.row, self.begin, self.end)
+        fresh = np.ones(len(owner), np.int64)
         fresh[1:] = (np.diff(owner) != 0) | (np.diff(row) != 0)
         # So far apart that one row's spans reach none of the next.
         line = np.cumsum(fresh) * (end.max(initial=0) + 1)
@@ -127,9 +124,9 @@ class Edges:
         if not len(self.first):
             return
         begin, end = int(self.first.min()), int(self.last.max())
-        change = np.zeros(end - begin + 1, np.int64)
-        np.add.at(change, self.first - begin, 1)
-        np.subtract.at(change, self.last - begin, 1)
+        size = end - begin + 1
+        change = np.bincount(self.first - begin, minlength=size)
+        change -= np.bincount(self.last - begin, minlength=size)
         crossings = np.cumsum(np.cumsum(change))  # of all rows down to this one
         top, done = begin, 0
         while top < end:
@@ -140,7 +137,8 @@ class Edges:
 
     def between(self, top: int, bottom: int) -> Spans:
         """The spans of the rows top..bottom-1."""
-        here = self[(self.first < bottom) & (self.last > top)]
+        meet = (self.first < bottom) & (self.last > top)
+        here = self if meet.all() else self[meet]
         first, last = np.maximum(here.first, top), np.minimum(here.last, bottom)
         times = last - first
         which = np.repeat(np.arange(len(first)), times)
@@ -151,24 +149,54 @@ class Edges:
         part = here.part[which]
         # A row meets the rings of a part an even number of times: inside from the first to the
         # second, from the third to the fourth.
-        order = np.lexsort((x, row, part))
+        order = np.lexsort((x, part * bottom + row))
         column = _first_centre(x[order], self.width)
         begin, end = column[::2], column[1::2]
         owner, row = here.owner[which][order][::2], row[order][::2]
         found = np.flatnonzero(end > begin)
-        found = found[np.lexsort((row[found], owner[found]))]  # by polygon, not by part
-        return Spans(*(each[found].astype(np.int64) for each in (owner, row, begin, end)))
+        some = (each[found].astype(np.int64) for each in (owner, row, begin, end))
+        return Spans(*_by_owner(*some))
 
 
-def edges_of(shapes: NDArray[Any], height: int, width: int) -> Edges:
-    """The edges of shapely (multi)polygons in pixel coordinates, on height x width pixels."""
+def edges_of(
+    shapes: NDArray[Any], height: int, width: int, points: NDArray[np.float64] | None = None
+) -> Edges:
+    """The edges of shapely (multi)polygons in pixel coordinates, on height x width pixels.
+
+    points: float64 [P,2], where those of the shapes are not in pixels; in their order.
+    """
     shapely = library("shapely")
-    left, top, right, bottom = shapely.bounds(shapes).T
-    here = np.flatnonzero((left < width) & (right > 0) & (top < height) & (bottom > 0))
-    parts, shape_of = shapely.get_parts(shapes[here], return_index=True)
-    rings, part_of = shapely.get_rings(parts, return_index=True)
-    points, ring_of = shapely.get_coordinates(rings, return_index=True)
-    return _edges(points, part_of[ring_of], here[shape_of], ring_of, height, width)
+    if points is None:
+        points = shapely.get_coordinates(shapes)
+    parts, shape_of = shapes, np.arange(len(shapes))
+    if not np.isin(shapely.get_type_id(shapes), (shapely.GeometryType.POLYGON, -1)).all():
+        parts, shape_of = shapely.get_parts(shapes, return_index=True)
+    # Rings are made into shapes where there are holes alone: it takes long.
+    holes = shapely.get_num_interior_rings(parts)
+    part_of = np.repeat(np.arange(len(parts)), holes + 1)
+    length = np.repeat(shapely.get_num_coordinates(parts), holes + 1)
+    rings = shapely.get_rings(parts[holes > 0])
+    length[holes[part_of] > 0] = shapely.get_num_coordinates(rings)
+    ring_of = np.repeat(np.arange(len(length)), length)
+    left, top, right, bottom = bounds_of(points, shape_of[part_of[ring_of]], len(shapes)).T
+    here = (left < width) & (right > 0) & (top < height) & (bottom > 0)
+    if not here.all():
+        inside = here[shape_of[part_of[ring_of]]]
+        points, ring_of = points[inside], ring_of[inside]
+    return _edges(points, part_of[ring_of], shape_of, ring_of, height, width)
+
+
+def bounds_of(
+    points: NDArray[np.float64], owner: NDArray[np.int64], count: int
+) -> NDArray[np.float64]:
+    """[count,4] left, top, right, bottom of what owns these points [P,2], one owner after the
+    other; NaN of what owns none."""
+    found = np.full((count, 4), np.nan)
+    first = np.flatnonzero(np.diff(owner, prepend=-1))
+    if len(first):
+        found[owner[first], :2] = np.minimum.reduceat(points, first)
+        found[owner[first], 2:] = np.maximum.reduceat(points, first)
+    return found
 
 
 def edges_of_outlines(outlines: Sequence[tuple[Outline, ...]], height: int, width: int) -> Edges:
@@ -209,6 +237,21 @@ def spans_of(shapes: NDArray[Any], height: int, width: int) -> Spans:
     A centre on the edge between two neighbours belongs to one of them.
     """
     return edges_of(shapes, height, width).between(0, height)
+
+
+def _by_owner(
+    owner: NDArray[np.int64],
+    row: NDArray[np.int64],
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], ...]:
+    """Spans in ascending order, as they mostly are: polygons of several parts may not be."""
+    step, down = np.diff(owner), np.diff(row)
+    later = (step > 0) | (step == 0) & ((down > 0) | (down == 0) & (np.diff(begin) >= 0))
+    if later.all():
+        return owner, row, begin, end
+    order = np.lexsort((begin, row, owner))
+    return owner[order], row[order], begin[order], end[order]
 
 
 def _ranges(first: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.buildings.spans import Spans
-from runtime.buildings.votes import judge
+from runtime.buildings.votes import judge_each
 from runtime.damage import BACKGROUND, CLASS_NAMES, DAMAGE_CLASSES, NODATA, NODATA_NAME
 from runtime.scene.stored import Stored
 
@@ -34,6 +34,10 @@ _COLUMN = np.full(NODATA + 1, len(CLASS_NAMES), np.intp)
 _COLUMN[: len(CLASS_NAMES)] = range(len(CLASS_NAMES))
 """Where a value of damage is counted: the classes, then what was not computed."""
 
+_DAMAGE = np.full(NODATA + 1, UNKNOWN, object)
+_DAMAGE[: len(CLASS_NAMES)] = CLASS_NAMES
+"""The name of a grade by its class."""
+
 
 @dataclass(frozen=True, eq=False)
 class Grade:
@@ -52,6 +56,35 @@ class Grade:
     area_px: int
     shares: Mapping[str, float]
     not_computed: float
+
+
+@dataclass(frozen=True, eq=False)
+class Grades:
+    """Those of many polygons, [N] each, see `Grade`.
+
+    damage: object, text. shares: float64 [N,5], of the classes by their numbers.
+    """
+
+    damage: NDArray[np.object_]
+    damage_class: NDArray[np.uint8]
+    confidence: NDArray[np.float64]
+    area_px: NDArray[np.int64]
+    shares: NDArray[np.float64]
+    not_computed: NDArray[np.float64]
+
+    def __getitem__(self, index: int) -> Grade:
+        return Grade(
+            damage=self.damage[index],
+            damage_class=int(self.damage_class[index]),
+            confidence=float(self.confidence[index]),
+            area_px=int(self.area_px[index]),
+            shares=dict(zip(CLASS_NAMES, self.shares[index].tolist(), strict=True)),
+            not_computed=float(self.not_computed[index]),
+        )
+
+    def of(self, which: NDArray[np.intp]) -> Grades:
+        """Of some of the polygons."""
+        return Grades(*(getattr(self, each.name)[which] for each in fields(self)))
 
 
 class Tally:
@@ -75,26 +108,18 @@ class Tally:
         of_class = kind[seen] - DAMAGE_CLASSES[0]
         self._votes += _binned(owner[seen], of_class, self._votes.shape, weights)
 
-    def grade(self, index: int) -> Grade:
-        counts = self._counts[index].tolist()
-        area, scale = sum(counts), counts[: len(CLASS_NAMES)]
-        computed = sum(scale)
-        damage, damage_class, confidence = UNKNOWN if computed else NODATA_NAME, NODATA, nan
-        if computed > scale[BACKGROUND]:
-            votes = self._votes[index].tolist()
-            damage_class, confidence = judge(scale[DAMAGE_CLASSES[0] :], votes)
-            damage = CLASS_NAMES[damage_class]
-        return Grade(
-            damage=damage,
-            damage_class=damage_class,
-            confidence=confidence,
-            area_px=area,
-            shares={
-                name: number / computed if computed else nan
-                for name, number in zip(CLASS_NAMES, scale, strict=True)
-            },
-            not_computed=1 - computed / area if area else 1.0,
-        )
+    def grades(self) -> Grades:
+        counts = self._counts
+        area, scale = counts.sum(axis=1), counts[:, : len(CLASS_NAMES)]
+        computed = scale.sum(axis=1)
+        damage_class, confidence = judge_each(scale[:, DAMAGE_CLASSES[0] :], self._votes)
+        damage = _DAMAGE[damage_class]
+        damage[(damage_class == NODATA) & (computed == 0)] = NODATA_NAME
+        shares = np.full(scale.shape, nan)
+        np.divide(scale, computed[:, np.newaxis], out=shares, where=computed[:, np.newaxis] > 0)
+        part = np.zeros(len(area))
+        np.divide(computed, area, out=part, where=area > 0)
+        return Grades(damage, damage_class, confidence, area, shares, 1 - part)
 
 
 def _binned(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.buildings.outlines import Outline
-from runtime.damage import BACKGROUND, CLASS_NAMES, DAMAGE_CLASSES
+from runtime.damage import BACKGROUND, CLASS_NAMES, DAMAGE_CLASSES, NODATA
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +82,21 @@ def judge(pixels: Sequence[int], votes: Sequence[int]) -> tuple[int, float]:
     )
     column = winner - DAMAGE_CLASSES[0]
     return winner, votes[column] / pixels[column] / 255
+
+
+def judge_each(
+    pixels: NDArray[np.int64], votes: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """What `judge` says of each of many, [N] of [N,4]; NODATA and NaN of one without a pixel."""
+    voted = np.where(pixels > 0, votes, -1)
+    last = voted.shape[1] - 1
+    column = last - voted[:, ::-1].argmax(axis=1)  # of equal sums, the more severe
+    row = np.arange(len(voted))
+    there = pixels[row, column] > 0
+    winner = np.where(there, column + DAMAGE_CLASSES[0], NODATA).astype(np.uint8)
+    mean = np.full(len(voted), np.nan)
+    np.divide(votes[row, column], pixels[row, column], out=mean, where=there)
+    return winner, mean / 255
 
 
 def building_of(

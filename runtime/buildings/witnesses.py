@@ -38,14 +38,18 @@ class Witnesses:
             for tally, maps in zip(tallies, self.maps, strict=True):
                 for part in spans:
                     tally.add(part, maps)
-            for index, each in enumerate(batch):
-                yield replace(each, told=self.fields(tallies, index))
+            for each, told in zip(batch, self.fields(tallies, range(len(batch))), strict=True):
+                yield replace(each, told=told)
 
     def tallies(self, count: int) -> list[Tally]:
         return [Tally(count) for _ in self.maps]
 
-    def fields(self, tallies: Sequence[Tally], index: int) -> Mapping[str, str | float]:
-        return self.told([each.grade(index) for each in tallies])
+    def fields(
+        self, tallies: Sequence[Tally], which: Iterable[int]
+    ) -> list[Mapping[str, str | float]]:
+        """Of some of the polygons that these tallies are of."""
+        grades = [each.grades() for each in tallies]
+        return [self.told([each[index] for each in grades]) for index in which]
 
 
 def _spans(outlines: Sequence[tuple[np.ndarray, ...]], size: tuple[int, int]) -> list[Spans]:

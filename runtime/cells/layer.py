@@ -90,7 +90,7 @@ def add_to(package: Path, counts: CellCounts) -> None:
     crs = library("rasterio.crs").CRS.from_user_input(counts.cells.crs).to_wkt()
     layer = Layer(package, crs, "MultiPolygon", LAYER, added=package.exists())
     layer.add(Table(turned(counts.cells.geometry), columns_of(counts)))
-    layer.flush()
+    layer.finish()
 
 
 def style() -> str:

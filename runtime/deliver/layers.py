@@ -36,7 +36,7 @@ def write_convention(
     for chunk in _chunks(context):
         geometry = _geometry(chunk, context, convention.points)
         layer.add(Table(geometry, convention.columns(chunk, taken)))
-    layer.flush()
+    layer.finish()
     if convention.file == "ems.gpkg":
         _write_sources(context, path)
         _write_areas(footprint, path)
@@ -54,7 +54,7 @@ def write_buildings(context: Context, path: Path) -> None:
             **ours(chunk),
         }
         layer.add(Table(chunk.geometry, columns))
-    layer.flush()
+    layer.finish()
     add_style(path, "buildings", GEOMETRY_COLUMN, TIME, OF_FOOTPRINTS)
     tag(context, path)
 
@@ -106,7 +106,7 @@ def _write_sources(context: Context, path: Path) -> None:
     }
     layer = Layer(path, None, None, EMS_SOURCES, added=True)
     layer.add(Table(np.full(2, None, object), columns))
-    layer.flush()
+    layer.finish()
 
 
 def _write_areas(footprint: Footprint, path: Path) -> None:
@@ -117,7 +117,7 @@ def _write_areas(footprint: Footprint, path: Path) -> None:
         columns = {"notation": np.full(len(shapes), _NOTATION[name], object)}
         layer = Layer(path, _wgs84(), "MultiPolygon", name, added=True)
         layer.add(Table(shapes, columns))
-        layer.flush()
+        layer.finish()
 
 
 _NOTATION = {"areaOfInterestA": "Area of interest", "notAnalysedA": f"Not Analysed ({NODATA_NAME})"}

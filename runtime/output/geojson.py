@@ -6,9 +6,12 @@ import contextlib
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from runtime import files
 from runtime.buildings.finding import in_reading_order
@@ -31,7 +34,7 @@ def write_in_pixels(buildings: Iterable[Building], path: Path) -> BuildingTotals
     found = in_reading_order(buildings)
     with collection(path, PIXEL_COORDINATES) as add:
         for each in found:
-            add(json.dumps(feature(each), allow_nan=False))
+            add([json.dumps(feature(each), allow_nan=False)])
     numbers, areas = Counter[int](), Counter[int]()
     for each in found:
         numbers[each.damage_class] += 1
@@ -72,9 +75,33 @@ def _closed(ring: Outline) -> list[list[float]]:
     return [*turned, turned[0]]
 
 
+def members(names: Iterable[str]) -> str:
+    """A JSON object's members, without its braces, as a template for the operator `%`."""
+    return ", ".join(f"{json.dumps(name)}: ".replace("%", "%%") + "%s" for name in names)
+
+
+def values(column: NDArray[Any]) -> list[str]:
+    """Those of a table's column as JSON: null for what is not finite, masked, or None."""
+    if column.dtype.kind == "f":
+        text = list(map(float.__repr__, np.ma.getdata(column).tolist()))
+    elif column.dtype.kind in "iu":
+        text = list(map(int.__repr__, np.ma.getdata(column).tolist()))
+    else:
+        encode = json.JSONEncoder(allow_nan=False).encode
+        found = column.tolist()
+        known = {each: encode(each) for each in set(found)}
+        return [known[each] for each in found]
+    gone = np.ma.getmaskarray(column) | ~np.isfinite(np.ma.getdata(column))
+    for index in np.flatnonzero(gone).tolist():
+        text[index] = "null"
+    return text
+
+
 @contextlib.contextmanager
-def collection(path: Path | str, members: Mapping[str, Any]) -> Iterator[Callable[[str], None]]:
-    """Give a function that adds a feature, as JSON on one line, to a new FeatureCollection.
+def collection(
+    path: Path | str, members: Mapping[str, Any]
+) -> Iterator[Callable[[Sequence[str]], None]]:
+    """Give a function that adds features, as JSON on one line each, to a new FeatureCollection.
 
     The file appears when the context ends, and not at all if it ends with an error. A country's
     buildings need not fit into memory.
@@ -84,10 +111,11 @@ def collection(path: Path | str, members: Mapping[str, Any]) -> Iterator[Callabl
         file.write(head[:-1] + ', "features": [')
         separator = "\n"
 
-        def add(feature: str) -> None:
+        def add(features: Sequence[str]) -> None:
             nonlocal separator
-            file.write(separator + feature)
-            separator = ",\n"
+            if features:
+                file.write(separator + ",\n".join(features))
+                separator = ",\n"
 
         yield add
         file.write("\n]}\n")

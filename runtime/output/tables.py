@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.buildings.footprint_file import Attribute
-from runtime.buildings.footprints import GradedFootprint
+from runtime.buildings.footprints import GradedFootprints
 from runtime.buildings.votes import Building
 from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES
 from runtime.libraries import library
 from runtime.source.georeference import Georeference
 
-Rows: TypeAlias = Sequence[Building | GradedFootprint]
-"""All of one kind."""
+Rows: TypeAlias = Sequence[Building] | GradedFootprints
 
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
 """[N] each, by the field's name; NaN stands for null, and so does None, and what is masked."""
@@ -42,20 +41,18 @@ class Table:
 
 def geometry_of(rows: Rows, place: Georeference) -> NDArray[Any]:
     """In map coordinates, exteriors counter-clockwise."""
+    if isinstance(rows, GradedFootprints):
+        return turned(rows.geometry)
+    if not rows:
+        return np.empty(0, object)
     shapely = library("shapely")
-    geometry = np.empty(len(rows), object)
-    outlines = [each.rings for each in rows if isinstance(each, Building)]
-    if outlines:
-        rings = [ring for each in outlines for ring in each]
-        of_ring = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
-        of_building = np.repeat(np.arange(len(outlines)), [len(each) for each in outlines])
-        lines = shapely.linearrings(
-            place.to_map(np.concatenate(rings).astype(np.float64)), indices=of_ring
-        )
-        geometry = shapely.polygons(lines, indices=of_building)
-    else:
-        geometry[:] = [each.geometry for each in rows if isinstance(each, GradedFootprint)]
-    return turned(geometry)
+    rings = [ring for each in rows for ring in each.rings]
+    of_ring = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
+    of_building = np.repeat(np.arange(len(rows)), [len(each.rings) for each in rows])
+    lines = shapely.linearrings(
+        place.to_map(np.concatenate(rings).astype(np.float64)), indices=of_ring
+    )
+    return turned(shapely.polygons(lines, indices=of_building))
 
 
 def turned(geometry: NDArray[Any]) -> NDArray[Any]:
@@ -70,31 +67,45 @@ def columns_of(
 
     attributes: the footprints' own. They follow ours, under the names of `own_names`.
     """
-    graded = [each for each in rows if isinstance(each, GradedFootprint)]
-    classes = range(len(CLASS_NAMES)) if graded else DAMAGE_CLASSES
-    names = [CLASS_NAMES[each] for each in classes]
-    columns: dict[str, NDArray[Any]] = {
+    if isinstance(rows, GradedFootprints):
+        return _of_footprints(rows, area, attributes)
+    columns = {
         "damage": np.array([each.damage for each in rows], object),
         "damage_class": np.array([each.damage_class for each in rows], np.int16),
         "confidence": _rounded([each.confidence for each in rows], 4),
         "area_m2": _rounded(area, 2),
         "area_px": np.array([each.area_px for each in rows], np.int64),
     }
+    of_buildings = {CLASS_NAMES[each] for each in DAMAGE_CLASSES}
     for field, name in SHARES.items():
-        if name in names:
+        if name in of_buildings:
             columns[field] = _rounded([each.shares[name] for each in rows], 4)
     columns["cut"] = np.array([each.cut for each in rows], object)
-    if graded:
-        columns["share_not_computed"] = _rounded([each.share_not_computed for each in graded], 4)
-        columns["source_fid"] = np.array([each.source_fid for each in graded], np.int64)
-    told = list(rows[0].told) if rows else []
-    for name in told:
-        columns[name] = _told([each.told[name] for each in rows])
-    if graded:
-        for index, name in enumerate(own_names(attributes, {*_TAKEN, *told})):
-            values = [each.attributes[index] for each in graded]
-            columns[name] = column_of(values, attributes[index].kind)
-    return columns
+    return columns | _told([each.told for each in rows])
+
+
+def _of_footprints(
+    rows: GradedFootprints, area: NDArray[np.float64], attributes: Sequence[Attribute]
+) -> Columns:
+    grades = rows.grades
+    columns = {
+        "damage": grades.damage,
+        "damage_class": grades.damage_class.astype(np.int16),
+        "confidence": _rounded(grades.confidence, 4),
+        "area_m2": _rounded(area, 2),
+        "area_px": grades.area_px,
+        **dict(zip(SHARES, _rounded(grades.shares, 4).T, strict=True)),
+        "cut": rows.cut,
+        "share_not_computed": _rounded(grades.not_computed, 4),
+        "source_fid": rows.source_fid,
+    }
+    told = _told(rows.told)
+    names = own_names(attributes, {*_TAKEN, *told})
+    own = {
+        name: column_of(values, attribute.kind)
+        for name, values, attribute in zip(names, rows.attributes, attributes, strict=False)
+    }
+    return columns | told | own
 
 
 def own_names(attributes: Sequence[Attribute], taken_already: Iterable[str] = _TAKEN) -> list[str]:
@@ -114,22 +125,29 @@ def own_names(attributes: Sequence[Attribute], taken_already: Iterable[str] = _T
     return found
 
 
-def column_of(values: Sequence[Any], kind: str) -> NDArray[Any]:
+def column_of(values: Sequence[Any] | NDArray[Any], kind: str) -> NDArray[Any]:
     """Values of a file's attribute: text, None for none; or numbers, masked where there is none."""
     if kind == "object":
         found = np.empty(len(values), object)
         found[:] = [each if isinstance(each, str) else None for each in values]
         return found
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        missing = values != values
+        return np.ma.MaskedArray(np.where(missing, 0, values).astype(kind), missing)
     missing = [each is None or each != each for each in values]
     filled = [0 if gone else each for each, gone in zip(values, missing, strict=True)]
     return np.ma.MaskedArray(np.array(filled).astype(kind), missing)
 
 
-def _told(values: list[str | float]) -> NDArray[Any]:
-    if isinstance(values[0], str):
-        return np.array(values, object)
-    return _rounded([float(each) for each in values], 4)
+def _told(rows: Sequence[Mapping[str, str | float]]) -> dict[str, NDArray[Any]]:
+    """Text, or numbers."""
+    found = {}
+    for name, first in rows[0].items() if rows else ():
+        values = [each[name] for each in rows]
+        text = isinstance(first, str)
+        found[name] = np.array(values, object) if text else _rounded(list(map(float, values)), 4)
+    return found
 
 
-def _rounded(values: Sequence[float] | NDArray[np.float64], decimals: int) -> NDArray[Any]:
-    return np.round(np.asarray(values, np.float64), decimals)
+def _rounded(values: Sequence[float] | NDArray[np.float64], decimals: int) -> NDArray[np.float64]:
+    return np.asarray(np.round(np.asarray(values, np.float64), decimals), np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -15,13 +14,13 @@ from numpy.typing import NDArray
 from runtime import files
 from runtime.buildings.area import POLAR, grid_unit, on_ellipsoid
 from runtime.buildings.footprint_file import Attribute
-from runtime.buildings.footprints import GradedFootprint
+from runtime.buildings.footprints import GradedFootprints
 from runtime.buildings.votes import Building
 from runtime.libraries import library
 from runtime.output import geojson
 from runtime.output.geopackage import GEOMETRY_COLUMN, LAYER, TIME, Layer
 from runtime.output.style import OF_BUILDINGS, OF_FOOTPRINTS, Look, add_style
-from runtime.output.tables import SHARES, Columns, Table, columns_of, geometry_of, turned
+from runtime.output.tables import SHARES, Columns, Rows, Table, columns_of, geometry_of, turned
 from runtime.output.totals import BuildingTotals
 from runtime.source.georeference import WGS84, Georeference, reproject
 from runtime.source.globe import continuous, cut
@@ -40,7 +39,7 @@ EDGES = 256
 
 
 def write_buildings(
-    buildings: Iterable[Building] | Iterable[GradedFootprint],
+    buildings: Iterable[Building] | Iterable[GradedFootprints],
     folder: Path,
     georeference: Georeference,
     attributes: Sequence[Attribute] = (),
@@ -63,7 +62,7 @@ def write_buildings(
     rows = iter(buildings)
     # Before a file is begun: much of what is wrong with the input shows here.
     first = list(islice(rows, 1))
-    graded = bool(first) and isinstance(first[0], GradedFootprint)
+    graded = bool(first) and isinstance(first[0], GradedFootprints)
     kind, of_kind = ("MultiPolygon", OF_FOOTPRINTS) if graded else ("Polygon", OF_BUILDINGS)
     totals = BuildingTotals(area_m2={})
     with (
@@ -78,16 +77,21 @@ def write_buildings(
             columns = columns_of(chunk, _square_metres(geometry, degrees, unit), attributes)
             layer.add(Table(geometry, columns))
             # An axis may have been turned round.
-            for text in _features(turned(cut(degrees, DECIMALS)), columns):
-                add(text)
+            add(_features(turned(cut(degrees, DECIMALS)), columns))
             totals = _added(totals, columns)
-        layer.flush()
+        layer.finish()
         add_style(package, name, GEOMETRY_COLUMN, TIME, look or of_kind)
     return totals
 
 
-def _chunks(rows: Iterator[Any]) -> Iterator[list[Any]]:
-    """The first may be empty: a scene without buildings has its layers, too."""
+def _chunks(rows: Iterator[Any]) -> Iterator[Rows]:
+    """Footprints as they come. The first may be empty: a scene without buildings has its layers."""
+    first = next(rows, None)
+    if isinstance(first, GradedFootprints):
+        yield first
+        yield from rows
+        return
+    rows = chain([] if first is None else [first], rows)
     yield list(islice(rows, CHUNK))
     while chunk := list(islice(rows, CHUNK)):
         yield chunk
@@ -117,30 +121,19 @@ def _square_metres(
     return np.asarray(library("shapely").area(geometry) * unit, np.float64)
 
 
-def _features(geometry: NDArray[Any], columns: Columns) -> Iterator[str]:
+def _features(geometry: NDArray[Any], columns: Columns) -> list[str]:
     """GeoJSON features, a line each."""
     shapely = library("shapely")
     points = np.round(shapely.get_coordinates(geometry), DECIMALS)
-    texts = shapely.to_geojson(shapely.set_coordinates(geometry.copy(), points))
-    encode = json.JSONEncoder(allow_nan=False).encode
-    values = [_or_none(column) for column in columns.values()]
-    for text, row in zip(texts, zip(*values, strict=True), strict=True):
-        properties = dict(zip(columns, row, strict=True))
-        properties["shares"] = {
-            name: properties.pop(share) for share, name in SHARES.items() if share in properties
-        }
-        yield (
-            f'{{"type": "Feature", "geometry": {text or "null"}, '
-            f'"properties": {encode(properties)}}}'
-        )
-
-
-def _or_none(column: NDArray[Any]) -> list[Any]:
-    values: list[Any] = column.tolist()
-    if column.dtype.kind == "f":
-        for index in np.flatnonzero(~np.isfinite(column)).tolist():
-            values[index] = None
-    return values
+    texts = shapely.to_geojson(shapely.set_coordinates(geometry.copy(), points)).tolist()
+    shares = {SHARES[name]: column for name, column in columns.items() if name in SHARES}
+    own = {name: column for name, column in columns.items() if name not in SHARES}
+    template = (
+        f'{{"type": "Feature", "geometry": %s, "properties": {{{geojson.members(own)}, '
+        f'"shares": {{{geojson.members(shares)}}}}}}}'
+    )
+    values = map(geojson.values, (*own.values(), *shares.values()))
+    return [template % row for row in zip((each or "null" for each in texts), *values, strict=True)]
 
 
 def _added(totals: BuildingTotals, columns: Columns) -> BuildingTotals:

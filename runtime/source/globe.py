@@ -65,6 +65,13 @@ def continuous(
     In degrees (no other `period`), a ring round a pole is closed along that pole.
     """
     shapely = library("shapely")
+    bounds = shapely.bounds(geometry)
+    left, right = bounds[:, 0], bounds[:, 2]
+    with np.errstate(invalid="ignore"):
+        far = right - left if centre is None else np.maximum(right - centre, centre - left)
+    nowhere = shapely.is_missing(geometry) | shapely.is_empty(geometry)
+    if (nowhere | (far <= period / 2)).all():  # what jumps does so by more
+        return geometry
     parts, of_geometry = shapely.get_parts(geometry, return_index=True)
     rings, of_part = shapely.get_rings(parts, return_index=True)
     points, of_ring = shapely.get_coordinates(rings, return_index=True)

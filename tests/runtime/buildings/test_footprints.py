@@ -1,5 +1,6 @@
 import json
 from math import isnan
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,7 +38,17 @@ def maps():
 
 
 def graded_by(path, maps, place=PLACE):
-    return list(grade(open_footprints(path, HEIGHT, WIDTH, place), lambda: maps, place))
+    """One by one."""
+    parts = grade(open_footprints(path, HEIGHT, WIDTH, place), lambda: maps, place)
+    return [each for part in parts for each in one_by_one(part)]
+
+
+def one_by_one(part):
+    for index, fid in enumerate(part.source_fid.tolist()):
+        yield SimpleNamespace(
+            source_fid=fid, geometry=part.geometry[index], cut=part.cut[index],
+            **vars(part.grades[index]),
+        )  # fmt: skip
 
 
 def on_scene(shapes, maps):
@@ -120,7 +131,7 @@ def check(graded, polygon, maps):
         assert graded.shares == pytest.approx(shares)
     else:
         assert all(map(isnan, graded.shares.values()))
-        assert graded.share_not_computed == 1
+        assert graded.not_computed == 1
 
 
 def test_every_footprint_is_graded_by_its_pixels(shapes, maps, tmp_path):
@@ -188,7 +199,7 @@ def test_nothing_that_was_not_computed_is_no_damage(tmp_path):
 
     missing = graded(np.full_like(nothing, NODATA))
     assert (missing.damage, missing.damage_class) == ("not computed", NODATA)
-    assert (missing.area_px, missing.share_not_computed) == (100, 1.0)
+    assert (missing.area_px, missing.not_computed) == (100, 1.0)
     unseen = graded(nothing)
     assert (unseen.damage, unseen.damage_class) == ("unknown", NODATA)
     assert unseen.shares["background"] == 1
@@ -197,7 +208,7 @@ def test_nothing_that_was_not_computed_is_no_damage(tmp_path):
     half[10:12, 15:20] = 3
     seen = graded(half)
     assert (seen.damage, seen.confidence) == ("major-damage", 0.0)
-    assert seen.share_not_computed == 0.5
+    assert seen.not_computed == 0.5
     assert seen.shares["background"] == pytest.approx(0.8)
 
 
@@ -279,7 +290,8 @@ def test_attributes_of_footprints_are_kept_beside_ours(maps, tmp_path):
 def test_graded_footprints_become_the_layer(shapes, maps, tmp_path):
     path = save(tmp_path / "a.gpkg", [on_ground(each) for each in shapes], kind="Unknown")
     graded = graded_by(path, maps)
-    totals = write_buildings(iter(graded), tmp_path / "out", PLACE)
+    file = open_footprints(path, HEIGHT, WIDTH, PLACE)
+    totals = write_buildings(grade(file, lambda: maps, PLACE), tmp_path / "out", PLACE)
     meta, _, geometry, fields = read(tmp_path / "out" / "buildings.gpkg", layer="buildings")
     columns = dict(zip(meta["fields"], fields, strict=True))
     assert meta["geometry_type"] == "MultiPolygon"

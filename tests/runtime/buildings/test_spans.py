@@ -116,6 +116,25 @@ def test_merged_and_cut_they_are_the_same_pixels_each_once(first, second, most):
         assert (counted == expected).all()
 
 
+@settings(max_examples=100, deadline=None)
+@given(rings, rings)
+def test_coordinates_may_be_those_of_another_crs(first, second):
+    several = [MultiPolygon([Polygon(ring) for ring in each]) for each in (first, second)]
+    shapes = np.empty(9, object)
+    shapes[:] = [
+        Polygon(first[0]), None, box(3, 3, 30, 25).difference(box(5, 5, 9.1, 9.2)), several[0],
+        Polygon(), several[1].buffer(0), box(400, 0, 410, 9), box(1, 2, 9, 9), several[1],
+    ]  # fmt: skip
+    placed = shapely.transform(shapes, lambda points: points * (0.5, -0.5) + (4e5, 5e6))
+    points = shapely.get_coordinates(shapes)
+    for chosen in (slice(None), slice(0, 3)):  # the second: polygons alone
+        here = points[: shapely.get_num_coordinates(shapes[chosen]).sum()]
+        found = edges_of(placed[chosen], HEIGHT, WIDTH, here).between(0, HEIGHT)
+        expected = spans_of(shapes[chosen], HEIGHT, WIDTH)
+        for name in ("owner", "row", "begin", "end"):
+            assert getattr(found, name).tolist() == getattr(expected, name).tolist()
+
+
 def test_the_mask_of_a_part_of_the_scene_is_that_part_of_the_mask():
     spans = spans_of(np.array([Polygon([(-9, 2), (35, 5.2), (20, 28)])]), HEIGHT, WIDTH)
     whole = spans.mask(0, 0, HEIGHT, WIDTH)

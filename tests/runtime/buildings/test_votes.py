@@ -1,4 +1,5 @@
 from functools import partial
+from math import isnan
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from shapely.ops import unary_union
 from shapely.validation import explain_validity
 
 from runtime.buildings import find_buildings as find_both
+from runtime.buildings.votes import judge, judge_each
 from runtime.damage import NODATA
 from runtime.output.geojson import feature
 
@@ -149,3 +151,18 @@ def test_thousands_of_buildings_are_all_found():
     buildings = find_buildings(damage, flat(damage))
     assert len(buildings) == len(range(1, 1003, 22)) ** 2
     assert sum(each.area_px for each in buildings) == np.count_nonzero(damage)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), min_size=4, max_size=4)))
+def test_many_are_judged_as_one_is(rows):
+    # Votes of the same height, with and without pixels, among them.
+    pixels = np.array([[number for number, _ in row] for row in rows], np.int64).reshape(-1, 4)
+    votes = np.array([[n * mean for n, mean in row] for row in rows], np.int64).reshape(-1, 4)
+    classes, means = judge_each(pixels, votes)
+    for row, (found, mean) in enumerate(zip(classes.tolist(), means.tolist(), strict=True)):
+        if pixels[row].any():
+            assert (found, mean) == judge(pixels[row].tolist(), votes[row].tolist())
+        else:
+            assert found == NODATA
+            assert isnan(mean)

@@ -1,4 +1,5 @@
 import json
+import math
 from functools import partial
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from shapely.geometry import mapping, shape
 
 from runtime.buildings import find_buildings as find_both
-from runtime.output.geojson import feature, write_in_pixels
+from runtime.output.geojson import feature, members, values, write_in_pixels
 
 find_buildings = partial(find_both, raw_outlines=True)
 
@@ -64,3 +65,29 @@ def test_the_corners_are_in_the_order_of_earlier_versions(damage):
             assert min(ring, key=lambda point: point[::-1]) == ring[-2]
         ends = [ring[-2][::-1] for ring in holes]
         assert ends == sorted(ends, reverse=True)
+
+
+columns = st.one_of(
+    st.lists(st.floats()).map(lambda each: np.array(each, np.float64)),
+    st.lists(st.integers(-(2**63), 2**63 - 1)).map(lambda each: np.array(each, np.int64)),
+    st.lists(st.booleans()).map(lambda each: np.array(each, bool)),
+    st.lists(st.none() | st.text()).map(lambda each: np.array([*each, None], object)[:-1]),
+)
+
+
+@given(columns, st.data())
+def test_a_column_becomes_the_json_of_its_values(column, data):
+    mask = data.draw(st.lists(st.booleans(), min_size=len(column), max_size=len(column)))
+    for one in (column, np.ma.MaskedArray(column, np.array(mask, bool))):
+        plain = [
+            None if isinstance(each, float) and not math.isfinite(each) else each
+            for each in one.tolist()
+        ]
+        assert values(one) == [json.dumps(each) for each in plain]
+
+
+@given(st.lists(st.text(), unique=True))
+def test_members_are_a_template_for_any_name(names):
+    numbers = range(len(names))
+    text = "{" + members(names) % tuple(map(str, numbers)) + "}"
+    assert json.loads(text) == dict(zip(names, numbers, strict=True))

@@ -21,7 +21,7 @@ from runtime.buildings import find_buildings as find_both
 from runtime.buildings.area import grid_unit, on_ellipsoid
 from runtime.damage import CLASS_COLOURS, CLASS_NAMES
 from runtime.errors import BackendError, ConfigError
-from runtime.output import geopackage, vectors
+from runtime.output import spatial_index, vectors
 from runtime.output.vectors import write_buildings
 from runtime.source.georeference import Georeference
 
@@ -146,7 +146,7 @@ def test_an_empty_scene_has_its_layers(tmp_path, georeference):
 def test_chunks_give_what_one_write_gives(town, tmp_path, monkeypatch):
     whole = write_buildings(town, tmp_path / "whole", UTM)
     monkeypatch.setattr(vectors, "CHUNK", 3)
-    monkeypatch.setattr(geopackage, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(spatial_index, "ROWS_AT_ONCE", 7)
     chunked = write_buildings(iter(town), tmp_path / "chunked", UTM)
     assert whole.buildings == chunked.buildings
     assert whole.area_m2 == pytest.approx(chunked.area_m2)
@@ -161,7 +161,7 @@ def test_chunks_give_what_one_write_gives(town, tmp_path, monkeypatch):
 
 def test_the_spatial_index_covers_appended_buildings(town, tmp_path, monkeypatch):
     monkeypatch.setattr(vectors, "CHUNK", 3)
-    monkeypatch.setattr(geopackage, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(spatial_index, "ROWS_AT_ONCE", 7)
     write_buildings(town, tmp_path, UTM)
     x, y = UTM.to_map(town[-1].rings[0])[0]
     around = (x - 0.1, y - 0.1, x + 0.1, y + 0.1)
@@ -172,7 +172,7 @@ def test_the_spatial_index_covers_appended_buildings(town, tmp_path, monkeypatch
 @pytest.mark.parametrize("failing_at", [0, 5, 20])
 def test_a_failure_while_streaming_leaves_no_file(town, tmp_path, monkeypatch, failing_at):
     monkeypatch.setattr(vectors, "CHUNK", 4)
-    monkeypatch.setattr(geopackage, "ROWS_AT_ONCE", 8)
+    monkeypatch.setattr(spatial_index, "ROWS_AT_ONCE", 8)
 
     def stream():
         yield from town[:failing_at]
