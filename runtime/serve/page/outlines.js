@@ -20,6 +20,7 @@ const LINES = {
   "minor-damage": { weight: 2.5, dashArray: "8 4" },
   "major-damage": { weight: 3, dashArray: "3 4" },
   destroyed: { weight: 3.5 },
+  hidden: { weight: 2.5 },
   "not-a-building": { weight: 1.5, dashArray: "1 5" },
 };
 
@@ -37,7 +38,7 @@ export class Outlines {
     const load = settled(150, () => this.load());
     scene.map.on("moveend", load);
     work.addEventListener("changed", ({ detail }) => this.#replace(detail));
-    work.addEventListener("drawn", () => this.draw());
+    for (const kind of ["drawn", "blind"]) work.addEventListener(kind, () => this.draw());
     work.addEventListener("selected", () => this.#markSelected());
     this.load();
     const missing = holesOf(work.summary.summary);
@@ -89,16 +90,18 @@ export class Outlines {
   draw() {
     this.group.clearLayers();
     this.signs.clearLayers();
-    const items = this.visible ? [...this.buildings, ...this.work.drawn] : [];
+    const given = this.visible ? [...this.buildings, ...this.work.drawn] : [];
+    const items = given.map((item) => this.work.asShown(item));
+    for (const item of items) this.work.sees(item);
     const corners = (item) => item.ring.map(([x, y]) => [y, x]);
     const casing = items.map((item) => [...corners(item), corners(item)[0]]);
     const plain = { renderer: this.canvas, interactive: false, noClip: true };
     const thin = Math.min(1, Math.max(0.3, this.#scale())); // where a whole town is in view
     L.polyline(casing, { ...plain, color: "#000", opacity: 0.55, weight: 5 * thin }).addTo(this.group);
-    for (const item of items) {
+    for (const [at, item] of items.entries()) {
       const damageClass = classOf(item);
       const colour = this.work.colourOf(damageClass);
-      const line = LINES[damageClass] ?? LINES["not-a-building"];
+      const line = LINES[damageClass ?? "hidden"] ?? LINES["not-a-building"];
       L.polygon(corners(item), {
         renderer: this.canvas,
         color: colour,
@@ -108,7 +111,7 @@ export class Outlines {
         weight: line.weight * thin,
         dashArray: thin < 0.8 ? null : line.dashArray,
       })
-        .on("click", () => this.work.drawing || this.work.select(item, { seen: true }))
+        .on("click", () => this.work.drawing || this.work.select(given[at], { seen: true }))
         .addTo(this.group);
     }
     this.#sign(items);
