@@ -139,8 +139,8 @@ class Sample:
         found = row[CLASS_SEEN]
         if found not in (None, 0, 1):
             raise ConfigError(
-                f"{self.path}: row {row['fid']}: {CLASS_SEEN} is {str(found)[:60]!r}; expected true, "
-                "false, or nothing where it is not known"
+                f"{self.path}: row {row['fid']}: {CLASS_SEEN} is {str(found)[:60]!r}; expected "
+                "true, false, or nothing where it is not known"
             )
         return None if found is None else bool(found)
 

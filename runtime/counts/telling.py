@@ -55,8 +55,8 @@ def of_sight(buildings: Sequence[Checked]) -> list[str]:
         )
     if unknown:
         found.append(
-            f"{unknown} of {len(buildings)} checked buildings do not say whether the map's class was "
-            "in sight (class_seen)"
+            f"{unknown} of {len(buildings)} checked buildings do not say whether the map's class "
+            "was in sight (class_seen)"
         )
     return found
 

@@ -34,7 +34,9 @@ export function showLegend(parts, work, scene) {
     const explained = ["confidence", "quality"].includes(scene.over);
     tell(parts.explained, explained ? text(`legend.${scene.over}`) : null);
     hidden.hidden = !work.blind;
+    tell(parts.far, scene.far ? text("legend.far") : null);
   };
   scene.onArranged(explain);
+  scene.map.on("zoomend", explain);
   explain();
 }

@@ -88,6 +88,16 @@ export class Scene {
     this.arrange();
   }
 
+  /** Pixels of the screen for one of the map. */
+  get scale() {
+    return 2 ** (this.map.getZoom() - this.whole);
+  }
+
+  /** Is it shown so small that lines and signs have no room? */
+  get far() {
+    return this.scale < 0.8;
+  }
+
   onArranged(listener) {
     this.listeners.push(listener);
   }

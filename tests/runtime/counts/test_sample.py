@@ -98,9 +98,7 @@ def test_an_estimate_says_how_many_were_not_checked_blind(picture):
     sample.check(buildings[39].id, None)  # known by a correction alone
     with Corrections(picture) as corrections:
         corrections.set(buildings[39].building, "destroyed", "Ana")
-    _, fids, _, columns = pyogrio.raw.read(
-        picture / SAMPLE, layer="sample", columns=["class_seen"], return_fids=True
-    )
+    _, _, _, columns = pyogrio.raw.read(picture / SAMPLE, layer="sample", columns=["class_seen"])
     assert [bool(each) for each in columns[0][:30]] == [at < 3 for at in range(30)]
     assert [row.class_seen for row in Sample(picture).rows[:40]] == (
         [True] * 3 + [False] * 27 + [None] * 10
