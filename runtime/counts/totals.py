@@ -13,6 +13,7 @@ from runtime import files
 from runtime.corrections.store import DAMAGE_NAMES, NOT_A_BUILDING, Corrections
 from runtime.counts import estimator, intervals
 from runtime.counts.checked import Checked, checked
+from runtime.counts.estimate_file import ESTIMATE, ORIGIN
 from runtime.counts.estimator import Part, Predicted, Strata
 from runtime.counts.intervals import Floats
 from runtime.counts.sample import Row, Sample, Stratum
@@ -20,8 +21,6 @@ from runtime.counts.sample_file import BUILDING, CELL
 from runtime.counts.telling import notes, of_sight
 from runtime.damage import UNCLASSIFIED
 from runtime.errors import ConfigError
-
-ESTIMATE = "estimate.json"
 
 LEVEL = 0.95
 POWERED, STRATIFIED = "prediction-powered", "stratified"
@@ -88,7 +87,7 @@ def estimate(
         "not_checked": len(open_rows),
         "date": datetime.now(timezone.utc).date().isoformat(),
         "corrections": corrections.count(),
-        "map_sha256": sample.map.sha256,
+        ORIGIN: sample.map.sha256,
         "notes": [*notes(sample, open_rows, missing is not None), *of_sight(buildings)],
     }
     files.write_json(sample.map.folder / ESTIMATE, content)

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runtime import cli, files
+from runtime.counts import ESTIMATE
 from runtime.deliver import FORMS, Cells
 from runtime.deliver.context import Context, context_of
 from runtime.deliver.conventions import CONVENTIONS
 from runtime.deliver.footprint import Footprint, footprint_of
 from runtime.deliver.names import by_name
 from runtime.errors import ConfigError
-from runtime.finished.folder import ESTIMATE, open_map
+from runtime.finished.folder import open_map
 from runtime.options import SUMMARY
 from runtime.output.maps import OUTPUTS
 

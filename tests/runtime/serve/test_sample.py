@@ -211,3 +211,22 @@ def test_an_answer_that_cannot_be_meant_is_refused_and_nothing_kept(maps, ask, k
     assert ask("GET", "/sample")[1]["checked"] == 0
     assert Corrections(maps).all() == []
     assert ask("PUT", "/sample/9999", {"class": "destroyed", "who": "A"})[0] == 404
+
+
+def test_an_estimate_of_another_map_is_not_this_ones(maps, ask):
+    content = {
+        "classes": {}, "level": 0.95, "method": "stratified", "checked": 9, "date": "2026-12-01",
+        "corrections": 0, "map_sha256": Corrections(maps).map.sha256,
+    }  # fmt: skip
+    (maps / ESTIMATE).write_text(json.dumps(content))
+    assert ask("GET", "/summary")[1]["estimate"] == content
+    (maps / ESTIMATE).write_text(json.dumps({**content, "map_sha256": "of another"}))
+    assert ask("GET", "/summary")[1]["estimate"] is None
+    del content["level"]
+    for broken, why in ((json.dumps(content), "level is missing"), ("[]", "is no estimate"),
+                        ("{", "cannot be read")):  # fmt: skip
+        (maps / ESTIMATE).write_text(broken)
+        status, refused = ask("GET", "/summary")
+        assert status == 400
+        assert f"estimate.json: {why}" in refused["error"]
+        assert "make it again with dual-hrnet counts estimate" in refused["error"]

@@ -18,7 +18,7 @@ COLOURS = {
 
 
 def fullness(page, buildings: list[dict]) -> dict[str, float]:
-    """By class, how like its colour the middles of its buildings are: 1 alike, 0 as far as black."""
+    """By class, how like its colour the middles of its buildings are: 1 alike, 0 like black."""
     page.wait_for_timeout(1500)
     screen = np.asarray(Image.open(io.BytesIO(page.locator(".map").screenshot())).convert("RGB"))
     height, width = screen.shape[:2]
