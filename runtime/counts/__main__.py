@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         help="missed buildings in a cell, by class",
     )  # fmt: skip
     check.add_argument(
-        "--class-seen", choices=("yes", "no"),
+        "--class-seen", choices=("yes", "no"), metavar="ANSWER",
         help="was what the map says in sight? (default: kept as not known)",
     )  # fmt: skip
     estimate = p.add_argument_group("estimate")
