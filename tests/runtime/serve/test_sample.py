@@ -230,3 +230,23 @@ def test_an_estimate_of_another_map_is_not_this_ones(maps, ask):
         assert status == 400
         assert f"estimate.json: {why}" in refused["error"]
         assert "make it again with dual-hrnet counts estimate" in refused["error"]
+
+
+def test_of_a_map_without_a_building_the_ground_is_checked(server, draw):
+    pre, post = draw(128, 160)
+    pre[:] = 10
+    with server.working():
+        id = server.begin(pre, post)
+        assert server.ended(id)["state"] == "done", server.job(id)
+    path = f"/api/jobs/{id}"
+    assert server.client.get(f"{path}/buildings").json()["total"] == 0
+    drawn = server.client.post(f"{path}/sample", json={"n": 20})
+    assert drawn.status_code == 201, drawn.text
+    rows = drawn.json()["rows"]
+    assert {each["kind"] for each in rows} == {"cell"}
+    for each in rows:
+        said = {"missed": {}, "who": "A", "class_seen": False}
+        assert server.client.put(f"{path}/sample/{each['row']}", json=said).status_code == 200
+    content = server.client.post(f"{path}/estimate").json()
+    assert (content["checked"], content["cells"]) == (0, len(rows))
+    assert content["classes"]["destroyed"]["estimate"] == 0 < content["missed"]["high"]
