@@ -65,8 +65,8 @@ def main(args: argparse.Namespace) -> int:
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file; expected a folder, or a new name")
     cli.prepare_opencv()
-    from runtime.corrections.told import lines
     from runtime.engine import load_engine
+    from runtime.finished.told import lines
     from runtime.fusing import forget, map_dates
     from runtime.mapping import map_pair
     from runtime.output.summary import table

@@ -111,7 +111,8 @@ def _export(args: argparse.Namespace) -> None:
     rest = "with the map's class" if args.as_mapped else "un-classified"
     print(
         f"{done.tiles} tiles in {args.xbd / 'train'}: {done.corrected} corrected buildings, "
-        f"{done.unchecked} that nobody looked at ({rest})"
+        f"{done.not_a_building} that are none and have no label, {done.unchecked} that nobody "
+        f"looked at ({rest})"
     )
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,7 +86,7 @@ class FinishedMap:
     @property
     def sha256(self) -> str:
         """Of the buildings file when the map was written. Looking at a GeoPackage may change it."""
-        return str(self.summary["files"][self.file.name]["sha256"])
+        return str(sha256_of(self.summary))
 
     def check_still_there(self) -> None:
         """Raises ConfigError where another map has taken its place since."""
@@ -259,6 +259,13 @@ class FinishedMap:
                 lon=lon if known else None,
                 lat=lat if known else None,
             )
+
+
+def sha256_of(summary: Mapping[str, Any]) -> str | None:
+    """Of the buildings file that a summary lists: which map it is, for what is made beside it."""
+    listed = summary["files"]
+    entry = listed.get(GEOPACKAGE) or listed.get(GEOJSON) or {}
+    return entry.get("sha256")
 
 
 def mapped_classes(found: Counter[str]) -> dict[str, int]:

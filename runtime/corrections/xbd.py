@@ -37,9 +37,13 @@ SPLIT = "train"
 
 @dataclass(frozen=True)
 class Exported:
+    """Buildings that are in a tile. not_a_building: those that were corrected to that, and have no
+    label; the others have one."""
+
     tiles: int
     corrected: int
     unchecked: int
+    not_a_building: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +78,14 @@ def export(
         raise ConfigError(f"--tile {side}: expected 64 pixels or more")
     footprints, false_alarms = _footprints(corrections, as_mapped)
     asked = [each.box for each in footprints if each.corrected] + false_alarms
+    labelled: dict[str, bool] = {}
+    gone: set[int] = set()
     if not asked:
         raise ConfigError(
             f"{corrections.path}: nothing was corrected or found right; there is nothing to export"
         )
     name = re.sub(r"[^A-Za-z0-9-]+", "-", corrections.map.folder.absolute().name).strip("-")
-    tiles, corrected, unchecked = 0, 0, 0
+    tiles = 0
     with (
         _images(corrections.map, pre, post) as pair,
         files.replacing_folder(out) as temporary,
@@ -93,9 +99,10 @@ def export(
             here = [each for each in footprints if _meet(each.box, window)]
             _write(temporary / SPLIT, f"{name or 'map'}_{tiles:08d}", pair, here, window)
             tiles += 1
-            corrected += sum(each.corrected for each in here)
-            unchecked += sum(not each.corrected for each in here)
-    return Exported(tiles, corrected, unchecked)
+            labelled |= {each.uid: each.corrected for each in here}
+            gone |= {at for at, box in enumerate(false_alarms) if _meet(box, window)}
+    corrected = sum(labelled.values())
+    return Exported(tiles, corrected, len(labelled) - corrected, len(gone))
 
 
 def _footprints(

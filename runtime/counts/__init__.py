@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runtime.counts.drawing import draw
+    from runtime.counts.estimate_file import ESTIMATE
     from runtime.counts.sample import Sample
     from runtime.counts.sample_file import SAMPLE
-    from runtime.counts.totals import ESTIMATE, estimate
+    from runtime.counts.totals import estimate
 
 _WHERE = {
-    "ESTIMATE": "totals",
+    "ESTIMATE": "estimate_file",
     "SAMPLE": "sample_file",
     "Sample": "sample",
     "draw": "drawing",

@@ -48,6 +48,10 @@ def parser() -> argparse.ArgumentParser:
         "--missed", nargs="+", default=[], metavar="CLASS=N",
         help="missed buildings in a cell, by class",
     )  # fmt: skip
+    check.add_argument(
+        "--class-seen", choices=("yes", "no"), metavar="ANSWER",
+        help="was what the map says in sight? (default: kept as not known)",
+    )  # fmt: skip
     estimate = p.add_argument_group("estimate")
     estimate.add_argument(
         "--method", choices=("prediction-powered", "stratified"), default="prediction-powered",
@@ -65,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    if args.action != "check" and (args.row is not None or args.missed):
+    if args.action != "check" and (args.row is not None or args.missed or args.class_seen):
         raise ConfigError(f"{args.action}: takes the folder of a map alone; see --help")
     cli.prepare_opencv()
     if args.action == "sample":
@@ -109,7 +113,8 @@ def _check(args: argparse.Namespace) -> None:
         if not number.isdecimal():
             raise ConfigError(f"--missed {text}: expected CLASS=N, such as destroyed=2")
         missed[name] = int(number)
-    Sample(args.map).check(args.row, args.true_class, missed)
+    seen = None if args.class_seen is None else args.class_seen == "yes"
+    Sample(args.map).check(args.row, args.true_class, missed, seen)
 
 
 def _estimate(args: argparse.Namespace) -> None:

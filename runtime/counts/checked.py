@@ -17,6 +17,8 @@ from runtime.counts.sample_file import BUILDING, MISSED_DRAWN
 class Checked:
     """A row and what it is; of a cell, the missed ones by class, and those that are drawn there.
 
+    class_seen: was the map's class in sight? Of what is known by a correction alone it was: who
+        corrects sees what there is to be corrected. None: nobody says.
     conflict: a line, where the row says one thing and the corrections another.
     """
 
@@ -24,6 +26,7 @@ class Checked:
     true_class: str | None
     missed: dict[str, int] | None
     drawn: dict[str, int]
+    class_seen: bool | None
     conflict: str | None = None
 
     @property
@@ -66,15 +69,16 @@ def _building(sample: Sample, row: Row, other: str | None) -> Checked:
             f"{sample.path}: row {row.id} says {row.true_class}, the correction of "
             f"building {row.building} says {other}; make them agree"
         )
-    return Checked(row, row.true_class or other, None, {}, conflict)
+    seen = row.class_seen if row.true_class else True if other else None
+    return Checked(row, row.true_class or other, None, {}, seen, conflict)
 
 
 def _cell(sample: Sample, row: Row, drawn: dict[str, int]) -> Checked:
     """drawn: by class, those that were drawn there since the draw."""
     if row.true_class == MISSED_DRAWN:
-        return Checked(row, row.true_class, drawn, drawn)
+        return Checked(row, row.true_class, drawn, drawn, row.class_seen)
     if not row.true_class:
-        return Checked(row, None, row.missed, drawn)
+        return Checked(row, None, row.missed, drawn, row.class_seen)
     conflict = None
     if drawn:
         conflict = (
@@ -82,7 +86,7 @@ def _cell(sample: Sample, row: Row, drawn: dict[str, int]) -> Checked:
             f"{sum(drawn.values())} missed buildings are drawn in that cell; say "
             f"{MISSED_DRAWN}, or count them"
         )
-    return Checked(row, row.true_class, {}, drawn, conflict)
+    return Checked(row, row.true_class, {}, drawn, row.class_seen, conflict)
 
 
 def _drawn_since(sample: Sample, corrections: list[Correction]) -> list[Correction]:

@@ -65,15 +65,15 @@ def draw(
     known = [Known(each.building, each.old_class, each.new_class) for each in corrections.all()]
     taken = np.array([each.building for each in known if each.building is not None], np.int64)
     frame = ~np.isin(columns.ids, taken) & (columns.classes != NODATA_NAME)
-    if not frame.any():
-        raise ConfigError(
-            f"{of.folder}: no building is left to check; expected a map with buildings that were "
-            "not corrected yet"
-        )
     wanted = buildings // 2 if cells is None else cells
     if of.summary.get("footprints"):
         wanted = 0
     ground = cells_of(of, side or side_for(of.height, of.width, wanted)) if wanted else None
+    if not frame.any() and not ground:
+        raise ConfigError(
+            f"{of.folder}: no building is left to check, and no ground to search for missed ones; "
+            "expected buildings that were not corrected yet, or cells of ground that was computed"
+        )
     if there:
         move_aside(path)
     left_out = int((columns.classes == NODATA_NAME).sum())
@@ -104,7 +104,8 @@ def draw(
         )
 
     with package.writing(path, begin) as base:
-        _add_buildings(base, of, columns, frame, buildings, seed)
+        if frame.any():
+            _add_buildings(base, of, columns, frame, buildings, seed)
         if ground:
             _add_cells(base, of, ground, wanted, seed)
         base.execute("INSERT INTO design (name, value) VALUES (?, ?)", (DIGEST, digest(base)))
@@ -134,10 +135,10 @@ def _add_buildings(
         stratum = stratum_of[found.id]
         outline = [[of.to_file(ring) for ring in polygon] for polygon in found.polygons]
         base.execute(
-            f"INSERT INTO {TABLE} (geom, kind, building, mapped_class, stratum, chance, "
-            "true_class) VALUES (?, ?, ?, ?, ?, ?, '')",
+            f"INSERT INTO {TABLE} (geom, kind, building, stratum, chance, true_class) "
+            "VALUES (?, ?, ?, ?, ?, '')",
             (
-                blob.encode(outline, srs, kind), BUILDING, found.id, found.damage_class, stratum,
+                blob.encode(outline, srs, kind), BUILDING, found.id, stratum,
                 numbers[stratum] / size[stratum],
             ),
         )  # fmt: skip

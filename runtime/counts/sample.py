@@ -16,6 +16,7 @@ from runtime.corrections.store import DAMAGE_NAMES, NEW_CLASSES, Corrections
 from runtime.counts.sample_file import (
     BUILDING,
     CELL,
+    CLASS_SEEN,
     DIGEST,
     MISSED,
     OF_CELLS,
@@ -25,8 +26,6 @@ from runtime.counts.sample_file import (
 )
 from runtime.errors import ConfigError
 
-_STYLE_TIME = "1970-01-01T00:00:00.000Z"
-
 
 @dataclass(frozen=True)
 class Row:
@@ -34,6 +33,7 @@ class Row:
 
     id: number of the feature. true_class: None where it is empty.
     missed: by class, of a cell; None where all four fields are empty.
+    class_seen: was what the map says in sight when it was checked? None where nobody says.
     """
 
     id: int
@@ -42,6 +42,7 @@ class Row:
     stratum: int
     true_class: str | None
     missed: dict[str, int] | None
+    class_seen: bool | None
     corners: tuple[float, float, float, float]
 
 
@@ -99,9 +100,16 @@ class Sample:
             ]
 
     def check(
-        self, row: int, true_class: str | None, missed: Mapping[str, int] | None = None
+        self,
+        row: int,
+        true_class: str | None,
+        missed: Mapping[str, int] | None = None,
+        class_seen: bool | None = None,
     ) -> None:
-        """Say what a row is, as a person would in a GIS; `missed` by class, of a cell."""
+        """Say what a row is, as a person would in a GIS; `missed` by class, of a cell.
+
+        class_seen: was what the map says in sight? None: that is not known.
+        """
         found = next((each for each in self.rows if each.id == row), None)
         if found is None:
             raise ConfigError(f"{self.path}: has no row {row}; expected one of {len(self.rows)}")
@@ -109,8 +117,9 @@ class Sample:
         if unknown:
             raise ConfigError(f"missed {sorted(unknown)[0]!r}: expected {', '.join(DAMAGE_NAMES)}")
         counts = {field: (missed or {}).get(name, 0) for field, name in MISSED.items()}
-        values = dict(counts) if missed else dict.fromkeys(MISSED)
+        values: dict[str, Any] = dict(counts) if missed else dict.fromkeys(MISSED)
         self._judged(found.id, found.kind, true_class, values)
+        values[CLASS_SEEN] = class_seen
         with package.writing(self.path, lambda base: None) as base:
             package.check_origin(base, self.path, self.map)
             fields = ", ".join(f"{name} = ?" for name in ("true_class", *values))
@@ -123,8 +132,17 @@ class Sample:
         (left, top), (right, bottom) = _corners(self.map, row["geom"], row["kind"])
         return Row(
             row["fid"], row["kind"], row["building"], row["stratum"], true_class, missed,
-            (left, top, right, bottom),
+            self._seen(row), (left, top, right, bottom),
         )  # fmt: skip
+
+    def _seen(self, row: sqlite3.Row) -> bool | None:
+        found = row[CLASS_SEEN]
+        if found not in (None, 0, 1):
+            raise ConfigError(
+                f"{self.path}: row {row['fid']}: {CLASS_SEEN} is {str(found)[:60]!r}; expected "
+                "true, false, or nothing where it is not known"
+            )
+        return None if found is None else bool(found)
 
     def _judged(
         self, number: int, kind: str, true_class: Any, fields: Mapping[str, Any] | sqlite3.Row

@@ -24,12 +24,16 @@ OF_ROWS = (*NEW_CLASSES, *OF_CELLS)
 MISSED = {f"missed_{name.replace('-', '_')}": name for name in DAMAGE_NAMES}
 """The class whose missed buildings a field of a cell counts."""
 
+CLASS_SEEN = "class_seen"
+"""Was what the map says in sight when a row was checked? Empty: nobody says."""
+
 COLUMNS = (
-    "kind TEXT NOT NULL, building INTEGER, mapped_class TEXT, stratum INTEGER NOT NULL, "
-    "chance DOUBLE NOT NULL, true_class TEXT, "
+    "kind TEXT NOT NULL, building INTEGER, stratum INTEGER NOT NULL, chance DOUBLE NOT NULL, "
+    "true_class TEXT, "
     + ", ".join(f"{name} INTEGER" for name in MISSED)
-    + ", note TEXT"
+    + f", {CLASS_SEEN} BOOLEAN, note TEXT"
 )
+"""Not what the map says of a building: whoever sees that finds it so."""
 STRATA = (
     "stratum INTEGER NOT NULL, kind TEXT NOT NULL, mapped_class TEXT, size INTEGER NOT NULL, "
     "sampled INTEGER NOT NULL, "
@@ -44,7 +48,7 @@ DIGEST = "digest"
 """Of what nobody is to change; in the design."""
 
 _DRAWN = (
-    f"SELECT fid, kind, building, mapped_class, stratum, chance FROM {TABLE} ORDER BY fid",
+    f"SELECT fid, kind, building, stratum, chance FROM {TABLE} ORDER BY fid",
     "SELECT * FROM strata ORDER BY fid",
     "SELECT * FROM known ORDER BY fid",
 )
@@ -69,19 +73,23 @@ _COLOURS = {
 }
 _ALIASES = {
     "true_class": "What it is",
-    "mapped_class": "What the map says",
     "building": "Number in the map",
     **{field: f"Missed here: {name}" for field, name in MISSED.items()},
-    "chance": "Chance to be in the sample",
+    CLASS_SEEN: "The map's class was in sight",
 }
+_HIDDEN = ("stratum", "chance")
+"""A stratum is of one mapped class, so that its number tells the class."""
 
 
 def style() -> str:
-    """In QGIS what is not checked yet is magenta, and the class is chosen from a list."""
+    """In QGIS what is not checked yet is magenta, whatever the map says of it, and the class is
+    chosen from a list."""
     colours = [(value, value or "not checked", colour) for value, colour in _COLOURS.items()]
     widgets = ElementTree.Element("fieldConfiguration")
-    field = ElementTree.SubElement(widgets, "field", name="true_class")
-    widget = ElementTree.SubElement(field, "editWidget", type="ValueMap")
+    for name in _HIDDEN:
+        _widget(widgets, name, "Hidden")
+    _widget(widgets, CLASS_SEEN, "CheckBox")
+    widget = _widget(widgets, "true_class", "ValueMap")
     config = ElementTree.SubElement(widget, "config")
     options = ElementTree.SubElement(config, "Option", type="Map")
     listed = ElementTree.SubElement(options, "Option", type="List", name="map")
@@ -89,5 +97,20 @@ def style() -> str:
         one = ElementTree.SubElement(listed, "Option", type="Map")
         ElementTree.SubElement(one, "Option", type="QString", name=value, value=value)
     return document(
-        "Symbology|Fields|Forms", categorised("true_class", colours), aliases_of(_ALIASES), widgets
-    )
+        "Symbology|Fields|Forms|AttributeTable", categorised("true_class", colours),
+        aliases_of(_ALIASES), widgets, _table(),
+    )  # fmt: skip
+
+
+def _widget(widgets: ElementTree.Element, name: str, kind: str) -> ElementTree.Element:
+    field = ElementTree.SubElement(widgets, "field", name=name)
+    return ElementTree.SubElement(field, "editWidget", type=kind)
+
+
+def _table() -> ElementTree.Element:
+    """Of the attribute table, the columns that it does not show; QGIS adds the others."""
+    table = ElementTree.Element("attributetableconfig")
+    columns = ElementTree.SubElement(table, "columns")
+    for name in _HIDDEN:
+        ElementTree.SubElement(columns, "column", type="field", name=name, hidden="1", width="-1")
+    return table

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from runtime.corrections.store import NOT_A_BUILDING
+from runtime.counts.checked import Checked
 from runtime.counts.sample import Row, Sample
 from runtime.damage import UNCLASSIFIED
 
@@ -39,6 +40,24 @@ def notes(sample: Sample, open_rows: Sequence[Row], with_missed: bool) -> list[s
     ):
         if number := int(sample.design.get(name, 0)):
             found.append(f"{number} {what}")
+    return found
+
+
+def of_sight(buildings: Sequence[Checked]) -> list[str]:
+    """How many were not checked blind, where that is so. buildings: that are checked."""
+    seen = sum(each.class_seen is True for each in buildings)
+    unknown = sum(each.class_seen is None for each in buildings)
+    found = []
+    if seen:
+        found.append(
+            f"{seen} of {len(buildings)} buildings were not checked blind, the map's class was in "
+            "sight: they agree with the map more often than they should"
+        )
+    if unknown:
+        found.append(
+            f"{unknown} of {len(buildings)} checked buildings do not say whether the map's class "
+            "was in sight (class_seen)"
+        )
     return found
 
 

@@ -13,15 +13,14 @@ from runtime import files
 from runtime.corrections.store import DAMAGE_NAMES, NOT_A_BUILDING, Corrections
 from runtime.counts import estimator, intervals
 from runtime.counts.checked import Checked, checked
+from runtime.counts.estimate_file import ESTIMATE, ORIGIN
 from runtime.counts.estimator import Part, Predicted, Strata
 from runtime.counts.intervals import Floats
 from runtime.counts.sample import Row, Sample, Stratum
 from runtime.counts.sample_file import BUILDING, CELL
-from runtime.counts.telling import notes
+from runtime.counts.telling import notes, of_sight
 from runtime.damage import UNCLASSIFIED
 from runtime.errors import ConfigError
-
-ESTIMATE = "estimate.json"
 
 LEVEL = 0.95
 POWERED, STRATIFIED = "prediction-powered", "stratified"
@@ -59,8 +58,7 @@ def estimate(
     known = _known(sample, corrections)
     buildings = [each for each in done if each.row.kind == BUILDING]
     cells = [each for each in done if each.row.kind == CELL]
-    found, strata, predicted, powered = _of_buildings(sample, buildings, method)
-    parts = list(estimator.parts(found, strata, z, predicted))
+    parts, powered = _of_buildings(sample, buildings, method, z)
     missing = _of_cells(sample, cells, z)
     if missing:
         parts.append(missing[0])
@@ -82,13 +80,15 @@ def estimate(
         "level": level,
         "method": POWERED if powered else STRATIFIED,
         "checked": len(buildings),
+        "checked_blind": sum(each.class_seen is False for each in buildings),
+        "checked_class_seen": sum(each.class_seen is True for each in buildings),
         "cells": len(cells),
         "known": len(sample.known),
         "not_checked": len(open_rows),
         "date": datetime.now(timezone.utc).date().isoformat(),
         "corrections": corrections.count(),
-        "map_sha256": sample.map.sha256,
-        "notes": notes(sample, open_rows, missing is not None),
+        ORIGIN: sample.map.sha256,
+        "notes": [*notes(sample, open_rows, missing is not None), *of_sight(buildings)],
     }
     files.write_json(sample.map.folder / ESTIMATE, content)
     return content
@@ -121,9 +121,12 @@ def _known(sample: Sample, corrections: Corrections) -> Counter[str]:
 
 
 def _of_buildings(
-    sample: Sample, checked: list[Checked], method: str
-) -> tuple[Floats, Strata, Predicted | None, bool]:
+    sample: Sample, checked: list[Checked], method: str, z: float
+) -> tuple[list[Part], bool]:
+    """Buildings of the map by class, in parts; were the map's shares used?"""
     strata = [each for each in sample.strata if each.kind == BUILDING]
+    if not strata:
+        return [], False
     place = {each.number: index for index, each in enumerate(strata)}
     rows: list[list[Checked]] = [[] for _ in strata]
     for each in checked:
@@ -138,7 +141,7 @@ def _of_buildings(
     sizes = Strata(size, np.array([len(each) for each in rows], np.float64), own)
     powered = method == POWERED and all(each.shares for each in strata)
     predicted = _predicted(sample, strata, rows, true) if powered else None
-    return found, sizes, predicted, powered
+    return list(estimator.parts(found, sizes, z, predicted)), powered
 
 
 def _predicted(

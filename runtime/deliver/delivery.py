@@ -8,13 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runtime import cli, files
+from runtime.counts import ESTIMATE
 from runtime.deliver import FORMS, Cells
 from runtime.deliver.context import Context, context_of
 from runtime.deliver.conventions import CONVENTIONS
 from runtime.deliver.footprint import Footprint, footprint_of
+from runtime.deliver.names import by_name
 from runtime.errors import ConfigError
-from runtime.finished.folder import ESTIMATE, open_map
+from runtime.finished.folder import open_map
+from runtime.options import SUMMARY
 from runtime.output.maps import OUTPUTS
+
+OVERLAY = "overlay.png"
 
 
 def write(
@@ -92,9 +97,9 @@ def _write_stac(context: Context, footprint: Footprint, work: Path) -> None:
     tags = {**context.provenance, "CORRECTIONS_APPLIED": "no: pixels are as the engine saw them"}
     for name in ("damage", "confidence", "quality"):
         copy_raster(folder / f"{name}.tif", work / f"{name}.tif", tags, name == "confidence")
-    for name in ("overlay.png", "summary.json"):
-        if (folder / name).is_file():
-            shutil.copyfile(folder / name, work / name)
+    if (folder / OVERLAY).is_file():
+        shutil.copyfile(folder / OVERLAY, work / OVERLAY)
+    files.write_json(work / SUMMARY, by_name(context.map.summary))
     write_buildings(context, work / "buildings.gpkg")
     model = model_item(context, footprint)
     if model is None:

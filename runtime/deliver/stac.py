@@ -15,6 +15,7 @@ from runtime import files
 from runtime.damage import NODATA
 from runtime.deliver.context import SOFTWARE, Context, version
 from runtime.deliver.footprint import Footprint
+from runtime.deliver.names import by_name
 from runtime.errors import ConfigError
 from runtime.finished.images import names_of
 from runtime.libraries import library
@@ -165,7 +166,7 @@ def _processing(context: Context) -> dict[str, Any]:
         "processing:software": {SOFTWARE: version(), engine["backend"]: engine["run_with"]},
         "dual_hrnet:inputs": inputs,
         "dual_hrnet:corrections": count,
-        "dual_hrnet:notes": list(context.map.summary["notes"]),
+        "dual_hrnet:notes": by_name(context.map.summary)["notes"],
     }
 
 

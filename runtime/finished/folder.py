@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime import files, records
-from runtime.corrections.aside import origin
+from runtime.corrections import CORRECTIONS
+from runtime.counts import estimate_file
 from runtime.damage import CLASS_NAMES, DAMAGE_CLASSES
 from runtime.errors import ConfigError, reason
 from runtime.options import SUMMARY
@@ -19,16 +20,12 @@ from runtime.output.maps import reader
 from runtime.scene.unfinished import Read
 from runtime.source.georeference import Georeference
 
-CORRECTIONS = "corrections.gpkg"
-ESTIMATE = "estimate.json"
 _MOST_BYTES = 1 << 26
 
 _OF_ENGINE = (
     "folder", "architecture", "model_width", "checkpoint_sha256", "graph_sha256", "precision",
     "threshold", "backend", "run_with", "created",
 )  # fmt: skip
-
-_OF_ESTIMATE = {"classes", "level", "method", "checked", "date", "corrections"}
 
 _KEYS = {
     "height": int, "width": int, "classes": dict, "pixels": dict, "quality": dict, "engine": dict,
@@ -139,7 +136,7 @@ def open_map(folder: Path) -> FinishedMap:
         ) from error
     damage = folder / "damage.tif"
     place = _place_of(damage, summary) if "damage.tif" in summary["files"] else None
-    return FinishedMap(folder, summary, place, _estimate_of(folder, summary))
+    return FinishedMap(folder, summary, place, estimate_file.read(folder, summary))
 
 
 def _look_up(summary: Mapping[str, Any]) -> None:
@@ -161,21 +158,6 @@ def _look_up(summary: Mapping[str, Any]) -> None:
         summary["engine"][key]
     for entry in summary["files"].values():
         str(entry["sha256"])
-
-
-def _estimate_of(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any] | None:
-    """None where there is none, or one of a map that was there before."""
-    path = folder / ESTIMATE
-    listed = summary["files"]
-    buildings = listed.get("buildings.gpkg") or listed.get("buildings.geojson") or {}
-    if not path.is_file() or origin(path) != buildings.get("sha256"):
-        return None
-    estimate = _load(path)
-    if missing := sorted(_OF_ESTIMATE - estimate.keys()):
-        raise ConfigError(
-            f"{path}: {missing[0]} is missing; make it again with dual-hrnet counts estimate"
-        )
-    return estimate
 
 
 def _load(path: Path) -> dict[str, Any]:

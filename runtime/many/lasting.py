@@ -12,6 +12,7 @@ from runtime import cli
 from runtime.backends import Mode
 from runtime.engine import Engine, load_engine
 from runtime.errors import ToolkitError, reason
+from runtime.manifest import Manifest
 from runtime.many.renewal import Stamp, renewed, stamp
 
 
@@ -32,6 +33,7 @@ class Reopened:
     ) -> None:
         self.folder, self._given, self._warn = folder, (threads, device, mode), warn
         self._engine: Engine | None = None
+        self._manifest: Manifest | None = None
         self._seen: Stamp | None = None
 
     def __enter__(self) -> Reopened:
@@ -49,7 +51,13 @@ class Reopened:
         elif there != self._seen:
             self._engine = self._renewed(self._engine)
         self._seen = there
+        self._manifest = self._engine.manifest
         return self._engine
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the engine that maps, or mapped last; before any did, of the one in the folder."""
+        return self._manifest or Manifest.read(self.folder)
 
     def _renewed(self, before: Engine) -> Engine:
         try:

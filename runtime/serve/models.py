@@ -223,15 +223,18 @@ class NewSample(Asked):
 
 
 class Row(Answer):
-    """Of a sample: a building, or a cell in which missing ones are looked for."""
+    """Of a sample: a building, or a cell in which missing ones are looked for. What the map says of
+    a building is not told here: whoever sees that finds it so."""
 
     row: int
     kind: Literal["building", "cell"]
     building: int | None
     ring: list[list[float]] = Field(description="x and y, pixels of the map")
     centre: list[float] | None
-    class_: str | None = Field(alias="class", description="as mapped, of a building")
     true_class: str | None = Field(description="what a person said; null: not checked")
+    class_seen: bool | None = Field(
+        description="was the map's class in sight when it was checked? null: nobody says"
+    )
     missed: dict[str, int] | None = Field(
         description="of a cell, missed buildings by class; null: not checked"
     )
@@ -256,7 +259,7 @@ class NewCheck(Asked):
         extra="forbid",
         json_schema_extra={
             "examples": [
-                {"class": "destroyed", "who": "A. Mapper"},
+                {"class": "destroyed", "class_seen": False, "who": "A. Mapper"},
                 {"missed": {"destroyed": 2}, "who": "A. Mapper"},
             ]
         },
@@ -264,6 +267,9 @@ class NewCheck(Asked):
     class_: RowClass | None = Field(None, alias="class", description="without both: not checked")
     missed: dict[DamageName, Missed] | None = Field(
         None, description="of a cell, by class; {}: none is missed"
+    )
+    class_seen: bool | None = Field(
+        None, description="was the map's class in sight? null: kept as not known"
     )
     who: Who = Field(description="kept with the correction of a building")
     sample: str | None = Field(

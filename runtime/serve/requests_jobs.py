@@ -18,7 +18,7 @@ router = APIRouter(tags=["jobs"])
 @router.get("/api/health")
 def health(box: Box) -> models.Health:
     """Is the box at work?"""
-    manifest, trouble = box.manifest, box.worker.trouble
+    manifest, trouble = box.worker.manifest, box.worker.trouble
     return models.Health(
         status="trouble" if trouble else "ok",
         trouble=trouble,

@@ -11,8 +11,7 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
-from runtime import records
-from runtime.counts import ESTIMATE
+from runtime.counts import estimate_file
 from runtime.output.legend import LEGENDS
 from runtime.serve import handed, models, tiles, views
 from runtime.serve.answers import Box
@@ -31,13 +30,12 @@ KEEP = "private, max-age=604800, immutable"
 def summary(id: str, box: Box) -> models.Summary:
     """Its figures, as mapped and as corrected."""
     content, corrections = box.summary(id), box.corrections(id)
-    path = box.maps(id) / ESTIMATE
     return models.Summary(
         summary=content,
         mapped=corrections.mapped(),
         corrected=corrections.totals(),
         corrections=box.corrected(box.job(id)),
-        estimate=records.load_json(path) if path.is_file() else None,
+        estimate=estimate_file.read(box.maps(id), content),
         sample=box.has_sample(id),
     )
 

@@ -88,7 +88,8 @@ def _check(found: Sample, row: int, asked: models.NewCheck) -> None:
     """A cell in which none is missed is said to be that."""
     missed = {str(name): count for name, count in (asked.missed or {}).items() if count}
     searched = asked.missed is not None and not missed
-    found.check(row, asked.class_ or (NOTHING_MISSED if searched else None), missed)
+    said = asked.class_ or (NOTHING_MISSED if searched else None)
+    found.check(row, said, missed, asked.class_seen)
 
 
 def _told(box: Service, id: str, rows: list[Checked]) -> list[models.Row]:
@@ -102,6 +103,7 @@ def _told(box: Service, id: str, rows: list[Checked]) -> list[models.Row]:
             kind="building" if each.row.kind == BUILDING else "cell",
             building=each.row.building,
             true_class=each.true_class,
+            class_seen=each.class_seen,
             missed=each.missed,
             drawn=each.drawn,
             conflict=each.conflict,
@@ -113,7 +115,7 @@ def _told(box: Service, id: str, rows: list[Checked]) -> list[models.Row]:
 
 def _place(row: Row, buildings: dict[int, dict[str, Any]]) -> dict[str, Any]:
     if row.building is not None:
-        return {name: buildings[row.building][name] for name in ("ring", "centre", "class")}
+        return {name: buildings[row.building][name] for name in ("ring", "centre")}
     left, top, right, bottom = row.corners
     ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
-    return {"ring": ring, "centre": [(left + right) / 2, (top + bottom) / 2], "class": None}
+    return {"ring": ring, "centre": [(left + right) / 2, (top + bottom) / 2]}

@@ -15,7 +15,6 @@ import uvicorn
 
 from runtime import cli
 from runtime.errors import ConfigError
-from runtime.manifest import Manifest
 from runtime.many.disks import Disks
 from runtime.many.lasting import Reopened, Stop
 from runtime.many.outbox import holding
@@ -50,9 +49,7 @@ def serve(args: argparse.Namespace, options: MapOptions) -> int:
         uploads = Uploads(places.uploads, options, int(args.max_upload * 1e9), args.max_uploads)
         worker = Worker(engine, places, jobs, uploads, pairs, options, stop, disks)
         worker.clean()
-        service = Service(
-            places, Manifest.read(args.engine), jobs, uploads, pairs, worker, token is not None
-        )
+        service = Service(places, jobs, uploads, pairs, worker, token is not None)
         app = make_app(service, token, is_loopback(args.host))
         stack.enter_context(_answering(app, listening))
         _tell(listening, token if is_new else None)

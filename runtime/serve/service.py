@@ -13,7 +13,6 @@ from typing import Any
 from runtime import cli, records
 from runtime.corrections import CORRECTIONS, Corrections
 from runtime.counts import ESTIMATE, SAMPLE, Sample
-from runtime.manifest import Manifest
 from runtime.many.pairs import Pair
 from runtime.options import SUMMARY
 from runtime.serve import listing
@@ -37,7 +36,6 @@ class Service:
     """token: is one needed?"""
 
     places: Places
-    manifest: Manifest
     jobs: Jobs
     uploads: Uploads
     pairs: Pairs

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from runtime import cli, records
 from runtime.errors import BackendError, EngineError, StoppedError, reason
+from runtime.manifest import Manifest
 from runtime.many.disks import Disks
 from runtime.many.lasting import Reopened, Stop
 from runtime.many.listing import shown
@@ -68,6 +69,11 @@ class Worker:
         self.seconds = 0.0
         self.mapped = 0
         self.failed = 0
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the engine that maps now; another one may have taken over since the start."""
+        return self._engine.manifest
 
     def clean(self) -> None:
         """Remove what a killed server left, before anybody asks."""

@@ -60,6 +60,8 @@ def totals_table(map_: FinishedMap, totals: Mapping[str, int], corrected: Correc
             f"Estimate from {estimate['checked']} buildings that people checked, "
             f"{estimate['date']}; {estimate['method']}."
         )
+        if not_blind := estimate["checked"] - estimate.get("checked_blind", estimate["checked"]):
+            below += f" Of these, {number(not_blind)} were not checked blind, or nobody says so."
         if estimate["corrections"] != corrected.count:
             below += " Corrections were made since: make the estimate again."
     return Table("Buildings by class", header, rows, below)

@@ -15,18 +15,20 @@ export function showCard(place, work) {
   parts.remove.addEventListener("click", () => attempt(() => work.erase(work.selected)));
 
   const show = () => {
-    const item = work.selected;
+    const item = work.asShown(work.selected);
+    if (item) work.sees(item);
     place.classList.toggle("empty", !item);
     parts.heading.textContent = item ? titleOf(item) : text("card.none");
     tell(parts.facts, item ? factsOf(item).join(" · ") : null);
     tell(parts.corrected, item?.corrected ? correctedLine(work, item) : null);
     parts.classes.hidden = !item;
     parts.back.hidden = !item?.corrected;
+    parts.back.textContent = text(item?.class === null ? "card.takeBack" : "card.back");
     parts.remove.hidden = !item?.drawn;
     for (const each of choices) each.show(item);
   };
   parts.heading.setAttribute("aria-live", "polite");
-  work.addEventListener("selected", show);
+  for (const kind of ["selected", "blind"]) work.addEventListener(kind, show);
   show();
 }
 
@@ -47,7 +49,8 @@ function factsOf(item) {
 }
 
 function correctedLine(work, item) {
-  const [old, now] = [work.labelOf(item.class), work.labelOf(item.corrected)];
+  const [old, now] = [item.class, item.corrected].map((name) => work.labelOf(name));
+  if (!item.class) return text("card.checked", { label: now });
   if (item.corrected === item.class) return text("card.right", { label: now });
   return text("card.corrected", { old, new: now });
 }

@@ -12,7 +12,11 @@ export function showLayers(parts, scene, swipe, outlines) {
     ...choices(parts.overlays, "over", overlays, scene),
   ];
   const show = () => {
-    for (const input of radios) input.checked = scene[input.name] === input.value;
+    for (const input of radios) {
+      input.checked = scene[input.name] === input.value;
+      input.disabled = scene.hidden.includes(input.value);
+    }
+    parts.hidden.hidden = scene.hidden.length === 0;
     parts.opacity.disabled = scene.over === "none";
   };
   parts.opacity.value = String(100 * scene.opacity);

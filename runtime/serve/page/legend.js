@@ -28,11 +28,15 @@ export function showLegend(parts, work, scene) {
       make("span", { text: className("not-computed", hole?.label) }),
     ),
   );
-  const explain = () =>
-    tell(
-      parts.explained,
-      ["confidence", "quality"].includes(scene.over) ? text(`legend.${scene.over}`) : null,
-    );
+  const hidden = make("li", {}, swatch(work, null), make("span", { text: work.labelOf(null) }));
+  parts.classes.append(hidden);
+  const explain = () => {
+    const explained = ["confidence", "quality"].includes(scene.over);
+    tell(parts.explained, explained ? text(`legend.${scene.over}`) : null);
+    hidden.hidden = !work.blind;
+    tell(parts.far, scene.far ? text("legend.far") : null);
+  };
   scene.onArranged(explain);
+  scene.map.on("zoomend", explain);
   explain();
 }

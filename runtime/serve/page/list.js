@@ -32,6 +32,13 @@ export class BuildingList {
       if (detail.move && !this.movesAlone.matches) parts.card.scrollIntoView({ block: "nearest" });
     });
     work.addEventListener("drawn", () => this.#showDrawn());
+    work.addEventListener("blind", () => {
+      const { only } = this.parts;
+      const at = only.value ? 0 : this.offset;
+      if (work.blind) only.value = ""; // whom it lists would tell the class
+      only.disabled = work.blind;
+      this.page(at);
+    });
     work.addEventListener("changed", ({ detail }) => {
       const at = this.buildings.findIndex((each) => sameItem(each, detail));
       if (at < 0) return;
@@ -78,16 +85,18 @@ export class BuildingList {
     if (this.buildings[to]) this.work.select(this.buildings[to]);
   }
 
-  #row(item) {
+  #row(given) {
+    const item = this.work.asShown(given);
     const label = this.work.labelOf(classOf(item));
     const checked = item.corrected || item.drawn;
-    const state = checked ? text("list.checked") : percent(item.confidence ?? 0);
+    const sure = item.confidence === null ? "" : percent(item.confidence ?? 0);
+    const state = checked ? text("list.checked") : sure;
     return make(
       "li",
       {},
       make(
         "button",
-        { class: "building", onclick: () => this.work.select(item) },
+        { class: "building", onclick: () => this.work.select(given) },
         swatch(this.work, classOf(item)),
         make("span", { class: "grow", text: titleOf(item) }),
         make("span", { class: "quiet", text: label }),

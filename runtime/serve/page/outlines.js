@@ -11,8 +11,8 @@ const L = window.L;
 
 const PAGE = 500;
 const MOST = 1500;
-const MOST_SIGNS = 250;
-const SIGN_FROM = 18; // pixels of the screen that a building is wide before it bears a sign
+const MOST_SIGNS = 400;
+const SIGN = [14, 14]; // width and height of a sign, pixels of the screen: a smaller one is not readable
 
 /** Colour is not the only sign of a class: lines differ in weight and dashes, too. */
 const LINES = {
@@ -20,8 +20,14 @@ const LINES = {
   "minor-damage": { weight: 2.5, dashArray: "8 4" },
   "major-damage": { weight: 3, dashArray: "3 4" },
   destroyed: { weight: 3.5 },
+  hidden: { weight: 2.5 },
   "not-a-building": { weight: 1.5, dashArray: "1 5" },
 };
+
+const NEAR = 0.08; // opacity of a fill: what stands there is to be seen
+
+/** From afar, where dashes and signs have no room, a building is the fuller the worse it is. */
+const FULL = { "minor-damage": 0.35, "major-damage": 0.7, destroyed: 1 };
 
 export class Outlines {
   constructor(parts, work, scene) {
@@ -37,7 +43,7 @@ export class Outlines {
     const load = settled(150, () => this.load());
     scene.map.on("moveend", load);
     work.addEventListener("changed", ({ detail }) => this.#replace(detail));
-    work.addEventListener("drawn", () => this.draw());
+    for (const kind of ["drawn", "blind"]) work.addEventListener(kind, () => this.draw());
     work.addEventListener("selected", () => this.#markSelected());
     this.load();
     const missing = holesOf(work.summary.summary);
@@ -89,53 +95,66 @@ export class Outlines {
   draw() {
     this.group.clearLayers();
     this.signs.clearLayers();
-    const items = this.visible ? [...this.buildings, ...this.work.drawn] : [];
+    const given = this.visible ? [...this.buildings, ...this.work.drawn] : [];
+    const items = given.map((item) => this.work.asShown(item));
+    for (const item of items) this.work.sees(item);
     const corners = (item) => item.ring.map(([x, y]) => [y, x]);
     const casing = items.map((item) => [...corners(item), corners(item)[0]]);
     const plain = { renderer: this.canvas, interactive: false, noClip: true };
-    const thin = Math.min(1, Math.max(0.3, this.#scale())); // where a whole town is in view
+    const signed = this.#roomFor(items);
+    const { far } = this.scene;
+    const thin = Math.min(1, Math.max(0.3, this.scene.scale)); // where a whole town is in view
     L.polyline(casing, { ...plain, color: "#000", opacity: 0.55, weight: 5 * thin }).addTo(this.group);
-    for (const item of items) {
+    for (const [at, item] of items.entries()) {
       const damageClass = classOf(item);
       const colour = this.work.colourOf(damageClass);
-      const line = LINES[damageClass] ?? LINES["not-a-building"];
+      const line = LINES[damageClass ?? "hidden"] ?? LINES["not-a-building"];
       L.polygon(corners(item), {
         renderer: this.canvas,
         color: colour,
         fillColor: colour,
-        fillOpacity: 0.08,
+        fillOpacity: (far && !signed.has(item) && FULL[damageClass]) || NEAR,
         ...line,
         weight: line.weight * thin,
-        dashArray: thin < 0.8 ? null : line.dashArray,
+        dashArray: far ? null : line.dashArray,
       })
-        .on("click", () => this.work.drawing || this.work.select(item, { seen: true }))
+        .on("click", () => this.work.drawing || this.work.select(given[at], { seen: true }))
         .addTo(this.group);
     }
-    this.#sign(items);
+    this.#sign(signed);
     this.#markSelected();
   }
 
-  /** Pixels of the screen for one of the map. */
-  #scale() {
-    return 2 ** (this.scene.map.getZoom() - this.scene.whole);
+  /** Buildings that are large enough on the screen for a sign, beside those of others; the middle of
+   *  each. The least certain come first. */
+  #roomFor(items) {
+    const { map, scale } = this.scene;
+    const view = map.getBounds();
+    const signed = new Map();
+    const taken = new Set();
+    for (const item of items) {
+      const box = L.latLngBounds(item.ring.map(([x, y]) => [y, x]));
+      const middle = box.getCenter();
+      const width = (box.getEast() - box.getWest()) * scale;
+      if (width < SIGN[0] || !view.contains(middle)) continue;
+      const { x, y } = map.latLngToContainerPoint(middle);
+      const [column, row] = [Math.floor(x / SIGN[0]), Math.floor(y / SIGN[1])];
+      const near = [-1, 0, 1].flatMap((left) => [-1, 0, 1].map((up) => `${column + left} ${row + up}`));
+      if (near.some((each) => taken.has(each))) continue;
+      taken.add(`${column} ${row}`);
+      signed.set(item, middle);
+      if (signed.size === MOST_SIGNS) break;
+    }
+    return signed;
   }
 
-  /** The number of its class on each building that is large enough on the screen. */
-  #sign(items) {
-    const scale = this.#scale();
-    const view = this.scene.map.getBounds();
-    const signed = items.filter((item) => {
-      const box = L.latLngBounds(item.ring.map(([x, y]) => [y, x]));
-      item.middle = box.getCenter();
-      const width = (box.getEast() - box.getWest()) * scale;
-      return width >= SIGN_FROM && view.contains(item.middle);
-    });
-    if (signed.length > MOST_SIGNS) return;
-    for (const item of signed) {
+  /** The number of its class on each of these. */
+  #sign(signed) {
+    for (const [item, middle] of signed) {
       const checked = item.corrected || item.drawn;
       const sign = make("span", { text: `${signOf(classOf(item))}${checked ? "✓" : ""}` });
       const icon = L.divIcon({ className: "sign", html: sign, iconSize: [26, 16] });
-      L.marker(item.middle, { icon, interactive: false, keyboard: false }).addTo(this.signs);
+      L.marker(middle, { icon, interactive: false, keyboard: false }).addTo(this.signs);
     }
   }
 

@@ -24,12 +24,14 @@ export class SampleCheck {
     this.rows = null; // of the sample, once there is one
     this.at = 0; // which of them was looked at last
     this.looking = false; // is it shown now?
+    this.begun = false; // was one looked at, in this visit?
     this.frame = L.layerGroup().addTo(scene.map);
     this.counts = CLASSES.map((name) => this.#field(name));
     parts.draw.addEventListener("submit", (event) => this.#submitted(event, () => this.#draw()));
     parts.cell.addEventListener("submit", (event) => this.#submitted(event, () => this.#searched()));
     parts.next.addEventListener("click", () => attempt(() => this.#next()));
     parts.back.addEventListener("click", () => attempt(() => this.#back()));
+    parts.classShown.addEventListener("change", () => this.#show());
     parts.estimate.addEventListener("click", () => attempt(() => this.#estimate()));
     work.addEventListener("selected", () => this.#selected());
     work.addEventListener("changed", ({ detail }) => this.#changed(detail));
@@ -58,7 +60,8 @@ export class SampleCheck {
     try {
       const drawn = await post(this.#path("/sample"), { n: this.parts.n.valueAsNumber });
       this.at = 0;
-      this.looking = false;
+      this.looking = this.begun = false;
+      this.work.told.clear();
       this.#take(drawn);
       this.parts.next.focus();
     } finally {
@@ -90,7 +93,8 @@ export class SampleCheck {
     const { parts } = this;
     const item = row.kind === "building" ? await get(this.#path(`/buildings/${row.building}`)) : null;
     this.at = at;
-    this.looking = true;
+    this.looking = this.begun = true;
+    this.#show();
     if (item && !parts.card.firstChild) showCard(parts.card, this.work);
     this.work.select(item, { seen: true });
     this.scene.show(row.ring, item ? {} : { room: 0.6, slack: 0 });
@@ -166,6 +170,8 @@ export class SampleCheck {
     parts.next.classList.toggle("main", !this.looking);
     parts.back.hidden = !done;
     parts.estimate.hidden = !rows || done < count;
+    parts.sight.hidden = !rows || done === count;
+    this.work.checkSample(this.begun, this.begun && done < count && !parts.classShown.checked);
     parts.card.hidden = row?.kind !== "building";
     parts.cell.hidden = row?.kind !== "cell";
     tell(parts.conflict, row?.conflict);

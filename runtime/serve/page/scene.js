@@ -8,6 +8,9 @@ const L = window.L;
 /** Zoom levels beyond one pixel of the map for one of the screen. */
 const CLOSER = 3;
 
+/** Layers that tell what the map says of a building. */
+const TELLING = ["damage", "confidence"];
+
 export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export class Scene {
@@ -19,6 +22,7 @@ export class Scene {
     this.base = "compare";
     this.over = "damage";
     this.opacity = 0.35;
+    this.hidden = []; // layers that are not to be chosen
     this.divider = 0.5; // share of the width, see swipe.js
     this.listeners = [];
     this.map = L.map(parts.map, {
@@ -53,6 +57,7 @@ export class Scene {
     if (holesOf(work.summary.summary) > 0) holesLayer(work, this.map, this.bounds).addTo(this.map);
     this.all();
     this.arrange();
+    work.addEventListener("blind", () => this.#hide(work.blind));
     this.watcher = new ResizeObserver(() => this.map.invalidateSize({ animate: false }));
     this.watcher.observe(parts.map);
   }
@@ -68,6 +73,29 @@ export class Scene {
     }
     this.layers[this.over]?.setOpacity(this.opacity);
     for (const listener of this.listeners) listener();
+  }
+
+  /** While a sample is checked blind; what lay over the image comes back after it. */
+  #hide(blind) {
+    this.hidden = blind ? TELLING : [];
+    if (this.hidden.includes(this.over)) {
+      this.later = this.over;
+      this.over = "none";
+    } else if (!blind) {
+      if (this.over === "none") this.over = this.later ?? "none";
+      this.later = null;
+    }
+    this.arrange();
+  }
+
+  /** Pixels of the screen for one of the map. */
+  get scale() {
+    return 2 ** (this.map.getZoom() - this.whole);
+  }
+
+  /** Is it shown so small that lines and signs have no room? */
+  get far() {
+    return this.scale < 0.8;
   }
 
   onArranged(listener) {

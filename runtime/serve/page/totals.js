@@ -12,6 +12,7 @@ export function showTotals(parts, work) {
     const missing = holesOf(summary);
     const hole = missing > 0 ? [note(text("totals.hole", { share: percent(missing) }))] : [];
     parts.hole.replaceChildren(...hole);
+    parts.figures.hidden = work.blind; // they change with each answer, and tell if it was the map's
     parts.notes.replaceChildren(...notesOf(work.job, summary));
     parts.counted.textContent = text("totals.counted", { count: corrections });
     const titles = ["totals.class", "totals.mapped", "totals.corrected"];
@@ -35,7 +36,7 @@ export function showTotals(parts, work) {
     );
     tell(parts.method, estimate ? methodOf(estimate, corrections) : null);
   };
-  work.addEventListener("totals", show);
+  for (const kind of ["totals", "blind"]) work.addEventListener(kind, show);
   show();
 }
 
@@ -65,9 +66,12 @@ function estimated(figures) {
 
 function methodOf(estimate, corrections) {
   const { level, method, checked, date } = estimate;
-  const line = text("totals.method", { count: checked, level: percent(level), method, date });
+  const lines = [text("totals.method", { count: checked, level: percent(level), method, date })];
+  const notBlind = checked - (estimate.checked_blind ?? checked);
+  if (notBlind > 0) lines.push(text("totals.notBlind", { count: notBlind }));
   const later = corrections - estimate.corrections;
-  return later > 0 ? `${line} ${text("totals.later", { count: later })}` : line;
+  if (later > 0) lines.push(text("totals.later", { count: later }));
+  return lines.join(" ");
 }
 
 export const note = (line) => make("p", { class: "note", text: line });

@@ -2,7 +2,7 @@
 
 import { get, jobPath, post, put, remove } from "./api.js";
 import { settled } from "./dom.js";
-import { className } from "./text.js";
+import { className, text } from "./text.js";
 import { askWho, who } from "./who.js";
 
 export const CLASSES = ["no-damage", "minor-damage", "major-damage", "destroyed"];
@@ -10,14 +10,15 @@ export const NO_BUILDING = "not-a-building";
 export const CHOICES = [...CLASSES, NO_BUILDING];
 
 const GREY = "#8a939b";
+const NEUTRAL = "#4cc2ff"; // of a building whose class is not shown: like none of the classes
 
-/** The key and the sign of a class: 1 to 4, 0 for what is no building. */
-export const signOf = (damageClass) => (CLASSES.indexOf(damageClass) + 1) % 5;
+/** The key and the sign of a class: 1 to 4, 0 for what is no building; of none that is shown "?". */
+export const signOf = (damageClass) => (damageClass ? (CLASSES.indexOf(damageClass) + 1) % 5 : "?");
 
 /** Is it a correction, and not only looked at and found right? */
 const changes = (item) => Number(Boolean(item.corrected) && item.corrected !== item.class);
 
-/** The class that counts: as corrected, else as mapped. */
+/** The class that counts: as corrected, else as mapped; null where that is not shown. */
 export const classOf = (item) => item.corrected ?? item.class;
 
 /** A correction that drew a building, in the shape of a building of the map. */
@@ -32,7 +33,8 @@ export const sameItem = (one, other) =>
   Boolean(one && other && one.id === other.id && Boolean(one.drawn) === Boolean(other.drawn));
 
 export class Work extends EventTarget {
-  /** Dispatches "selected" (detail: { move }), "changed" (an item), "drawn", "totals", "steps". */
+  /** Dispatches "selected" (detail: { move }), "changed" (an item), "drawn", "totals", "steps",
+   *  "blind". */
   constructor(job, scene, summary, drawn) {
     super();
     this.job = job;
@@ -44,18 +46,42 @@ export class Work extends EventTarget {
     this.latest = new Map(); // buildings by number, as the box last told them
     this.sample = null; // its id
     this.rows = new Map(); // of the sample, by the number of their building
+    this.checking = false; // has that begun, in this visit?
+    this.blind = false; // and without what the map says?
+    this.told = new Set(); // buildings whose class was shown since it has begun
     this.turn = Promise.resolve();
     this.steps = []; // what `undo` takes back, the last one first
     this.refresh = settled(400, () => this.#refresh());
   }
 
   colourOf(damageClass) {
+    if (!damageClass) return NEUTRAL;
     return this.scene.legend.find((entry) => entry.class === damageClass)?.colour ?? GREY;
   }
 
   labelOf(damageClass) {
+    if (!damageClass) return text("class.hidden");
     const label = this.scene.legend.find((entry) => entry.class === damageClass)?.label;
     return className(damageClass, label ?? damageClass);
+  }
+
+  /** Rows of the sample are checked, blind or not; or none is. */
+  checkSample(checking, blind) {
+    const changed = this.checking !== checking || this.blind !== blind;
+    this.checking = checking;
+    this.blind = blind;
+    if (changed) this.#tell("blind");
+  }
+
+  /** A building as it may be shown: while the sample is checked blind, without what the map says. */
+  asShown(item) {
+    const hidden = this.blind && item && !item.drawn && this.rows.has(item.id);
+    return hidden ? { ...item, class: null, confidence: null, shares: null } : item;
+  }
+
+  /** What the map says of it is in sight: what is answered from now on is not blind. */
+  sees(item) {
+    if (this.checking && !this.blind && !item.drawn) this.told.add(item.id);
   }
 
   /** seen: it is in view already, the map need not move there. */
@@ -137,10 +163,12 @@ export class Work extends EventTarget {
     return changed;
   }
 
-  /** Say what a row of the sample is. */
+  /** Say what a row of the sample is, and whether the map's class was in sight. */
   check(row, said) {
     const path = jobPath(this.job.id, `/sample/${row.row}`);
-    return put(path, { ...said, who: who(), sample: this.sample });
+    const answers = Boolean(said.class || said.missed);
+    const seen = answers ? !this.blind || this.told.has(row.building) : null;
+    return put(path, { ...said, class_seen: seen, who: who(), sample: this.sample });
   }
 
   /** Of a building of the sample its row says the same. */

@@ -9,9 +9,9 @@ import pytest
 
 from runtime.corrections import CORRECTIONS, Corrections
 from runtime.corrections.aside import carry
-from runtime.corrections.told import lines
 from runtime.counts import draw, estimate
 from runtime.engine import load_engine
+from runtime.finished.told import lines
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
 from tests.runtime.corrections.conftest import EXAMPLE, POST, PRE

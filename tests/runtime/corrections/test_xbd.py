@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from runtime.corrections import Corrections
-from runtime.corrections.xbd import export
+from runtime.corrections.xbd import Exported, export
 from runtime.damage import IGNORE
 from runtime.errors import ConfigError, ImageError
 from runtime.source.pair import open_pair
@@ -35,7 +35,7 @@ def test_training_reads_what_was_corrected(name, request, tmp_path):
     folder = request.getfixturevalue(name)
     first, second, third = _correct(folder)
     done = export(folder, tmp_path / "xbd")
-    assert (done.tiles, done.corrected, done.unchecked) == (1, 3, 70)
+    assert done == Exported(tiles=1, corrected=3, unchecked=70, not_a_building=1)
     (tile,) = find_tiles(tmp_path / "xbd", "train")
     pre, post = tile.images()
     assert (pre == cv2.imread(str(PRE))[..., ::-1]).all()
@@ -60,6 +60,24 @@ def test_training_reads_what_was_corrected(name, request, tmp_path):
         with open_pair(tile.pre, tile.post, label=label) as again:
             assert again.georeference is not None
         assert labelled_place
+
+
+def test_what_lies_in_several_tiles_is_told_once(picture, tmp_path, command):
+    """Tiles of 64 pixels cut the drawn building, and one that is none, into parts."""
+    with Corrections(picture) as corrections:
+        wide = max(corrections.buildings(), key=lambda each: np.ptp(np.array(each.ring)[:, 0]))
+        corrections.set(wide.id, "not-a-building", "Ana")
+        corrections.add([(20, 4), (140, 4), (140, 20), (20, 20)], "minor-damage", "Bo")
+    done = export(picture, tmp_path / "xbd", side=64)
+    assert (done.corrected, done.not_a_building) == (1, 1)
+    labels = [
+        {each["properties"]["uid"] for each in json.loads(path.read_text())["features"]["xy"]}
+        for path in (tmp_path / "xbd" / "train" / "labels").glob("*_post_disaster.json")
+    ]
+    assert sum(any(name.startswith("drawn-") for name in names) for names in labels) == 3
+    assert done.unchecked == len(set().union(*labels)) - 1
+    told = command("runtime.corrections", picture, "export", "--xbd", tmp_path / "again")
+    assert "1 corrected buildings, 1 that are none and have no label, " in told.stdout, told.stderr
 
 
 def test_unchecked_ones_have_the_class_of_the_map_where_that_is_asked_for(picture, tmp_path):

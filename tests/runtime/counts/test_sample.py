@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
+from xml.etree import ElementTree
 
 import numpy as np
 import pyogrio
@@ -66,6 +67,52 @@ def test_qgis_finds_a_list_of_classes_to_choose_from(picture):
     assert name == "sample"
     assert 'type="ValueMap"' in text
     assert 'name="not-a-building"' in text
+
+
+def test_whoever_checks_in_qgis_is_not_told_what_the_map_says(placed):
+    """No column holds the class. A stratum is of one class: neither form nor table shows it."""
+    sample = draw(placed, 40, 6)
+    meta, _, _, columns = pyogrio.raw.read(placed / SAMPLE, layer="sample")
+    values = dict(zip(meta["fields"], columns, strict=True))
+    known = set(sample.corrections.mapped())
+    assert not any(known & {str(each) for each in column} for column in values.values())
+    with sqlite3.connect(placed / SAMPLE) as base:
+        ((text,),) = base.execute("SELECT styleQML FROM layer_styles").fetchall()
+    style = ElementTree.fromstring(text.split("\n", 1)[1])
+    assert style.find("renderer-v2").get("attr") == "true_class"
+    for name in ("stratum", "chance"):
+        widget = style.find(f"fieldConfiguration/field[@name='{name}']/editWidget")
+        assert widget.get("type") == "Hidden"
+        column = style.find(f"attributetableconfig/columns/column[@name='{name}']")
+        assert column.get("hidden") == "1"
+    assert "AttributeTable" in style.get("styleCategories")
+
+
+def test_an_estimate_says_how_many_were_not_checked_blind(picture):
+    sample = draw(picture, 40, 12)
+    _check_all(picture)
+    buildings = [row for row in sample.rows if row.kind == "building"]
+    for at, row in enumerate(buildings):
+        seen = at < 3 if at < 30 else None
+        sample.check(row.id, sample.map.building(row.building).damage_class, None, seen)
+    sample.check(buildings[39].id, None)  # known by a correction alone
+    with Corrections(picture) as corrections:
+        corrections.set(buildings[39].building, "destroyed", "Ana")
+    _, _, _, columns = pyogrio.raw.read(picture / SAMPLE, layer="sample", columns=["class_seen"])
+    assert [bool(each) for each in columns[0][:30]] == [at < 3 for at in range(30)]
+    assert [row.class_seen for row in Sample(picture).rows[:40]] == (
+        [True] * 3 + [False] * 27 + [None] * 10
+    )
+    content = estimate(picture)
+    assert (content["checked_blind"], content["checked_class_seen"]) == (27, 4)
+    assert content["notes"][0].startswith("4 of 40 buildings were not checked blind")
+    assert content["notes"][1].startswith("9 of 40 checked buildings do not say whether")
+    for row in buildings:
+        sample.check(row.id, "destroyed", None, False)
+    Corrections(picture).remove(1)
+    content = estimate(picture)
+    assert (content["checked_blind"], content["checked_class_seen"]) == (40, 0)
+    assert content["notes"] == []
 
 
 def test_a_sample_is_not_drawn_twice_without_a_word(picture):
@@ -192,6 +239,7 @@ EDITS = {
     "counts": ("missed_destroyed = 1", "row 1 (building): counts missed buildings"),
     "added": ("building = 1, stratum = 99", "rows were added, deleted, or given another building"),
     "moved": ("building = building + 1000", "rows were added, deleted, or given another building"),
+    "sight": ("class_seen = 'perhaps'", "row 1: class_seen is 'perhaps'; expected true, false, or"),
     "renamed": ("building = NULL", "rows were added, deleted, or given another building"),
 }
 
@@ -280,7 +328,11 @@ def test_the_command_draws_checks_and_estimates(command, error_line, picture):
     )
     assert json.loads(done.stdout)["buildings"] == 20
     assert command("runtime.counts", "check", picture, "1", "destroyed").returncode == 0
-    assert Sample(picture).rows[0].true_class == "destroyed"
+    assert (Sample(picture).rows[0].true_class, Sample(picture).rows[0].class_seen) == (
+        "destroyed", None,
+    )  # fmt: skip
+    command("runtime.counts", "check", picture, "1", "destroyed", "--class-seen", "no")
+    assert Sample(picture).rows[0].class_seen is False
     cell = str(next(row.id for row in Sample(picture).rows if row.kind == "cell"))
     done = command("runtime.counts", "check", picture, cell, "--missed", "destroyed=2")
     assert done.returncode == 0, done.stderr
@@ -290,11 +342,80 @@ def test_the_command_draws_checks_and_estimates(command, error_line, picture):
     assert "20 buildings and 6 cells checked" in done.stdout
 
 
-def test_a_map_without_a_building_is_one_line(engine, scene, write_raster, tmp_path):
+@pytest.fixture
+def empty(engine, scene, write_raster, tmp_path):
+    """A placed map without a building."""
     pre, post, first, _ = scene(96, 96)
     first[:] = 10
     write_raster(pre, first)
     out = tmp_path / "out"
     assert map_pair(engine, pre, post, out, MapOptions())["buildings"] == 0
-    with pytest.raises(ConfigError, match="no building is left to check"):
-        draw(out, 20, 6)
+    return out
+
+
+def test_of_a_map_without_a_building_the_ground_is_sampled(empty):
+    sample = draw(empty, 20, 6)
+    rows = {row.id: row for row in sample.rows}
+    assert {row.kind for row in rows.values()} == {"cell"}
+    assert sum(each.size for each in sample.strata) == 9  # of 32 pixels a side
+    first, second = list(rows)[:2]
+    _check_all(empty)
+    Sample(empty).check(first, None, {"destroyed": 2})
+    Sample(empty).check(second, None, {"no-damage": 1})
+    content = estimate(empty)
+    assert (content["checked"], content["cells"], content["method"]) == (0, 6, "stratified")
+    weight = {each.number: each.size / each.sampled for each in sample.strata}
+    wanted = {
+        "destroyed": 2 * weight[rows[first].stratum], "no-damage": weight[rows[second].stratum],
+        "minor-damage": 0, "major-damage": 0, "not-a-building": 0,
+    }  # fmt: skip
+    for name, total in wanted.items():
+        found = content["classes"][name]
+        assert found["mapped"] == 0
+        assert found["estimate"] == pytest.approx(total, abs=0.05)
+        assert found["low"] <= found["estimate"] <= found["high"]
+    assert content["classes"]["minor-damage"]["high"] > 1  # none was seen in six of nine cells
+    assert content["classes"]["not-a-building"]["high"] == 0
+    assert content["missed"]["estimate"] == pytest.approx(sum(wanted.values()), abs=0.1)
+
+
+def test_without_buildings_and_ground_there_is_nothing_to_draw(empty):
+    with pytest.raises(ConfigError, match="no building is left to check, and no ground to search"):
+        draw(empty, 20, 0)
+    with Corrections(empty) as corrections:
+        assert corrections.count() == 0
+    assert not (empty / SAMPLE).exists()
+
+
+def test_where_all_buildings_are_known_the_ground_is_sampled(picture):
+    with Corrections(picture) as corrections:
+        for each in list(corrections.buildings()):
+            corrections.set(each.id, each.damage_class, "Ana")
+        totals = corrections.totals()
+    assert {row.kind for row in draw(picture, 20, 6).rows} == {"cell"}
+    _check_all(picture)
+    for name, number in totals.items():
+        found = estimate(picture)["classes"][name]
+        assert (found["low"], found["estimate"]) == (number, number)
+        assert found["high"] > number  # of the ground, a part was searched
+
+
+def test_a_class_that_the_map_has_not_is_estimated_from_the_others(picture):
+    """None is mapped destroyed; one of those that are checked is."""
+    path = picture / "buildings.geojson"
+    path.write_text(path.read_text().replace('"damage": "destroyed"', '"damage": "major-damage"'))
+    summary = json.loads((picture / "summary.json").read_text())
+    classes = summary["classes"]
+    classes["major-damage"]["buildings"] += classes["destroyed"].pop("buildings")
+    classes["destroyed"]["buildings"] = 0
+    (picture / "summary.json").write_text(json.dumps(summary))
+    sample = draw(picture, 40, 0)
+    mapped = {each.mapped_class for each in sample.strata}
+    assert mapped == {"no-damage", "minor-damage", "major-damage"}
+    chosen = sample.rows[0]
+    _check_all(picture, {chosen.building: "destroyed"})
+    stratum = next(each for each in sample.strata if each.number == chosen.stratum)
+    found = estimate(picture, "stratified")["classes"]["destroyed"]
+    assert found["mapped"] == 0
+    assert found["estimate"] == pytest.approx(stratum.size / stratum.sampled, abs=0.05)
+    assert 1 <= found["low"] <= found["estimate"] < found["high"]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pystac
@@ -21,6 +22,7 @@ from stac_model.schema import MLModelProperties
 from runtime import files
 from runtime.deliver import deliver
 from runtime.deliver.footprint import footprint_of
+from runtime.deliver.names import by_name
 from runtime.errors import ConfigError
 from runtime.finished import open_map
 from runtime.manifest import Manifest
@@ -166,6 +168,58 @@ def test_without_its_engine_a_map_is_delivered_without_the_engines_item(town, tm
     assert "model.json" not in {path.name for path in paths}
     item = valid(json.loads((tmp_path / "out" / "item.json").read_text()))
     assert item.links == []
+
+
+def test_no_folder_of_the_box_is_handed_over(town, tmp_path):
+    """Of inputs, engine and reasons the files' names are told, not where they lay."""
+    content = json.loads((town.folder / "summary.json").read_text())
+    pre = Path(content["pre"])
+    assert pre.is_absolute()
+    content["notes"] = [
+        f"{pre}: is dark",
+        "5 m/px, and/or 1/2, https://a.org/b/c",
+        "dark, see /nowhere/else.tif",
+    ]
+    content["failed_tiles"] = [
+        {"row": 0, "column": 0, "height": 8, "width": 8, "reason": f"({pre.parent}/x.tif) {pre}: ?"}
+    ]
+    (town.folder / "summary.json").write_text(json.dumps(content))
+    deliver(town.folder, ["stac", "ems", "grid"], tmp_path / "out", when="2026-11-29")
+    for path in (tmp_path / "out").iterdir():
+        assert str(pre.parent).encode() not in path.read_bytes(), path
+        assert str(Path(content["engine"]["folder"]).parent).encode() not in path.read_bytes(), path
+    handed = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert handed["pre"] == pre.name
+    assert handed["post"] == Path(content["post"]).name
+    assert handed["engine"]["folder"] == Path(content["engine"]["folder"]).name
+    assert handed["identity"]["images"][0][0] == [
+        pre.name,
+        *content["identity"]["images"][0][0][1:],
+    ]
+    notes = [f"{pre.name}: is dark", content["notes"][1], "dark, see else.tif"]
+    assert handed["notes"] == notes
+    assert handed["failed_tiles"][0]["reason"] == f"(x.tif) {pre.name}: ?"
+    assert handed["classes"] == content["classes"]
+    assert handed["files"] == content["files"]
+    item = json.loads((tmp_path / "out" / "item.json").read_text())
+    assert item["properties"]["dual_hrnet:notes"] == notes
+    digest = files.sha256(tmp_path / "out" / "summary.json")
+    assert item["assets"]["summary"]["file:checksum"].endswith(digest)
+
+
+def test_names_are_cut_of_several_images_and_relative_paths():
+    summary = {
+        "pre": "data/pre.tif", "post": "data/a.tif, more/b.tif",
+        "images_after": [{"image": "data/a.tif", "error": None}, {"image": "more/b.tif",
+                         "error": "more/b.tif: is too small; see metadata/x"}],
+        "aoi": None, "engine": {"folder": "engine"},
+    }  # fmt: skip
+    found = by_name(summary)
+    assert (found["pre"], found["post"]) == ("pre.tif", "a.tif, b.tif")
+    assert found["images_after"][1] == {
+        "image": "b.tif", "error": "b.tif: is too small; see metadata/x"
+    }  # fmt: skip
+    assert found["engine"] == {"folder": "engine"}
 
 
 def test_a_later_delivery_replaces_an_earlier_one(town, tmp_path):

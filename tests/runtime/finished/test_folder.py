@@ -10,6 +10,7 @@ from runtime.engine import load_engine
 from runtime.errors import ConfigError
 from runtime.finished import open_map
 from runtime.finished.buildings import buildings_of
+from runtime.finished.told import lines
 from runtime.mapping import map_pair
 from runtime.options import MapOptions
 from runtime.sheet.content import sheet_of
@@ -73,3 +74,17 @@ def test_a_summary_that_is_no_object_is_refused(folder, content):
     (folder / "summary.json").write_text(content)
     with pytest.raises(ConfigError, match=r"summary.json"):
         open_map(folder)
+
+
+def test_a_broken_estimate_is_named_wherever_it_is_read(folder):
+    """Of another map it is none, for all who read it."""
+    of = json.loads((folder / "summary.json").read_text())["files"]["buildings.gpkg"]["sha256"]
+    (folder / "estimate.json").write_text(json.dumps({"map_sha256": "of another"}))
+    assert open_map(folder).estimate is None
+    assert lines(folder) == []
+    (folder / "estimate.json").write_text(json.dumps({"map_sha256": of}))
+    with pytest.raises(ConfigError, match=r"estimate.json: checked is missing; make it again with"):
+        open_map(folder)
+    (line,) = lines(folder)
+    assert "the estimate is not told" in line
+    assert "estimate.json: checked is missing" in line

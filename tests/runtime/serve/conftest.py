@@ -19,7 +19,6 @@ pytest.importorskip("fastapi")
 
 from fastapi.testclient import TestClient
 
-from runtime.manifest import Manifest
 from runtime.many.lasting import Reopened, Stop
 from runtime.options import MapOptions
 from runtime.serve.app import make_app
@@ -50,9 +49,8 @@ class Server:
         )
         self.worker.clean()
         self.service = Service(
-            self.places, Manifest.read(engine), self.jobs, self.uploads, self.pairs, self.worker,
-            token is not None,
-        )  # fmt: skip
+            self.places, self.jobs, self.uploads, self.pairs, self.worker, token is not None
+        )
         self.app = make_app(self.service, token, token is None)
         self.client = TestClient(
             self.app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False

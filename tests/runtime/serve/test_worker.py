@@ -1,6 +1,7 @@
 import errno
 import json
 import threading
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from runtime import files
 from runtime.errors import BackendError
 from runtime.many import trying
 from runtime.many.lasting import Reopened
+from runtime.options import MapOptions
 from runtime.serve import worker as working
 from tests.runtime.many.conftest import Meddled
 from tests.runtime.many.waiting import wait_for
+from tests.runtime.serve.conftest import Server
 
 
 @pytest.fixture
@@ -386,3 +389,27 @@ def test_a_defect_fails_its_job_and_no_other(server, draw, monkeypatch):
     assert first["state"] == "failed"
     assert "unexpected KeyError" in first["error"]
     assert second["state"] == "done"
+
+
+def test_health_tells_the_engine_that_maps_now(make_engine, draw, tmp_path):
+    first = make_engine(tmp_path / "first", size=(128, 160))
+    second = make_engine(tmp_path / "second", size=(64, 96))
+    link = tmp_path / "engine"
+    link.symlink_to(first)
+    with ExitStack() as stack:
+        server = Server(stack, link, tmp_path / "data", MapOptions(), None, 1 << 30)
+
+        def told():
+            return server.client.get("/api/health").json()["engine"]["size"]
+
+        with server.working():
+            assert told() == [128, 160]  # none is loaded yet
+            server.ended(server.begin(*draw(40, 50)))
+            link.unlink()
+            link.symlink_to(second)
+            assert told() == [128, 160]  # it takes over with the next job
+            server.ended(server.begin(*draw(40, 50, 1)))
+            assert told() == [64, 96]
+            server.engine.close()  # as after a trouble
+            link.unlink()
+            assert told() == [64, 96]

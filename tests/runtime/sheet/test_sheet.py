@@ -141,6 +141,10 @@ def test_the_numbers_are_those_of_the_map_its_corrections_and_its_estimate(place
     ]
     assert "321 buildings" in sheet.totals.below
     assert "again" not in sheet.totals.below
+    assert "blind" not in sheet.totals.below
+    (placed / "estimate.json").write_text(json.dumps({**estimate, "checked_blind": 300}))
+    below = sheet_of(open_map(placed), now=NOW).totals.below
+    assert "Of these, 21 were not checked blind, or nobody says so." in below
     assert "counted in: 2" in sheet.headline_note
     with Corrections(placed) as corrections:
         corrections.set(first + 2, "destroyed", "Ana")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from runtime import records
-from runtime.corrections.aside import NAMES, origin
+from runtime.corrections.aside import NAMES
 from runtime.corrections.store import Corrections
+from runtime.counts import estimate_file
 from runtime.errors import ConfigError
 
 
@@ -26,7 +25,10 @@ def lines(folder: Path) -> list[str]:
         raw = ", ".join(f"{mapped.get(name, 0)} {name}" for name in names)
         now = ", ".join(f"{corrected[name]} {name}" for name in names)
         found.append(f"{number} corrections by hand: mapped {raw}; corrected {now}")
-    estimate = _estimate(folder, corrections.map.sha256)
+    try:
+        estimate = estimate_file.read(folder, corrections.map.summary)
+    except ConfigError as error:
+        return [*found, f"the estimate is not told: {error}"]
     if estimate:
         level = f"{100 * estimate['level']:g} %"
         classes = ", ".join(
@@ -37,15 +39,3 @@ def lines(folder: Path) -> list[str]:
         if estimate["corrections"] != number:
             found.append("corrections were made since that estimate; estimate again")
     return found
-
-
-def _estimate(folder: Path, sha256: str) -> dict[str, Any] | None:
-    path = folder / "estimate.json"
-    if not path.exists() or origin(path) != sha256:
-        return None
-    try:
-        content = records.load_json(path)
-    except (OSError, records.RecordError):
-        return None
-    wanted = {"classes", "level", "checked", "corrections"}
-    return content if isinstance(content, dict) and wanted <= content.keys() else None
