@@ -14,7 +14,13 @@ import sys
 
 import albumentations  # noqa: F401
 import onnx  # noqa: F401
+import onnxruntime  # noqa: F401
 import onnxscript  # noqa: F401
+import onnxsim  # noqa: F401
+import scipy.ndimage
+import scipy.special
+import scipy.stats  # noqa: F401
+import shapely  # noqa: F401
 import torch._dynamo
 import torch.export
 import torch.onnx._internal.exporter._core  # noqa: F401

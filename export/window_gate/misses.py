@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 SAFETY = 4
 """Of the odds that there is a building: in other scenes a gate is less sure of one."""
@@ -92,12 +92,12 @@ def threshold_of(seen: Seen, budget: float) -> int:
 def upper_bound(missed: int, of: int) -> float:
     """The share that is not exceeded with a confidence of 95 %, where `missed` of `of` were: the
     upper end of the one-sided interval of Clopper and Pearson (1934)."""
-    return 1.0 if missed >= of else float(beta.ppf(0.95, missed + 1, of - missed))
+    return 1.0 if missed >= of else float(betaincinv(missed + 1, of - missed, 0.95))
 
 
 def lower_bound(missed: int, of: int) -> float:
     """The share that is exceeded with a confidence of 95 %: the lower end of that interval."""
-    return 0.0 if not missed else float(beta.ppf(0.05, missed, of - missed + 1))
+    return 0.0 if not missed else float(betaincinv(missed, of - missed + 1, 0.05))
 
 
 def _missed(levels: np.ndarray, threshold: int) -> tuple[int, int]:

@@ -34,7 +34,7 @@ def engines(small_checkpoint: Path, command: Callable, tmp_path_factory) -> list
     [
         pytest.param(True, marks=pytest.mark.slow),
         pytest.param(False, marks=pytest.mark.slow),
-        None,
+        pytest.param(None, marks=pytest.mark.slow),
     ],
 )
 def test_every_fault_is_refused_and_nothing_else(

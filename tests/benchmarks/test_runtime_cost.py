@@ -41,7 +41,9 @@ def test_a_scene_is_compared_with_its_windows(engine_folder, monkeypatch, capsys
     assert "150" in scene.table([row])
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(
+    "backend", ["onnxruntime", pytest.param("openvino", marks=pytest.mark.slow)]
+)
 def test_the_ways_of_computing_windows_take_turns(example_engine, tmp_path, capsys, backend):
     pytest.importorskip("rasterio")
     folder = example_engine(tmp_path / "e", backend, (2, 2, 2))

@@ -1,6 +1,9 @@
 import json
 
+import pytest
 
+
+@pytest.mark.slow
 def test_two_clouded_images_score_above_the_worse_of_them(command):
     result = command(
         "benchmarks.several_dates", "--engine", "runtime/example/engine", "--scenes", "1", "--json"

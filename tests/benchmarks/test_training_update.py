@@ -11,6 +11,7 @@ import pytest
 SMALL = "model: {width: 8, stem_width: 8, bottlenecks: 1, modules: [1, 1, 1], blocks: 1}"
 
 
+@pytest.mark.slow
 def test_every_part_is_measured_both_ways(command: Callable, tmp_path: Path) -> None:
     config = tmp_path / "small.yaml"
     config.write_text(SMALL)

@@ -12,7 +12,15 @@ from runtime.files import sha256
 from train.checkpoint import load_checkpoint
 
 
-@pytest.mark.parametrize("methods", [tuple(METHODS), ("minmax", "mse"), ("mse",), ("minmax",)])
+@pytest.mark.parametrize(
+    "methods",
+    [
+        pytest.param(tuple(METHODS), marks=pytest.mark.slow),
+        ("minmax", "mse"),
+        pytest.param(("mse",), marks=pytest.mark.slow),
+        pytest.param(("minmax",), marks=pytest.mark.slow),
+    ],
+)
 def test_one_pass_gives_what_a_pass_for_each_method_does(
     small_checkpoint: Path, synthetic: Path, methods: tuple[str, ...]
 ) -> None:

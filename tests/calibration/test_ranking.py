@@ -70,6 +70,7 @@ def test_the_bad_unit_is_ranked_first_and_spared(setting) -> None:
     assert spare(bad, reference, harms, limits) == (BAD,)
 
 
+@pytest.mark.slow
 def test_a_gate_that_nothing_holds_is_an_error(setting) -> None:
     sound, _, reference = setting
     harms = rank(sound, reference)
@@ -83,6 +84,7 @@ def test_all_units_spared_is_the_fp32_network(setting) -> None:
     assert found.label_agreement == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_plots_the_ranking(
     small_checkpoint: Path,
     calibration_file: Path,

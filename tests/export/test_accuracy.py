@@ -93,6 +93,7 @@ def build(plausible, data, tmp_path, capsys) -> Callable[..., tuple[Manifest, st
     return run
 
 
+@pytest.mark.slow
 def test_ranges_by_the_next_method_spare_the_ranking(build, data, tmp_path) -> None:
     limits = Limits(0.45, 0.55)
     manifest, said, out = build(0.5, limits)

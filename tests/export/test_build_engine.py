@@ -115,6 +115,7 @@ def test_int8_calibrates_by_itself_and_holds_its_gate(
     assert len(read_artefact(out / "calibration.json").tiles) == 4
 
 
+@pytest.mark.slow
 def test_the_best_engine_says_why_the_others_lost(
     small_checkpoint, calibration_file, synthetic, command, tmp_path, floorless
 ) -> None:

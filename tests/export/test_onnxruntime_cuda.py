@@ -88,7 +88,7 @@ def test_its_graph_is_fp16_at_the_opset_that_the_provider_has(graph: onnx.ModelP
     [
         {"precision": "fp32"},
         {"batch": (1, 2, 4)},
-        {"tta": "d4"},
+        pytest.param({"tta": "d4"}, marks=pytest.mark.slow),
     ],
     ids=["fp32", "batches", "d4"],
 )  # fmt: skip

@@ -43,7 +43,11 @@ def test_a_graph_on_this_processor(saved, command, target: str) -> None:
 
 @pytest.mark.parametrize(
     ("target", "precision"),
-    [("tensorrt-rtx", "fp16"), ("openvino", "fp32"), ("onnxruntime", "fp32")],
+    [
+        pytest.param("tensorrt-rtx", "fp16", marks=pytest.mark.slow),
+        pytest.param("openvino", "fp32", marks=pytest.mark.slow),
+        ("onnxruntime", "fp32"),
+    ],
 )
 def test_an_engine_folder(
     small_checkpoint, command, error_line, tmp_path, floorless, target: str, precision: str

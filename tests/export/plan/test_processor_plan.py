@@ -36,6 +36,7 @@ def test_fp32_plan_has_every_convolution_timed(saved, library: str) -> None:
         check_precision(plan, "int8")
 
 
+@pytest.mark.slow
 def test_openvino_int8_is_int8_and_one_convolution_without_q_is_found(
     saved, graphs, unquantised, tmp_path
 ) -> None:

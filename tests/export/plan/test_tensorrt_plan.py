@@ -16,7 +16,12 @@ MODULE = "post.stage3.0.branches.0.0.conv1"
 
 @pytest.mark.parametrize(
     ("form", "batch"),
-    [("fp32", 1), ("fp16", 1), ("int8", 1), pytest.param("dynamic", 2, marks=pytest.mark.slow)],
+    [
+        ("fp32", 1),
+        ("fp16", 1),
+        pytest.param("int8", 1, marks=pytest.mark.slow),
+        pytest.param("dynamic", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_flops_are_those_of_the_onnx_shapes(plans, graphs, form: str, batch: int) -> None:
     origins = Origins(graphs[form], batch)

@@ -58,6 +58,7 @@ def test_the_function_stays_the_same_bit_for_bit(
         assert torch.equal(inference_form(network)(*_images()), inference_form(after)(*_images()))
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from([0.0, 1e-30, 1e-7, 1.0, 1e5, -0.5]), min_size=8, max_size=8))
 @settings(
     deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -73,6 +74,7 @@ def test_gains_of_any_size_leave_the_function_the_same(plausible: Callable, gain
             assert torch.equal(now, before)
 
 
+@pytest.mark.slow
 def test_it_depends_on_the_weights_alone_and_leaves_its_argument(plausible: Callable) -> None:
     network = _rescaled(plausible(), 3)
     state = copy.deepcopy(network.state_dict())
