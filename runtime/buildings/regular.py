@@ -41,7 +41,7 @@ _MARGIN = 0.35
 """Pixels, by which an outline must be nearer to its own component: those between two points that
 are looked at may be nearer to the other one by so much."""
 
-_AROUND = np.stack(np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1], -1).reshape(-1, 2)
+_AROUND = np.indices((2 * REACH + 1,) * 2).reshape(2, -1).T - REACH
 """Pixels, x and y, among which the nearest one is if it is nearer than `REACH`."""
 
 MOST_UNITS = 20_000
