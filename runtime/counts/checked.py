@@ -9,7 +9,7 @@ import numpy as np
 
 from runtime.corrections import rings
 from runtime.corrections.store import Correction
-from runtime.counts.sample import Row, Sample
+from runtime.counts.sample import Row, Sample, outline_of
 from runtime.counts.sample_file import BUILDING, MISSED_DRAWN
 
 
@@ -90,10 +90,6 @@ def _cell(sample: Sample, row: Row, drawn: dict[str, int]) -> Checked:
 
 
 def _drawn_since(sample: Sample, corrections: list[Correction]) -> list[Correction]:
-    before = Counter(each.true_class for each in sample.known if each.building is None)
+    before = {each.outline for each in sample.known}
     drawn = [each for each in corrections if each.building is None]
-    for each in list(drawn):  # those that were there before the draw come first
-        if before[each.new_class] > 0:
-            before[each.new_class] -= 1
-            drawn.remove(each)
-    return drawn
+    return [each for each in drawn if outline_of(each) not in before]

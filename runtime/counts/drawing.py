@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def draw(
             "another"
         )
     columns = of.columns()
-    known = [Known(each.building, each.old_class, each.new_class) for each in corrections.all()]
+    known = [Known.of(each) for each in corrections.all()]
     taken = np.array([each.building for each in known if each.building is not None], np.int64)
     frame = ~np.isin(columns.ids, taken) & (columns.classes != NODATA_NAME)
     wanted = buildings // 2 if cells is None else cells
@@ -95,8 +96,8 @@ def draw(
         package.add_origin(base, of)
         keep_style(base, TABLE, GEOMETRY_COLUMN, _STYLE_TIME, style())
         base.executemany(
-            "INSERT INTO known (building, mapped_class, true_class) VALUES (?, ?, ?)",
-            [(each.building, each.mapped_class, each.true_class) for each in known],
+            "INSERT INTO known (building, mapped_class, true_class, outline) VALUES (?, ?, ?, ?)",
+            [astuple(each) for each in known],
         )
         base.executemany(
             "INSERT INTO design (name, value) VALUES (?, ?)",

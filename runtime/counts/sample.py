@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ import numpy as np
 
 from runtime.corrections import blob, package
 from runtime.corrections.finished_map import FinishedMap
-from runtime.corrections.store import DAMAGE_NAMES, NEW_CLASSES, Corrections
+from runtime.corrections.store import DAMAGE_NAMES, NEW_CLASSES, Correction, Corrections
 from runtime.counts.sample_file import (
     BUILDING,
     CELL,
@@ -60,11 +62,23 @@ class Stratum:
 
 @dataclass(frozen=True)
 class Known:
-    """building: None for one that was drawn."""
+    """building: None for one that was drawn, whose outline tells it from others."""
 
     building: int | None
     mapped_class: str | None
     true_class: str
+    outline: str | None
+
+    @classmethod
+    def of(cls, each: Correction) -> Known:
+        return cls(each.building, each.old_class, each.new_class, outline_of(each))
+
+
+def outline_of(correction: Correction) -> str | None:
+    """Of one that was drawn, the same as long as nobody draws it anew elsewhere."""
+    if correction.building is not None:
+        return None
+    return hashlib.sha256(json.dumps(correction.ring).encode()).hexdigest()
 
 
 class Sample:
@@ -92,10 +106,11 @@ class Sample:
                     "stratum; only true_class and the fields of what is missed are for people: "
                     "restore it, or draw another sample"
                 )
+            self._check_fields(base)
             self.rows = [self._row(each) for each in base.execute(f"SELECT * FROM {TABLE}")]
             self.strata = [_stratum(each) for each in base.execute("SELECT * FROM strata")]
             self.known = [
-                Known(each["building"], each["mapped_class"], each["true_class"])
+                Known(each["building"], each["mapped_class"], each["true_class"], each["outline"])
                 for each in base.execute("SELECT * FROM known")
             ]
 
@@ -125,6 +140,14 @@ class Sample:
             fields = ", ".join(f"{name} = ?" for name in ("true_class", *values))
             base.execute(
                 f"UPDATE {TABLE} SET {fields} WHERE fid = ?", (true_class, *values.values(), row)
+            )
+
+    def _check_fields(self, base: sqlite3.Connection) -> None:
+        there = {each["name"] for each in base.execute(f"PRAGMA table_info({TABLE})")}
+        if missing := sorted({"true_class", *MISSED, CLASS_SEEN} - there):
+            raise ConfigError(
+                f"{self.path}: the field {missing[0]} is missing; restore the file, or draw "
+                "another sample"
             )
 
     def _row(self, row: sqlite3.Row) -> Row:

@@ -40,8 +40,9 @@ STRATA = (
     + ", ".join(f"share_{name.replace('-', '_')} DOUBLE" for name in DAMAGE_NAMES)
 )
 """Shares: the mean of what the map says, over all buildings of the stratum."""
-KNOWN = "building INTEGER, mapped_class TEXT, true_class TEXT NOT NULL"
-"""What was corrected before the draw: it is known, and not sampled."""
+KNOWN = "building INTEGER, mapped_class TEXT, true_class TEXT NOT NULL, outline TEXT"
+"""What was corrected before the draw: it is known, and not sampled. outline: of one that was
+drawn, which it is."""
 DESIGN = "name TEXT NOT NULL, value TEXT NOT NULL"
 
 DIGEST = "digest"
@@ -51,6 +52,7 @@ _DRAWN = (
     f"SELECT fid, kind, building, stratum, chance FROM {TABLE} ORDER BY fid",
     "SELECT * FROM strata ORDER BY fid",
     "SELECT * FROM known ORDER BY fid",
+    f"SELECT name, value FROM design WHERE name != '{DIGEST}' ORDER BY fid",
 )
 
 

@@ -16,7 +16,7 @@ from runtime.counts.checked import Checked, checked
 from runtime.counts.estimate_file import ESTIMATE, ORIGIN
 from runtime.counts.estimator import Part, Predicted, Strata
 from runtime.counts.intervals import Floats
-from runtime.counts.sample import Row, Sample, Stratum
+from runtime.counts.sample import Row, Sample, Stratum, outline_of
 from runtime.counts.sample_file import BUILDING, CELL
 from runtime.counts.telling import notes, of_sight
 from runtime.damage import UNCLASSIFIED
@@ -105,18 +105,19 @@ def _rounded(total: Any, low: Any, high: Any) -> dict[str, float]:
 
 def _known(sample: Sample, corrections: Corrections) -> Counter[str]:
     """Buildings by class that were corrected before the draw, as they are corrected now."""
-    now = {each.building: each.new_class for each in corrections.all()}
+    now = {(each.building, outline_of(each)): each.new_class for each in corrections.all()}
     found: Counter[str] = Counter()
     for each in sample.known:
-        if each.building is None:
-            found[each.true_class] += 1
-        elif each.building in now:
-            found[now[each.building]] += 1
-        else:
-            raise ConfigError(
-                f"{sample.path}: building {each.building} was corrected when the sample was drawn, "
-                "and is not any more; correct it again, or draw another sample"
-            )
+        if (key := (each.building, each.outline)) in now:
+            found[now[key]] += 1
+            continue
+        which = (
+            "a building that was drawn" if each.building is None else f"building {each.building}"
+        )
+        raise ConfigError(
+            f"{sample.path}: {which} ({each.true_class}) was among the corrections when the sample "
+            "was drawn, and is not any more; correct it again, or draw another sample"
+        )
     return found
 
 

@@ -203,8 +203,37 @@ def test_what_was_corrected_before_the_draw_is_known(picture):
         assert (row["low"], row["estimate"], row["high"]) == (totals[name],) * 3
     assert content["classes"]["not-a-building"]["estimate"] == 1
     Corrections(picture).remove(1)
-    with pytest.raises(ConfigError, match="building 5 was corrected when the sample was drawn"):
+    with pytest.raises(
+        ConfigError, match=r"building 5 \(not-a-building\) was among the corrections"
+    ):
         estimate(picture)
+
+
+def test_a_drawn_building_is_known_by_its_outline(picture):
+    """Not by its class: another one of that class is no substitute for it."""
+    old = [(100, 100), (120, 100), (120, 120)]
+    with Corrections(picture) as corrections:
+        first = corrections.add(old, "destroyed", "Ana")
+    sample = draw(picture, 71, 30)
+    _check_all(picture)
+    cell = next(row for row in sample.rows if row.kind == "cell")
+    left, top, right, bottom = cell.corners
+    x, y = (left + right) / 2, (top + bottom) / 2
+    with Corrections(picture) as corrections:
+        corrections.remove(first.id)
+    with pytest.raises(ConfigError, match=r"a building that was drawn \(destroyed\) was among"):
+        estimate(picture)
+    with Corrections(picture) as corrections:
+        corrections.add([(x - 3, y - 3), (x + 3, y - 3), (x, y + 3)], "destroyed", "Ana")
+    with pytest.raises(ConfigError, match="1 missed buildings are drawn in that cell"):
+        estimate(picture)
+    Sample(picture).check(cell.id, "missed-are-drawn")
+    with pytest.raises(ConfigError, match=r"a building that was drawn \(destroyed\) was among"):
+        estimate(picture)
+    with Corrections(picture) as corrections:
+        corrections.add(old, "minor-damage", "Ana")
+    assert estimate(picture)["classes"]["minor-damage"]["low"] >= 1
+    assert estimate(picture)["missed"]["estimate"] > 1
 
 
 def test_drawn_buildings_are_counted_in_the_cell_of_their_centre(picture):
@@ -252,6 +281,23 @@ def test_what_cannot_be_meant_is_told_by_its_row(picture, change, message):
     with pytest.raises(ConfigError) as told:
         estimate(picture)
     assert message in str(told.value)
+
+
+@pytest.mark.parametrize("field", ["class_seen", "true_class", "missed_destroyed"])
+def test_a_field_that_was_deleted_is_named(picture, field):
+    draw(picture, 20, 6)
+    with sqlite3.connect(picture / SAMPLE) as base:
+        base.execute(f"ALTER TABLE sample DROP COLUMN {field}")
+    with pytest.raises(ConfigError, match=f"the field {field} is missing; restore the file"):
+        estimate(picture)
+
+
+def test_what_is_said_of_the_draw_is_not_for_people(picture):
+    draw(picture, 20, 6)
+    with sqlite3.connect(picture / SAMPLE) as base:
+        base.execute("UPDATE design SET value = 'none' WHERE name = 'buildings_not_computed'")
+    with pytest.raises(ConfigError, match="rows were added, deleted"):
+        estimate(picture)
 
 
 def test_a_class_may_be_typed_in_any_case(picture):
