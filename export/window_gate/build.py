@@ -112,10 +112,10 @@ def build_gate(
     halo = default_halo(min(size), engine.model.reach_px)
     with _running(replace(engine, gate=record), folder, runs_here, model, of_gate) as run:
         chosen = look(run, halves.chosen_on, size, halo, MARGIN)
+        _check_hamlets(chosen)
+        threshold = _threshold(chosen, request.gate.budget)
         proved = look(run, halves.proved_on, size, halo, MARGIN)
-    for seen in (chosen, proved):
-        _check_hamlets(seen)
-    threshold = _threshold(chosen, request.gate.budget)
+    _check_hamlets(proved)
     _check(proved, threshold, request.gate.budget)
     misses = {
         "split": request.proof.split,
